@@ -1,0 +1,207 @@
+//! What is published: a message for a channel, in the forms that the different holds take.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+/// Longest channel name, in bytes.
+pub const MAX_CHANNEL_BYTES: usize = 1024;
+
+/// The name of a channel: 1 to [`MAX_CHANNEL_BYTES`] bytes without control characters. Matched exactly.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Channel(Arc<str>);
+
+/// Why a channel name is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChannelError {
+    /// It is empty.
+    #[error("the channel name is empty")]
+    Empty,
+    /// It is longer than [`MAX_CHANNEL_BYTES`].
+    #[error("the channel name has {0} bytes, at most {MAX_CHANNEL_BYTES} are allowed")]
+    TooLong(usize),
+    /// It contains a control character.
+    #[error("the channel name contains the control character {0:?}")]
+    Control(char),
+}
+
+/// One message. A hold takes the form made for its kind; a hold whose form is absent does not see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Message {
+    /// Names this message within its channel. Opaque; only equality counts.
+    pub id: Option<Arc<str>>,
+    /// The id of the message before this one.
+    pub prev_id: Option<Arc<str>>,
+    /// Delivered as it comes, without ordering by `prev_id` (GRIP `no-seq`).
+    pub no_seq: bool,
+    /// For stream holds.
+    pub stream: Option<StreamForm>,
+    /// For response holds (long polls).
+    pub response: Option<ResponseForm>,
+    /// For WebSockets.
+    pub socket: Option<SocketForm>,
+}
+
+/// What a message does to a stream hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamForm {
+    /// Appends these bytes to the body.
+    Send(Bytes),
+    /// Asks holders to fetch anew; a stream without a next-link ignores it.
+    Hint,
+    /// Ends the body cleanly.
+    Close,
+}
+
+/// What a message does to a response hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResponseForm {
+    /// Answers with this response.
+    Send(Box<PushedResponse>),
+    /// Asks the origin again, now.
+    Hint,
+}
+
+/// A response that answers a long poll. Headers it does not name come from the origin's response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PushedResponse {
+    /// Its status. Default 200.
+    pub status: StatusCode,
+    /// Its own headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+/// What a message does to a WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SocketForm {
+    /// Sends one message of this kind.
+    Send(SocketKind, Bytes),
+    /// Sends a close frame.
+    Close {
+        /// Default 1000 (RFC 6455 7.4.1).
+        code: Option<u16>,
+        /// At most 123 bytes.
+        reason: Arc<str>,
+    },
+    /// Makes the edge ask the origin again.
+    Refresh,
+}
+
+/// Kinds of WebSocket messages (RFC 6455 5.6, 5.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketKind {
+    /// UTF-8 text.
+    Text,
+    /// Bytes.
+    Binary,
+    /// Ping frame.
+    Ping,
+    /// Pong frame.
+    Pong,
+}
+
+// === impl Channel ===
+
+impl Channel {
+    /// Checks the name.
+    pub fn new(name: &str) -> Result<Self, ChannelError> {
+        if name.is_empty() {
+            return Err(ChannelError::Empty);
+        }
+        if name.len() > MAX_CHANNEL_BYTES {
+            return Err(ChannelError::TooLong(name.len()));
+        }
+        match name.chars().find(|c| c.is_control()) {
+            Some(c) => Err(ChannelError::Control(c)),
+            None => Ok(Self(name.into())),
+        }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Channel {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl TryFrom<&str> for Channel {
+    type Error = ChannelError;
+
+    fn try_from(name: &str) -> Result<Self, ChannelError> {
+        Self::new(name)
+    }
+}
+
+// === impl Message ===
+
+impl Message {
+    /// About how many bytes of memory it takes.
+    pub fn weight(&self) -> usize {
+        let ids = self.id.as_ref().map_or(0, |id| id.len()) + self.prev_id.as_ref().map_or(0, |id| id.len());
+        let stream = match &self.stream {
+            Some(StreamForm::Send(bytes)) => bytes.len(),
+            _ => 0,
+        };
+        let response = match &self.response {
+            Some(ResponseForm::Send(response)) => {
+                let headers = response
+                    .headers
+                    .iter()
+                    .map(|(name, value)| name.as_str().len() + value.len() + 32);
+                response.body.len() + headers.sum::<usize>() + size_of::<PushedResponse>()
+            }
+            _ => 0,
+        };
+        let socket = match &self.socket {
+            Some(SocketForm::Send(_, bytes)) => bytes.len(),
+            Some(SocketForm::Close { reason, .. }) => reason.len(),
+            _ => 0,
+        };
+        size_of::<Self>() + ids + stream + response + socket
+    }
+
+    /// A message for stream holds: these bytes as they are.
+    pub fn bytes(bytes: impl Into<Bytes>) -> Self {
+        Self {
+            stream: Some(StreamForm::Send(bytes.into())),
+            ..Self::default()
+        }
+    }
+
+    /// The same message with an id.
+    #[must_use]
+    pub fn with_id(mut self, id: impl Into<Arc<str>>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// The same message with the id of its predecessor.
+    #[must_use]
+    pub fn with_prev_id(mut self, prev_id: impl Into<Arc<str>>) -> Self {
+        self.prev_id = Some(prev_id.into());
+        self
+    }
+}
