@@ -2,16 +2,24 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod body;
+pub mod cluster;
 mod drain;
+mod edge;
 pub mod error;
+pub mod hub;
 mod log;
+mod marks;
 pub mod message;
+pub mod order;
 pub mod position;
 mod sync;
+pub mod telemetry;
 pub mod time;
 
 #[cfg(any(feature = "hold", feature = "cache", feature = "publish"))]
 pub mod grip;
+#[cfg(any(feature = "hold", feature = "cache"))]
+pub mod handoff;
 
 #[cfg(feature = "cache")]
 pub mod cache;
@@ -26,6 +34,9 @@ pub mod testing;
 
 pub use body::EdgeBody;
 pub use drain::{Drain, DrainSignal};
+pub use edge::{Edge, EdgeBuilder, SubmitError};
 pub use error::BoxError;
+pub use hub::Hub;
 pub use message::{Channel, Message};
+pub use order::{Order, Publication, Purge, PurgeMode, Target, Url};
 pub use position::{ClockId, Position, Stamp};

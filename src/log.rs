@@ -266,6 +266,14 @@ impl<T> Inner<T> {
 
 // === impl Cursor ===
 
+impl<T> std::fmt::Debug for Cursor<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cursor")
+            .field("next", &self.next)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<T: Clone> Cursor<T> {
     /// The next entry, and moves past it.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next<T>> {

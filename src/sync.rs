@@ -3,18 +3,24 @@
 #[cfg(not(gripstack_shuttle))]
 pub(crate) use parking_lot::{Mutex, RwLock};
 #[cfg(not(gripstack_shuttle))]
-pub(crate) use std::sync::{Arc, Weak, atomic};
+pub(crate) use std::sync::{Arc, atomic};
 
 #[cfg(gripstack_shuttle)]
 pub(crate) use self::model::{Mutex, RwLock};
 #[cfg(gripstack_shuttle)]
-pub(crate) use shuttle::sync::{Arc, Weak, atomic};
+pub(crate) use shuttle::sync::{Arc, atomic};
 
 /// The model checker's locks behind the signatures of `parking_lot`.
 #[cfg(gripstack_shuttle)]
 mod model {
     pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);
     pub(crate) struct RwLock<T>(shuttle::sync::RwLock<T>);
+
+    impl<T: Default> Default for Mutex<T> {
+        fn default() -> Self {
+            Self::new(T::default())
+        }
+    }
 
     impl<T> Mutex<T> {
         pub(crate) fn new(value: T) -> Self {

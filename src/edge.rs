@@ -1,0 +1,241 @@
+//! [`Edge`]: the handle that ties the rooms together.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::cluster::{Bus, BusError, Local};
+use crate::drain::{Drain, DrainSignal};
+use crate::hub::{Admission, Hub, LogLimits, OrderTooLarge, Released, Sequencer};
+use crate::message::{Channel, Message};
+use crate::order::{Order, Purge, PurgeMode, Target};
+use crate::position::Position;
+use crate::telemetry::{Counter, names};
+
+/// One edge: a clock, its marks and channels, and the way in for orders. A handle: clones share everything; all
+/// state of the layers lives here, so that a router may make a layer as often as it likes.
+#[derive(Clone)]
+pub struct Edge(Arc<Inner>);
+
+struct Inner {
+    hub: Hub,
+    bus: Arc<dyn Bus>,
+    sequencer: Sequencer,
+    drain: DrainSignal,
+    published: Counter,
+    purged: Counter,
+}
+
+/// Makes an [`Edge`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EdgeBuilder {
+    log_limits: LogLimits,
+}
+
+/// Why an order was not accepted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// It does not fit a channel's log. Nothing of it was applied.
+    #[error(transparent)]
+    TooLarge(#[from] OrderTooLarge),
+    /// The bus did not take it.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+}
+
+// === impl Edge ===
+
+impl Default for Edge {
+    fn default() -> Self {
+        Self::builder().build()
+    }
+}
+
+impl Edge {
+    /// An edge of its own, in this process.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An edge with other limits.
+    pub fn builder() -> EdgeBuilder {
+        EdgeBuilder::default()
+    }
+
+    /// The clock, the marks and the channels.
+    pub fn hub(&self) -> &Hub {
+        &self.0.hub
+    }
+
+    /// Ends every hold of this edge in an orderly way: for servers that put no [`Drain`] into requests. Call it
+    /// before the server's own graceful shutdown, which waits for them.
+    pub fn drain(&self) {
+        self.0.drain.start();
+    }
+
+    /// Watches [`Edge::drain`].
+    pub fn watch_drain(&self) -> Drain {
+        self.0.drain.watch()
+    }
+
+    /// Publishes one message, at once and in order. Resolves when it has a position.
+    ///
+    /// Cancel safe: a message that waits for its predecessor goes out although the future was dropped.
+    pub async fn publish(&self, channel: Channel, message: Message) -> Result<Position, SubmitError> {
+        self.submit(Order::publish(channel, message)).await
+    }
+
+    /// Purges one target. Resolves when no request that comes later gets what it named.
+    pub async fn purge(&self, target: Target, mode: PurgeMode) -> Result<Position, SubmitError> {
+        self.submit(Order::purge(target, mode)).await
+    }
+
+    /// Applies an order: its purges and publications in one step. Items whose predecessor is missing wait for it,
+    /// up to 5 s; the purges are applied at once, and once more with each of them. Resolves with the last position
+    /// when every item has one.
+    pub async fn submit(&self, order: Order) -> Result<Position, SubmitError> {
+        self.0.hub.check(&order)?;
+        self.0.purged.add(order.purges.len() as u64);
+        self.0.published.add(order.publications.len() as u64);
+        let Order {
+            purges,
+            publications,
+            id,
+        } = order;
+        let mut go = Order {
+            purges: purges.clone(),
+            publications: Vec::with_capacity(publications.len()),
+            id,
+        };
+        let mut waits = Vec::new();
+        // Ids of this order's own items: they are not in the log yet, but will be before what follows.
+        let mut ahead: HashMap<Channel, Arc<str>> = HashMap::new();
+        for publication in publications {
+            let channel = publication.channel.clone();
+            let own_id = publication.message.id.clone();
+            let now = Instant::now();
+            match self
+                .0
+                .sequencer
+                .admit(&self.0.hub, publication, &purges, ahead.get(&channel), now)
+            {
+                Admission::Go(publication) => {
+                    if let Some(id) = own_id {
+                        ahead.insert(channel, id);
+                    }
+                    go.publications.push(publication);
+                }
+                Admission::Wait { position, watch } => {
+                    if watch {
+                        tokio::spawn(self.clone().release_overdue());
+                    }
+                    waits.push(position);
+                }
+                Admission::Twin => {}
+            }
+        }
+        let mut at = self.0.hub.now();
+        if !go.purges.is_empty() || !go.publications.is_empty() {
+            at = self.send(go).await?;
+        }
+        for position in waits {
+            // A sender is dropped only by a bus that refused the item.
+            at = at.max(
+                position
+                    .await
+                    .map_err(|_| BusError("a waiting item was refused".into()))?,
+            );
+        }
+        Ok(at)
+    }
+
+    /// Sends an order, and what waited for its items, and what waited for those.
+    async fn send(&self, order: Order) -> Result<Position, SubmitError> {
+        let mut applied = ids_of(&order);
+        let mut at = self.0.bus.submit(order).await?;
+        while let Some((channel, id)) = applied.pop() {
+            if let Some(released) = self.0.sequencer.successor(&channel, &id) {
+                let (order, done) = released.into_order();
+                applied.extend(ids_of(&order));
+                at = self.0.bus.submit(order).await?;
+                let _ = done.send(at);
+            }
+        }
+        Ok(at)
+    }
+
+    /// Runs while items wait for their predecessors.
+    async fn release_overdue(self) {
+        while let Some(next) = self.0.sequencer.overdue(Instant::now()) {
+            match next {
+                Err(later) => tokio::time::sleep_until(later).await,
+                Ok(released) => {
+                    let (order, done) = released.into_order();
+                    match self.send(order).await {
+                        Ok(at) => drop(done.send(at)),
+                        Err(error) => {
+                            tracing::warn!(target: "gripstack::publish", %error, "an item that waited was lost")
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn ids_of(order: &Order) -> Vec<(Channel, Arc<str>)> {
+    let id_of = |publication: &crate::order::Publication| {
+        Some((publication.channel.clone(), publication.message.id.clone()?))
+    };
+    order.publications.iter().filter_map(id_of).collect()
+}
+
+impl std::fmt::Debug for Edge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Edge")
+            .field("hub", &self.0.hub)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Released ===
+
+impl Released {
+    fn into_order(self) -> (Order, tokio::sync::oneshot::Sender<Position>) {
+        let purges: Vec<Purge> = self.purges;
+        (
+            Order {
+                purges,
+                publications: vec![self.publication],
+                ..Order::default()
+            },
+            self.done,
+        )
+    }
+}
+
+// === impl EdgeBuilder ===
+
+impl EdgeBuilder {
+    /// How much the channels remember.
+    #[must_use]
+    pub fn log_limits(mut self, limits: LogLimits) -> Self {
+        self.log_limits = limits;
+        self
+    }
+
+    /// Makes the edge.
+    pub fn build(self) -> Edge {
+        let hub = Hub::new(self.log_limits);
+        Edge(Arc::new(Inner {
+            bus: Arc::new(Local::new(hub.clone())),
+            hub,
+            sequencer: Sequencer::default(),
+            drain: DrainSignal::new().0,
+            published: Counter::new(names::PUBLISHED),
+            purged: Counter::new(names::PURGES),
+        }))
+    }
+}

@@ -1,0 +1,286 @@
+//! The clock, the marks and the channels, behind one lock.
+//!
+//! ```text
+//! apply(order)   next position; marks set; the clock moves; messages appended; then, without the lock, wakes
+//! begin_fetch()  a stamp, taken before the request leaves, and a pin that keeps the logs back to it
+//! subscribe()    the only way in: from a stamp, so that nothing falls between an answer and its hold
+//! judge()        what happened to an answer's targets and channels since its stamp
+//! ```
+//!
+//! The clock moves before a message can be seen: whoever sees one and asks again arrives at or after it.
+
+mod pins;
+mod registry;
+mod sequencer;
+mod subscription;
+mod topic;
+
+#[cfg(all(test, gripstack_shuttle))]
+mod model;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::marks::{Marks, Standing};
+use crate::message::Channel;
+use crate::order::{Order, Target, TargetKey};
+use crate::position::{ClockId, Position, Stamp};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, RwLock};
+
+pub use self::pins::Fetch;
+pub(crate) use self::sequencer::{Admission, Released, Sequencer};
+pub use self::subscription::{Delivery, SubscribeError, Subscription, Wants};
+
+use self::pins::Pins;
+use self::registry::Registry;
+
+/// The clock, the marks and the channels of one edge. A handle: clones share everything.
+#[derive(Clone)]
+pub struct Hub(Arc<Inner>);
+
+struct Inner {
+    clock: ClockId,
+    /// The last position applied. Written under the lock, before the messages of that position can be seen.
+    now: AtomicU64,
+    state: RwLock<State>,
+    pins: Mutex<Pins>,
+}
+
+struct State {
+    marks: Marks,
+    registry: Registry,
+}
+
+/// How much the channels remember.
+#[derive(Clone, Copy, Debug)]
+pub struct LogLimits {
+    /// Messages of one channel. Default 1,000.
+    pub entries: usize,
+    /// Bytes of one channel. Default 1 MiB.
+    pub bytes: usize,
+    /// Age of a message. Default 15 min.
+    pub age: Duration,
+    /// Bytes of all channels together. Default 256 MiB.
+    pub total_bytes: usize,
+}
+
+/// The order does not fit the log: it holds more than half of what one channel remembers.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the order holds {what} for channel {channel}, more than half of what its log remembers ({limit})")]
+pub struct OrderTooLarge {
+    channel: Channel,
+    what: String,
+    limit: usize,
+}
+
+/// What happened since a stamp.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Judgement {
+    /// To the targets.
+    pub(crate) standing: Standing,
+    /// The last mark of the targets.
+    pub(crate) last_mark: Position,
+    /// The last message of the channels.
+    pub(crate) last_message: Position,
+}
+
+/// A moment's figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HubStats {
+    /// Channels that are remembered.
+    pub channels: usize,
+    /// Bytes of their logs.
+    pub bytes: usize,
+    /// Subscriptions, one for each channel of each hold.
+    pub subscriptions: usize,
+}
+
+// === impl LogLimits ===
+
+impl Default for LogLimits {
+    fn default() -> Self {
+        Self {
+            entries: 1_000,
+            bytes: 1 << 20,
+            age: Duration::from_secs(15 * 60),
+            total_bytes: 256 << 20,
+        }
+    }
+}
+
+// === impl Hub ===
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self::new(LogLimits::default())
+    }
+}
+
+impl Hub {
+    /// A hub with a clock of its own.
+    pub fn new(limits: LogLimits) -> Self {
+        Self(Arc::new(Inner {
+            clock: ClockId::random(),
+            now: AtomicU64::new(0),
+            state: RwLock::new(State {
+                marks: Marks::new(),
+                registry: Registry::new(limits),
+            }),
+            pins: Mutex::new(Pins::default()),
+        }))
+    }
+
+    /// The last position applied here.
+    pub fn now(&self) -> Position {
+        Position::new(self.0.now.load(Ordering::SeqCst))
+    }
+
+    /// A stamp at this position of this hub's clock.
+    pub fn stamp_at(&self, at: Position) -> Stamp {
+        Stamp {
+            clock: self.0.clock,
+            at,
+        }
+    }
+
+    /// Reads the clock for a fetch. Call it before the request can leave; what comes back carries the fetch's
+    /// stamp. While the fetch is open, for at most 15 s, the logs are kept back to its stamp.
+    pub fn begin_fetch(&self, now: Instant) -> Fetch {
+        let mut pins = self.0.pins.lock();
+        // Read under the pins' lock: later pins never have earlier positions.
+        let at = self.now();
+        let pin = pins.open(at, now);
+        drop(pins);
+        Fetch::new(self.clone(), self.stamp_at(at), pin)
+    }
+
+    /// Whether the order fits the logs.
+    pub(crate) fn check(&self, order: &Order) -> Result<(), OrderTooLarge> {
+        self.0.state.read().registry.check(order)
+    }
+
+    /// Applies an order at the next position.
+    pub(crate) fn apply(&self, order: Order, now: Instant) -> Position {
+        let pinned = self.0.pins.lock().oldest(now);
+        let (at, wakes) = {
+            let mut state = self.0.state.write();
+            let at = self.now().next();
+            for purge in &order.purges {
+                for key in purge.target.mark_keys().into_iter().flatten() {
+                    state.marks.set(key, purge.mode, at, now);
+                }
+            }
+            self.0.now.store(at.get(), Ordering::SeqCst);
+            let mut wakes = Vec::new();
+            for publication in order.publications {
+                wakes.extend(state.registry.append(publication, at, now, pinned));
+            }
+            state.registry.forget_old(now, pinned);
+            (at, wakes)
+        };
+        for log in wakes {
+            log.wake();
+        }
+        at
+    }
+
+    /// Subscribes a hold, made from an answer with this stamp, to its channels: replays every message above the
+    /// stamp, then goes live, as one object.
+    pub fn subscribe(
+        &self,
+        channels: &[Channel],
+        stamp: Stamp,
+        wants: Wants,
+    ) -> Result<Subscription, SubscribeError> {
+        let at = if stamp.clock == self.0.clock {
+            stamp.at
+        } else {
+            return Err(self.foreign(channels, wants));
+        };
+        let mut state = self.0.state.write();
+        let mut gap = false;
+        let mut superseded = None;
+        for channel in channels {
+            let topic = state.registry.topic(channel);
+            gap |= topic.floor > at;
+            let last = topic.last_unreplayable(wants);
+            if last > at {
+                superseded = superseded.max(Some(last));
+            }
+        }
+        let cursors = state.registry.cursors(channels, at);
+        drop(state);
+        let subscription = Subscription::new(self.clone(), cursors, wants);
+        match superseded {
+            _ if gap => Err(SubscribeError::Gap(subscription)),
+            Some(by) => Err(SubscribeError::Superseded {
+                by,
+                anyway: subscription,
+            }),
+            None => Ok(subscription),
+        }
+    }
+
+    fn foreign(&self, channels: &[Channel], wants: Wants) -> SubscribeError {
+        let mut state = self.0.state.write();
+        let now = self.now();
+        let cursors = state.registry.cursors(channels, now);
+        drop(state);
+        SubscribeError::ForeignClock(Subscription::new(self.clone(), cursors, wants))
+    }
+
+    /// What happened to these targets and channels since the stamp.
+    pub(crate) fn judge(&self, keys: &[TargetKey], channels: &[Channel], stamp: Position) -> Judgement {
+        if stamp >= self.now() {
+            return Judgement {
+                standing: Standing::Clean,
+                last_mark: Position::ZERO,
+                last_message: Position::ZERO,
+            };
+        }
+        let state = self.0.state.read();
+        Judgement {
+            standing: state.marks.standing(keys, stamp),
+            last_mark: state.marks.last(keys),
+            last_message: channels
+                .iter()
+                .map(|c| state.registry.last(c))
+                .max()
+                .unwrap_or_default(),
+        }
+    }
+
+    /// The position of a channel's last message; of one that is not remembered, no less than that.
+    pub fn last_message(&self, channel: &Channel) -> Position {
+        self.0.state.read().registry.last(channel)
+    }
+
+    /// The last purge that named this target.
+    pub fn last_purge(&self, target: &Target) -> Position {
+        self.0.state.read().marks.last(&[TargetKey::of(target)])
+    }
+
+    pub(crate) fn last_id(&self, channel: &Channel) -> Option<std::sync::Arc<str>> {
+        self.0.state.read().registry.last_id(channel)
+    }
+
+    /// A moment's figures.
+    pub fn stats(&self) -> HubStats {
+        self.0.state.read().registry.stats()
+    }
+
+    fn release(&self, channels: &[Channel]) {
+        self.0.state.write().registry.drop_idle(channels);
+    }
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub")
+            .field("now", &self.now())
+            .finish_non_exhaustive()
+    }
+}

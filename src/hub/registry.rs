@@ -1,0 +1,187 @@
+//! The channels, and floors for those that are no longer remembered.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+
+use tokio::time::Instant;
+
+use super::topic::{Item, Topic};
+use super::{HubStats, LogLimits, OrderTooLarge};
+use crate::log::{Cursor, Log};
+use crate::message::Channel;
+use crate::order::{Order, Publication};
+use crate::position::Position;
+use crate::sync::Arc;
+
+/// Floors that forgotten channels share.
+const FLOORS: usize = 1_024;
+
+pub(super) struct Registry {
+    limits: LogLimits,
+    topics: HashMap<Channel, Topic>,
+    /// The last message of the forgotten channels that share a floor.
+    floors: Box<[Position]>,
+    hasher: RandomState,
+    /// Every message by its channel and its index there, oldest first, and some that are already gone.
+    order: VecDeque<(Channel, u64)>,
+    entries: usize,
+    bytes: usize,
+}
+
+// === impl Registry ===
+
+impl Registry {
+    pub(super) fn new(limits: LogLimits) -> Self {
+        Self {
+            limits,
+            topics: HashMap::new(),
+            floors: vec![Position::ZERO; FLOORS].into(),
+            hasher: RandomState::new(),
+            order: VecDeque::new(),
+            entries: 0,
+            bytes: 0,
+        }
+    }
+
+    /// An order may take at most half of what one channel remembers, so that it never evicts its own beginning.
+    pub(super) fn check(&self, order: &Order) -> Result<(), OrderTooLarge> {
+        let mut sums: HashMap<&Channel, (usize, usize)> = HashMap::new();
+        for publication in &order.publications {
+            let (entries, bytes) = sums.entry(&publication.channel).or_default();
+            *entries += 1;
+            *bytes += publication.message.weight();
+        }
+        for (channel, (entries, bytes)) in sums {
+            let too_large = |what, limit| OrderTooLarge {
+                channel: channel.clone(),
+                what,
+                limit,
+            };
+            if entries > self.limits.entries / 2 {
+                return Err(too_large(format!("{entries} messages"), self.limits.entries));
+            }
+            if bytes > self.limits.bytes / 2 {
+                return Err(too_large(format!("{bytes} bytes"), self.limits.bytes));
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends, and forgets what that pushes out. Returns the log, if somebody may have to be woken.
+    pub(super) fn append(
+        &mut self,
+        publication: Publication,
+        at: Position,
+        now: Instant,
+        pinned: Option<Position>,
+    ) -> Option<Arc<Log<Item>>> {
+        let limits = self.limits;
+        let channel = publication.channel.clone();
+        let topic = self.topic(&channel);
+        let before = topic.entries;
+        let grown = topic.append(publication, at, now)?;
+        let mut freed = 0;
+        while topic.bytes > limits.bytes
+            || (topic.entries > limits.entries && topic.oldest().is_some_and(|(at, _)| !needed(at, pinned)))
+        {
+            let Some(bytes) = topic.evict() else { break };
+            freed += bytes;
+        }
+        let (log, index, after) = (
+            topic.log.clone(),
+            topic.first + topic.entries as u64 - 1,
+            topic.entries,
+        );
+        self.entries = self.entries + after - before;
+        self.bytes = self.bytes.saturating_add_signed(grown - freed as isize);
+        self.order.push_back((channel, index));
+        Some(log)
+    }
+
+    /// Forgets what is too old, or too much in all, and channels that are left with nothing.
+    pub(super) fn forget_old(&mut self, now: Instant, pinned: Option<Position>) {
+        while let Some((channel, index)) = self.order.front() {
+            if let Some(topic) = self.topics.get_mut(channel)
+                && topic.first <= *index
+                && let Some((at, born)) = topic.oldest()
+            {
+                let old = now.saturating_duration_since(born) > self.limits.age && !needed(at, pinned);
+                if !old && self.bytes <= self.limits.total_bytes {
+                    break;
+                }
+                self.bytes -= topic.evict().unwrap_or_default();
+                self.entries -= 1;
+                if topic.first <= *index {
+                    continue;
+                }
+            }
+            if let Some((channel, _)) = self.order.pop_front() {
+                self.drop_idle(std::slice::from_ref(&channel));
+            }
+        }
+        // Channels that evict for themselves leave their entries here.
+        if self.order.len() > 2 * self.entries + 1_024 {
+            let topics = &self.topics;
+            self.order
+                .retain(|(channel, index)| topics.get(channel).is_some_and(|topic| topic.first <= *index));
+        }
+    }
+
+    /// Drops those that have neither messages nor readers; their floor is remembered.
+    pub(super) fn drop_idle(&mut self, channels: &[Channel]) {
+        for channel in channels {
+            let Some(topic) = self.topics.get(channel) else {
+                continue;
+            };
+            if topic.entries == 0 && topic.log.readers() == 0 {
+                let last = topic.last.max(topic.floor);
+                self.topics.remove(channel);
+                let floor = self.floor_slot(channel);
+                self.floors[floor] = self.floors[floor].max(last);
+            }
+        }
+    }
+
+    /// A channel, as it is remembered.
+    pub(super) fn topic(&mut self, channel: &Channel) -> &mut Topic {
+        let floor = self.floors[self.floor_slot(channel)];
+        self.topics
+            .entry(channel.clone())
+            .or_insert_with(|| Topic::new(floor))
+    }
+
+    pub(super) fn cursors(&mut self, channels: &[Channel], above: Position) -> Vec<(Channel, Cursor<Item>)> {
+        let cursor = |channel: &Channel| {
+            let log = &self.topic(channel).log;
+            (channel.clone(), log.read_from(|item| item.at > above))
+        };
+        channels.iter().map(cursor).collect()
+    }
+
+    pub(super) fn last(&self, channel: &Channel) -> Position {
+        self.topics
+            .get(channel)
+            .map_or_else(|| self.floors[self.floor_slot(channel)], |topic| topic.last)
+    }
+
+    pub(super) fn last_id(&self, channel: &Channel) -> Option<std::sync::Arc<str>> {
+        self.topics.get(channel)?.last_id.clone()
+    }
+
+    pub(super) fn stats(&self) -> HubStats {
+        HubStats {
+            channels: self.topics.len(),
+            bytes: self.bytes,
+            subscriptions: self.topics.values().map(|topic| topic.log.readers()).sum(),
+        }
+    }
+
+    fn floor_slot(&self, channel: &Channel) -> usize {
+        (self.hasher.hash_one(channel) % FLOORS as u64) as usize
+    }
+}
+
+/// Whether a fetch that is under way since `pinned` needs the message at this position.
+fn needed(at: Position, pinned: Option<Position>) -> bool {
+    pinned.is_some_and(|pinned| at > pinned)
+}

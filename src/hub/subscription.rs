@@ -1,0 +1,152 @@
+//! What a hold reads: several channels from one stamp, replay and live as one.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::Hub;
+use super::topic::Item;
+use crate::log::{Cursor, Next};
+use crate::message::{Channel, Message};
+use crate::position::Position;
+
+/// The channels of one hold, read from its stamp on: first what was published since, then what is published.
+/// Each message at most once, in the order of each channel.
+#[derive(Debug)]
+pub struct Subscription {
+    hub: Hub,
+    channels: Vec<(Channel, Cursor<Item>)>,
+    wants: Wants,
+}
+
+/// The kind of a hold: which form of a message it takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wants {
+    /// A stream hold.
+    Stream,
+    /// A response hold (long poll).
+    Response,
+    /// A WebSocket.
+    Socket,
+}
+
+/// What a subscription brings.
+#[derive(Clone, Debug)]
+pub enum Delivery {
+    /// A message.
+    Message {
+        /// Which of the channels, in the order of subscribing.
+        channel: usize,
+        /// Its position.
+        at: Position,
+        /// The message. It has the form that the hold takes.
+        message: Arc<Message>,
+    },
+    /// Messages of this channel are gone before they were read. The next poll goes on at the oldest that is
+    /// still there.
+    Lagged {
+        /// Which of the channels.
+        channel: usize,
+    },
+}
+
+/// Why an answer cannot be held from. Each carries what could be held from regardless: for the case that there
+/// is no better answer to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SubscribeError {
+    /// The log of a channel no longer reaches back to the stamp.
+    #[error("the log no longer reaches back to the answer's stamp")]
+    Gap(Subscription),
+    /// The stamp is of another clock.
+    #[error("the answer was stamped by another clock")]
+    ForeignClock(Subscription),
+    /// Above the stamp is a `close` or `hint`: it asks for a younger answer.
+    #[error("a close or hint at {by} is above the answer's stamp")]
+    Superseded {
+        /// Its position.
+        by: Position,
+        /// What could be held from regardless.
+        anyway: Subscription,
+    },
+}
+
+// === impl Subscription ===
+
+impl Subscription {
+    pub(super) fn new(hub: Hub, channels: Vec<(Channel, Cursor<Item>)>, wants: Wants) -> Self {
+        Self { hub, channels, wants }
+    }
+
+    /// The channels, in the order of subscribing.
+    pub fn channels(&self) -> impl Iterator<Item = &Channel> {
+        self.channels.iter().map(|(channel, _)| channel)
+    }
+
+    /// The next message. With several channels, that of the lowest position.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery> {
+        'again: loop {
+            let mut first: Option<(usize, Item)> = None;
+            for (index, (_, cursor)) in self.channels.iter_mut().enumerate() {
+                match cursor.poll_peek(cx) {
+                    Poll::Ready(Next::Entry(item)) if !wanted(&item.message, self.wants) => {
+                        cursor.advance();
+                        continue 'again;
+                    }
+                    Poll::Ready(Next::Entry(item)) => {
+                        if first.as_ref().is_none_or(|(_, other)| item.at < other.at) {
+                            first = Some((index, item));
+                        }
+                    }
+                    Poll::Ready(Next::Lagged) => {
+                        cursor.skip_to_tail();
+                        return Poll::Ready(Delivery::Lagged { channel: index });
+                    }
+                    Poll::Ready(Next::End(_)) | Poll::Pending => {}
+                }
+            }
+            let Some((channel, item)) = first else {
+                return Poll::Pending;
+            };
+            self.channels[channel].1.advance();
+            return Poll::Ready(Delivery::Message {
+                channel,
+                at: item.at,
+                message: item.message,
+            });
+        }
+    }
+
+    /// The next message.
+    pub async fn next(&mut self) -> Delivery {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+}
+
+fn wanted(message: &Message, wants: Wants) -> bool {
+    match wants {
+        Wants::Stream => message.stream.is_some(),
+        Wants::Response => message.response.is_some(),
+        Wants::Socket => message.socket.is_some(),
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let names: Vec<Channel> = self.channels.drain(..).map(|(channel, _)| channel).collect();
+        self.hub.release(&names);
+    }
+}
+
+// === impl SubscribeError ===
+
+impl SubscribeError {
+    /// Holds from what there is.
+    pub fn anyway(self) -> Subscription {
+        match self {
+            Self::Gap(subscription)
+            | Self::ForeignClock(subscription)
+            | Self::Superseded {
+                anyway: subscription, ..
+            } => subscription,
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! What changes something: an order of purges and publications.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, OnceLock};
+
+use crate::message::{Channel, Message};
+
+/// Purges and publications in one step: it takes one position and is applied under one lock, so that whoever
+/// sees one of its messages and asks again gets nothing older.
+#[derive(Clone, Debug, Default)]
+pub struct Order {
+    /// What to purge. The channels of its publications need not be named: a message ages what it concerns.
+    pub purges: Vec<Purge>,
+    /// What to publish.
+    pub publications: Vec<Publication>,
+    /// Names this order; applied once, however often it is sent.
+    pub id: OrderId,
+}
+
+/// Names an order, at random.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct OrderId(u128);
+
+/// A target and what becomes of the objects that name it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Purge {
+    /// What it names.
+    pub target: Target,
+    /// What becomes of the objects.
+    pub mode: PurgeMode,
+}
+
+/// What a purge names.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Target {
+    /// One public URL: all variants, both schemes, GET and HEAD.
+    Url(Url),
+    /// All objects that carry this surrogate key. A URL's channels are keys of it: `ch:<channel>`.
+    Key(Arc<str>),
+    /// All objects of a host.
+    Host(Arc<str>),
+    /// All objects.
+    Everything,
+}
+
+/// A public URL without its scheme: `host[:port]/path[?query]`, the host in lower case and without a default port.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Url(Arc<str>);
+
+/// What becomes of a purged object.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum PurgeMode {
+    /// Gone at once, also when the origin is down. Its validators are not used either.
+    Hard,
+    /// Not served before a revalidation, but still the last good copy when the origin is down.
+    SoftBlock,
+    /// As if its lifetime ended now: `stale-while-revalidate` and `stale-if-error` apply.
+    Soft,
+    /// An unsafe method succeeded (RFC 9111 4.4): as `SoftBlock`, but stream holds go on starting from it.
+    Invalidated,
+}
+
+/// A message for a channel.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// Where it goes.
+    pub channel: Channel,
+    /// What goes there.
+    pub message: Arc<Message>,
+    /// The channel's state: whoever has not had an earlier one needs only this.
+    pub latest: bool,
+}
+
+/// A target as marks know it: 128 bits with keys of this process, so that nobody outside can make two collide.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct TargetKey(u128);
+
+// === impl Order ===
+
+impl Order {
+    /// An order of one publication.
+    pub fn publish(channel: Channel, message: Message) -> Self {
+        let publication = Publication {
+            channel,
+            message: Arc::new(message),
+            latest: false,
+        };
+        Self {
+            publications: vec![publication],
+            ..Self::default()
+        }
+    }
+
+    /// An order of one purge.
+    pub fn purge(target: Target, mode: PurgeMode) -> Self {
+        Self {
+            purges: vec![Purge { target, mode }],
+            ..Self::default()
+        }
+    }
+}
+
+// === impl OrderId ===
+
+impl Default for OrderId {
+    fn default() -> Self {
+        Self(hash128(&0u8, &(RandomState::new(), RandomState::new())))
+    }
+}
+
+// === impl Url ===
+
+impl Url {
+    /// Of an authority, and a path with its query (`/` if empty), byte for byte.
+    pub fn new(authority: &str, path_and_query: &str) -> Self {
+        let host = normal_authority(authority);
+        let slash = if path_and_query.starts_with('/') { "" } else { "/" };
+        Self(format!("{host}{slash}{path_and_query}").into())
+    }
+
+    /// `host/path?query`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The host, with its port if that is not the default one.
+    pub fn host(&self) -> &str {
+        self.0.split('/').next().unwrap_or_default()
+    }
+
+    /// The same URL with its query as API clients rebuild it: keys sorted, the first of repeated ones, `k` as
+    /// `k=`. `None` if that is the same.
+    pub(crate) fn canonical(&self) -> Option<Url> {
+        let (path, query) = self.0.split_once('?')?;
+        let mut pairs: Vec<(&str, &str)> = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if !pairs.iter().any(|(seen, _)| *seen == key) {
+                pairs.push((key, value));
+            }
+        }
+        pairs.sort_unstable();
+        let query: Vec<String> = pairs
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        let canonical = if query.is_empty() {
+            path.to_owned()
+        } else {
+            format!("{path}?{}", query.join("&"))
+        };
+        (*canonical != *self.0).then(|| Url(canonical.into()))
+    }
+}
+
+/// Lower case, without a default port and without the root's dot.
+pub(crate) fn normal_authority(authority: &str) -> String {
+    let host = authority
+        .rsplit('@')
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    let host = host
+        .strip_suffix(":80")
+        .or_else(|| host.strip_suffix(":443"))
+        .unwrap_or(&host);
+    let host = match host.rsplit_once(':') {
+        Some((name, port)) if name.ends_with('.') => return format!("{}:{port}", name.trim_end_matches('.')),
+        _ => host.strip_suffix('.').unwrap_or(host),
+    };
+    host.to_owned()
+}
+
+// === impl Target ===
+
+impl Target {
+    /// The key of a channel: objects whose URL names the channel carry it by themselves.
+    pub fn channel(channel: &Channel) -> Self {
+        Self::Key(format!("ch:{channel}").into())
+    }
+
+    /// What marks are set for: a URL also in the form that API clients rebuild.
+    pub(crate) fn mark_keys(&self) -> [Option<TargetKey>; 2] {
+        let canonical = match self {
+            Self::Url(url) => url.canonical().map(|url| TargetKey::of(&Self::Url(url))),
+            _ => None,
+        };
+        [Some(TargetKey::of(self)), canonical]
+    }
+}
+
+// === impl TargetKey ===
+
+impl TargetKey {
+    pub(crate) fn of(target: &Target) -> Self {
+        static KEYS: OnceLock<(RandomState, RandomState)> = OnceLock::new();
+        Self(hash128(target, KEYS.get_or_init(Default::default)))
+    }
+
+    /// One of `n` slots.
+    pub(crate) fn slot(self, n: usize) -> usize {
+        (self.0 % n as u128) as usize
+    }
+}
+
+fn hash128<T: std::hash::Hash>(value: &T, (high, low): &(RandomState, RandomState)) -> u128 {
+    (u128::from(high.hash_one(value)) << 64) | u128::from(low.hash_one(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_keyed_without_case_default_port_and_root_dot() {
+        for authority in [
+            "Example.COM",
+            "example.com:443",
+            "example.com.",
+            "example.com.:80",
+            "u@example.com",
+        ] {
+            assert_eq!(
+                Url::new(authority, "/A?b").as_str(),
+                "example.com/A?b",
+                "{authority}"
+            );
+        }
+        assert_eq!(Url::new("h:8080", "/").as_str(), "h:8080/");
+        assert_eq!(Url::new("h:8080", "").as_str(), "h:8080/");
+    }
+
+    #[test]
+    fn pur_10_the_canonical_query_is_what_api_clients_send() {
+        let canonical = |query: &str| {
+            Url::new("h", query)
+                .canonical()
+                .map(|url| url.as_str().to_owned())
+        };
+        assert_eq!(canonical("/x?b=1&a=2").as_deref(), Some("h/x?a=2&b=1"));
+        assert_eq!(canonical("/x?k").as_deref(), Some("h/x?k="));
+        assert_eq!(canonical("/x?a=1&a=2").as_deref(), Some("h/x?a=1"));
+        assert_eq!(canonical("/x?a=1&b=2"), None);
+        assert_eq!(canonical("/x"), None);
+    }
+}

@@ -1,0 +1,124 @@
+//! Names and handles of metrics. Without the feature `metrics` they count nothing and cost nothing.
+//!
+//! Handles are made when a layer is made: install the recorder before that.
+
+/// Counts something.
+#[derive(Clone)]
+pub(crate) struct Counter(#[cfg(feature = "metrics")] metrics::Counter);
+
+/// Counts what there is now.
+#[derive(Clone)]
+pub(crate) struct Gauge(#[cfg(feature = "metrics")] metrics::Gauge);
+
+/// Collects values, in seconds.
+#[derive(Clone)]
+pub(crate) struct Histogram(#[cfg(feature = "metrics")] metrics::Histogram);
+
+/// One more, until it is dropped.
+pub(crate) struct Held(Gauge);
+
+impl Counter {
+    /// `name` is a constant of [`names`].
+    pub(crate) fn new(name: &'static str) -> Self {
+        let _ = name;
+        Self(
+            #[cfg(feature = "metrics")]
+            metrics::counter!(name),
+        )
+    }
+
+    /// One series of a family.
+    pub(crate) fn labelled(name: &'static str, label: &'static str, value: &'static str) -> Self {
+        let _ = (name, label, value);
+        Self(
+            #[cfg(feature = "metrics")]
+            metrics::counter!(name, label => value),
+        )
+    }
+
+    pub(crate) fn add(&self, n: u64) {
+        let _ = n;
+        #[cfg(feature = "metrics")]
+        self.0.increment(n);
+    }
+}
+
+impl Gauge {
+    pub(crate) fn new(name: &'static str) -> Self {
+        let _ = name;
+        Self(
+            #[cfg(feature = "metrics")]
+            metrics::gauge!(name),
+        )
+    }
+
+    pub(crate) fn set(&self, value: f64) {
+        let _ = value;
+        #[cfg(feature = "metrics")]
+        self.0.set(value);
+    }
+
+    /// One more, until the guard is dropped.
+    pub(crate) fn hold(&self) -> Held {
+        #[cfg(feature = "metrics")]
+        self.0.increment(1.0);
+        Held(self.clone())
+    }
+}
+
+impl Histogram {
+    pub(crate) fn new(name: &'static str) -> Self {
+        let _ = name;
+        Self(
+            #[cfg(feature = "metrics")]
+            metrics::histogram!(name),
+        )
+    }
+
+    pub(crate) fn record(&self, value: std::time::Duration) {
+        let _ = value;
+        #[cfg(feature = "metrics")]
+        self.0.record(value.as_secs_f64());
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        #[cfg(feature = "metrics")]
+        self.0.0.decrement(1.0);
+        #[cfg(not(feature = "metrics"))]
+        let _ = &self.0;
+    }
+}
+
+/// The names, as a Prometheus exporter shows them.
+pub mod names {
+    /// Gauge: holds that are open.
+    pub const HOLDS: &str = "gripstack_holds";
+    /// Counter by `reason`: holds that ended.
+    pub const HOLDS_ENDED: &str = "gripstack_holds_ended_total";
+    /// Counter: holds that started although messages may be missing, and are marked so.
+    pub const HOLDS_MARKED: &str = "gripstack_holds_marked_total";
+    /// Counter: messages handed to holds.
+    pub const DELIVERIES: &str = "gripstack_deliveries_total";
+    /// Counter: messages accepted.
+    pub const PUBLISHED: &str = "gripstack_published_total";
+    /// Counter: updates that a later one of the same channel replaced before they went out.
+    pub const SUPERSEDED: &str = "gripstack_superseded_total";
+    /// Histogram, seconds: how long updates waited for their turn.
+    pub const QUEUE_SECONDS: &str = "gripstack_publish_queue_seconds";
+    /// Counter: purges of a target.
+    pub const PURGES: &str = "gripstack_purges_total";
+    /// Counter by `result`: answers of the cache (`hit`, `stale`, `miss`, `collapsed`, `pass`).
+    pub const CACHE: &str = "gripstack_cache_total";
+    /// Counter: requests that left the cache for the service below it.
+    pub const FETCHES: &str = "gripstack_fetches_total";
+    /// Counter: fetches that failed.
+    pub const FETCH_ERRORS: &str = "gripstack_fetch_errors_total";
+    /// Gauge: bytes of stored objects.
+    pub const CACHE_BYTES: &str = "gripstack_cache_bytes";
+    /// Gauge: channels that are remembered.
+    pub const CHANNELS: &str = "gripstack_channels";
+    /// Gauge: subscriptions, one for each channel of each hold.
+    pub const SUBSCRIPTIONS: &str = "gripstack_subscriptions";
+}
