@@ -10,6 +10,7 @@ pub mod hub;
 mod log;
 mod marks;
 pub mod message;
+mod mutants;
 pub mod order;
 pub mod position;
 mod sync;
