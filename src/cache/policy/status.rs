@@ -275,6 +275,31 @@ mod tests {
     }
 
     #[test]
+    fn reasons_to_forward_are_those_of_rfc_9211() {
+        let all = [
+            Fwd::Bypass,
+            Fwd::Method,
+            Fwd::UriMiss,
+            Fwd::VaryMiss,
+            Fwd::Miss,
+            Fwd::Request,
+            Fwd::Stale,
+            Fwd::Partial,
+        ];
+        let names = [
+            "bypass",
+            "method",
+            "uri-miss",
+            "vary-miss",
+            "miss",
+            "request",
+            "stale",
+            "partial",
+        ];
+        assert_eq!(all.map(Fwd::as_str), names);
+    }
+
+    #[test]
     fn the_default_name() {
         assert_eq!(CacheStatus::hit().to_value(), "gripstack; hit");
     }

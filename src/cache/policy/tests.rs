@@ -161,3 +161,45 @@ fn reasons_are_told() {
         "gripstack; fwd=uri-miss; stored=?0; detail=no-store"
     );
 }
+
+#[test]
+fn a_client_asks_for_what_it_has() {
+    let now = Now::read();
+    let response = headers(&[
+        ("cache-control", "max-age=60"),
+        ("vary", "accept-encoding"),
+        ("content-encoding", "br"),
+        ("connection", "close"),
+    ]);
+    let stored = receive(200, &response, now);
+    let vary = VarySpec::of(&stored.headers);
+    let hasher = VariantHasher::default();
+
+    // The fill, as it is forwarded, and another client's request are for the same variant.
+    let mut fill = headers(&[
+        ("accept-encoding", "gzip, br"),
+        ("connection", "x-hop"),
+        ("x-hop", "1"),
+    ]);
+    strip_hop_by_hop(&mut fill);
+    reduce_accept_encoding(&mut fill);
+    assert_eq!(fill, headers(&[("accept-encoding", "br")]));
+    let since = format_http_date(now.wall + secs(1));
+    let request = headers(&[
+        ("accept-encoding", "br, zstd"),
+        ("cache-control", "only-if-cached"),
+        ("if-modified-since", since.to_str().unwrap()),
+    ]);
+    assert!(RequestDirectives::parse(&request).only_if_cached);
+    assert_eq!(
+        vary.variant_key(&fill, &hasher),
+        vary.variant_key(&request, &hasher)
+    );
+
+    // Without Last-Modified and Date the time of receipt counts.
+    let received = stored.freshness.received().wall;
+    assert!(parse_http_date(since.as_bytes(), now.wall) > Some(received));
+    assert!(is_not_modified(&request, &stored.headers, received));
+    assert!(!is_not_modified(&headers(&[]), &stored.headers, received));
+    assert_eq!(not_modified_headers(&stored.headers).len(), 2);
+}
