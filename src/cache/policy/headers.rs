@@ -45,7 +45,7 @@ pub(crate) fn stored_headers(response: &HeaderMap, policy: &CacheControl) -> Hea
 }
 
 /// Removes what is about one connection: the hop-by-hop fields and all that `Connection` lists. For requests and
-/// responses; whoever forwards `TE: trailers` or an upgrade adds it again. The order of the other names may change, that of the values of a name does not.
+/// responses. The order of the other names may change, that of the values of a name does not.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let listed: Vec<HeaderName> = members(headers.get_all(CONNECTION))
         .filter_map(|name| HeaderName::from_bytes(name).ok())

@@ -35,7 +35,7 @@ mod vary;
 mod tests;
 
 pub(crate) use date::{format_http_date, parse_http_date};
-pub(crate) use directives::{CacheControl, RequestDirectives};
+pub(crate) use directives::{CacheControl, Qualifier, RequestDirectives};
 pub(crate) use freshness::{Freshness, Outage, StaleReason};
 pub(crate) use headers::{merge_304, stored_headers, strip_hop_by_hop};
 pub(crate) use status::{CacheStatus, Fwd};
