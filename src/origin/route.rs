@@ -165,6 +165,7 @@ impl Upstream {
         &self.authority
     }
 
+    #[cfg(feature = "tls")]
     pub(super) fn is_https(&self) -> bool {
         self.scheme == Scheme::HTTPS
     }
