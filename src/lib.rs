@@ -29,3 +29,5 @@ pub use drain::{Drain, DrainSignal};
 pub use error::BoxError;
 pub use message::{Channel, Message};
 pub use position::{ClockId, Position, Stamp};
+#[cfg(feature = "serve")]
+pub use serve::{Serve, serve};
