@@ -194,7 +194,7 @@ mod tests {
     fn follows_chunks_to_their_end() {
         assert_eq!(follow(b"3\r\nabc\r\n0\r\n\r\nGET"), Ok((13, true)));
         assert_eq!(follow(b"3;a=\"b\"\r\nabc\r\n00\r\n\r\n"), Ok((20, true)));
-        assert_eq!(follow(b"1 ;x\r\na\r\n0\r\nA: b\r\nC:\r\n\r\n"), Ok((25, true)));
+        assert_eq!(follow(b"1 ;x\r\na\r\n0\r\nA: b\r\nC:\r\n\r\n"), Ok((24, true)));
         assert_eq!(follow(b"ffffffffffffffff\r\nabc"), Ok((21, false)));
     }
 

@@ -8,7 +8,7 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tower_service::Service;
 
@@ -76,55 +76,59 @@ where
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        // Before its first request a connection has nothing to lose in a drain.
         let mut phases = self.phases.clone();
-        let opened = tokio::select! {
+        let io = tokio::select! {
             biased;
             () = phases.reach(Phase::Draining) => return,
-            opened = self.open(io, open) => opened,
+            io = self.shake_hands(io) => io,
+        };
+        let Some(io) = io else {
+            return;
+        };
+        let mut socket = Socket::new(io, self.shared.limits.clone(), open);
+        let protocol = tokio::select! {
+            biased;
+            () = phases.reach(Phase::Draining) => {
+                // Its first request, if one is on its way, must go elsewhere.
+                let _ = socket.shutdown().await;
+                return;
+            }
+            protocol = socket.sniff() => protocol,
         };
         drop(phases);
-        match opened {
+        match protocol {
             // Boxed, so that the many connections of HTTP/1 do not pay for the size of the other.
-            Some((Protocol::Http2, socket)) => Box::pin(self.run_http2(socket)).await,
-            Some((Protocol::Http1, socket)) => self.run_http1(socket).await,
-            Some((Protocol::None, _)) | None => {}
+            Ok(Protocol::Http2) => Box::pin(self.run_http2(socket)).await,
+            Ok(Protocol::Http1) => self.run_http1(socket).await,
+            Ok(Protocol::None) | Err(_) => {}
         }
     }
 
-    async fn open<I>(&mut self, io: I, open: Open) -> Option<(Protocol, Socket<Transport<I>>)>
+    #[cfg(feature = "tls")]
+    async fn shake_hands<I>(&mut self, io: I) -> Option<Transport<I>>
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let limits = &self.shared.limits;
-        #[cfg(feature = "tls")]
-        let io = match &self.tls {
-            None => Transport::Plain(io),
-            Some(tls) => {
-                let handshake = Box::pin(tls.acceptor().accept(io));
-                match tokio::time::timeout(limits.handshake, handshake).await {
-                    Ok(Ok(stream)) => {
-                        self.peer.tls = true;
-                        Transport::Tls(Box::new(stream))
-                    }
-                    Ok(Err(error)) => {
-                        self.shared.stats.count_handshake_failure();
-                        tracing::debug!(target: "gripstack::serve", peer = %self.peer.remote, %error, "handshake failed");
-                        return None;
-                    }
-                    Err(_) => {
-                        self.shared.stats.count_handshake_failure();
-                        tracing::debug!(target: "gripstack::serve", peer = %self.peer.remote, "handshake took too long");
-                        return None;
-                    }
-                }
-            }
+        let Some(tls) = &self.tls else {
+            return Some(Transport::Plain(io));
         };
-        #[cfg(not(feature = "tls"))]
-        let io = Transport::Plain(io);
-        let mut socket = Socket::new(io, limits.clone(), open);
-        let protocol = socket.sniff().await.unwrap_or(Protocol::None);
-        Some((protocol, socket))
+        let handshake = Box::pin(tls.acceptor().accept(io));
+        let error = match tokio::time::timeout(self.shared.limits.handshake, handshake).await {
+            Ok(Ok(stream)) => {
+                self.peer.tls = true;
+                return Some(Transport::Tls(Box::new(stream)));
+            }
+            Ok(Err(error)) => error,
+            Err(too_long) => too_long.into(),
+        };
+        self.shared.stats.count_handshake_failure();
+        tracing::debug!(target: "gripstack::serve", peer = %self.peer.remote, %error, "handshake failed");
+        None
+    }
+
+    #[cfg(not(feature = "tls"))]
+    async fn shake_hands<I>(&mut self, io: I) -> Option<Transport<I>> {
+        Some(Transport::Plain(io))
     }
 
     async fn run_http1<I>(mut self, mut socket: Socket<I>)

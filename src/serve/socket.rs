@@ -52,6 +52,7 @@ pub(super) struct Socket<I> {
     /// Nothing is under way since this time; `None` until the next look for a head.
     idle_since: Option<Instant>,
     accepted_at: Instant,
+    /// No head was read yet, and HTTP/2 not begun.
     is_first: bool,
     write_timer: Timer,
     /// The peer takes nothing since this time.
@@ -149,6 +150,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
 
     /// From here on bytes pass as they are.
     pub(super) fn speak_http2(&mut self) {
+        self.is_first = false;
         self.cleared = self.hold.len();
     }
 
@@ -330,11 +332,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
 
     /// Whether the client may have sent what nobody read.
     fn has_unread(&self) -> bool {
-        !self.hold.is_empty()
-            || self
-                .http1
-                .as_ref()
-                .is_some_and(|http1| http1.framer.is_closed() || http1.framer.is_in_body())
+        let left_in_http1 = match &self.http1 {
+            Some(Http1 { framer, .. }) => framer.is_closed() || framer.is_in_body(),
+            None => self.is_first,
+        };
+        left_in_http1 || !self.hold.is_empty()
     }
 
     /// Passes the outcome of a write on, or cuts a peer that takes nothing for too long.
