@@ -149,7 +149,8 @@ where
         let mut next = Phase::Draining;
         loop {
             tokio::select! {
-                result = connection.as_mut() => return log_end(self.peer, result),
+                // An answer that is ready when the drain begins must say that the connection closes.
+                biased;
                 () = self.phases.reach(next) => match next {
                     Phase::Draining => {
                         connection.as_mut().graceful_shutdown();
@@ -157,6 +158,7 @@ where
                     }
                     _ => return,
                 },
+                result = connection.as_mut() => return log_end(self.peer, result),
             }
         }
     }
