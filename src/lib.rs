@@ -41,3 +41,5 @@ pub use hub::Hub;
 pub use message::{Channel, Message};
 pub use order::{Order, Publication, Purge, PurgeMode, Target, Url};
 pub use position::{ClockId, Position, Stamp};
+#[cfg(feature = "serve")]
+pub use serve::{Serve, serve};
