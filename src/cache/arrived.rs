@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use http::header::DATE;
 use http::{Method, Response, StatusCode, request, response};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
@@ -11,13 +12,14 @@ use super::entry::Entry;
 use super::flight::{Failure, Landed};
 use super::handle::Cache;
 use super::policy::{
-    CacheControl, Freshness, RequestFacts, ResponseFacts, Validators, VarySpec, Verdict, judge,
-    stored_headers,
+    CacheControl, Freshness, RequestFacts, ResponseFacts, Validators, VarySpec, Verdict, format_http_date,
+    judge, stored_headers,
 };
 use super::resource::Resource;
 use super::serve::{Lines, with_places};
 use super::tags::{SURROGATE_KEY, Tags};
 use crate::body::{EdgeBody, Held};
+use crate::error::CloseDelimited;
 use crate::grip::{self, Instruct, JsonResponse, MAX_INSTRUCT_BYTES};
 use crate::log::Log;
 use crate::message::Channel;
@@ -40,6 +42,8 @@ pub(super) struct Arrived {
     pub(super) verdict: Verdict,
     /// Why nobody else may have it, beyond the verdict.
     pub(super) unusable: Option<&'static str>,
+    /// Why it is not kept, beyond the verdict.
+    incomplete: Option<&'static str>,
 }
 
 /// Looks at the head of a response; instructions in JSON are read first, for they name the channels.
@@ -56,6 +60,7 @@ pub(super) async fn look_at(
         held_below();
         unusable = Some("held");
     }
+    let mut incomplete = None;
     let (mut instruct, mut json) = (None, None);
     if grip::is_instruct_type(&parts.headers) {
         let whole = tokio::time::timeout(INSTRUCT_TIMEOUT, Limited::new(body, MAX_INSTRUCT_BYTES).collect());
@@ -89,6 +94,10 @@ pub(super) async fn look_at(
         &facts,
         &cache.limits(),
     );
+    if json.is_none() && parts.extensions.get::<CloseDelimited>().is_some() {
+        // Whether all of it came cannot be known.
+        incomplete = Some("close-delimited");
+    }
     Ok(Arrived {
         parts,
         body,
@@ -98,6 +107,7 @@ pub(super) async fn look_at(
         freshness,
         verdict,
         unusable,
+        incomplete,
     })
 }
 
@@ -135,6 +145,7 @@ impl Arrived {
             policy,
             freshness,
             verdict,
+            incomplete,
             ..
         } = self;
         let tags = Tags::of(&parts.headers);
@@ -146,6 +157,10 @@ impl Arrived {
         let mut headers = stored_headers(&source, &policy);
         grip::strip(&mut headers);
         headers.remove(SURROGATE_KEY);
+        // A recipient with a clock records when it came (RFC 9110 6.6.1).
+        headers
+            .entry(DATE)
+            .or_insert_with(|| format_http_date(freshness.received().wall));
         let mut channels: Vec<Channel> = tags.channels;
         if let Some(hold) = instruct.as_ref().and_then(|instruct| instruct.hold.as_ref()) {
             channels.extend(hold.channels.iter().map(|channel| channel.name.clone()));
@@ -172,7 +187,7 @@ impl Arrived {
             length,
             lines: Lines::default(),
         });
-        let why = verdict.storable.err().map(|why| why.as_str());
+        let why = incomplete.or(verdict.storable.err().map(|why| why.as_str()));
         (
             Landed {
                 entry,

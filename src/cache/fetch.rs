@@ -18,7 +18,8 @@ use super::flight::{Failure, Flight, Gone, Landed, Phase};
 use super::handle::Cache;
 use super::look::{Ask, Look};
 use super::policy::{
-    CacheControl, Freshness, Validators, VarySpec, merge_304, stored_headers, strip_client_conditionals,
+    CacheControl, Freshness, RequestFacts, ResponseFacts, Validators, VarySpec, judge, merge_304,
+    stored_headers, strip_client_conditionals,
 };
 use super::pump::{Pumped, pump, put_together};
 use super::resource::Resource;
@@ -103,8 +104,9 @@ impl<S, E> Trip<S, E> {
                 && let (Some(entry), Some(validators)) = (old.take(), &validators)
             {
                 if validators.selects(response.headers()) && self.is_alive(&entry) {
-                    let entry = self.refreshed(&entry, response.headers(), stamp, validators, asked);
-                    return self.land_whole(landing, entry);
+                    let (entry, storable) =
+                        self.refreshed(&entry, response.headers(), stamp, validators, asked);
+                    return self.land_whole(landing, entry, storable);
                 }
                 // It validated something else: ask once more, without a condition.
                 continue;
@@ -169,14 +171,26 @@ impl<S, E> Trip<S, E> {
         stamp: Position,
         validators: &Validators,
         asked: Now,
-    ) -> Entry {
+    ) -> (Entry, bool) {
         let moves = validators.is_strong() || mutant!("weak-304");
         let mut headers = old.headers.clone();
         merge_304(&mut headers, from);
         let policy = CacheControl::parse(&headers);
+        let freshness = Freshness::of(asked, Now::read(), from, &policy).of_status(old.status);
+        let facts = ResponseFacts {
+            status: old.status,
+            headers: &headers,
+            policy: &policy,
+            freshness: &freshness,
+            has_instructions: old.instruct.is_some(),
+        };
+        let verdict = judge(
+            &RequestFacts::of(&Method::GET, &self.request.headers),
+            &facts,
+            &self.cache.limits(),
+        );
         let mut headers = stored_headers(&headers, &policy);
         grip::strip(&mut headers);
-        let freshness = Freshness::of(asked, Now::read(), from, &policy).of_status(old.status);
         let instruct = match Instruct::from_headers(from) {
             Ok(Some(instruct)) => Some(std::sync::Arc::new(instruct)),
             _ if moves => old.instruct.as_ref().map(|instruct| without_ids(instruct)),
@@ -186,7 +200,7 @@ impl<S, E> Trip<S, E> {
         if let Some(known) = old.length.get() {
             let _ = length.set(*known);
         }
-        Entry {
+        let entry = Entry {
             resource: old.resource.clone(),
             variant: old.variant,
             vary: old.vary.clone(),
@@ -200,11 +214,12 @@ impl<S, E> Trip<S, E> {
             body: old.body.clone(),
             length,
             lines: Lines::default(),
-        }
+        };
+        (entry, verdict.is_storable())
     }
 
     /// Lands an answer whose body is here already.
-    fn land_whole(&self, landing: Landing, entry: Entry) {
+    fn land_whole(&self, landing: Landing, entry: Entry, storable: bool) {
         let entry = Arc::new(entry);
         let landed = Landed {
             entry: entry.clone(),
@@ -214,7 +229,7 @@ impl<S, E> Trip<S, E> {
             why: None,
         };
         landing.flight.phase.send_replace(Phase::Landed(landed));
-        succeed(&self.cache, &landing, Some(entry));
+        succeed(&self.cache, &landing, storable.then_some(entry));
     }
 
     async fn land(mut self, landing: Landing, arrived: Arrived, stamp: Position) {

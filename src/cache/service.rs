@@ -20,7 +20,7 @@ use super::future::ResponseFuture;
 use super::handle::Cache;
 use super::key::{is_cacheable_method, is_safe_method, same_origin_url, url_of};
 use super::look::{Ask, Why};
-use super::policy::{CacheStatus, Fwd, RequestDirectives};
+use super::policy::{CacheStatus, Fwd, RequestDirectives, reduce_accept_encoding};
 use super::resource::Resource;
 use super::serve::Given;
 use crate::body::EdgeBody;
@@ -96,7 +96,9 @@ where
         if !self.enabled || !is_plain {
             return self.pass(request.map(EdgeBody::new));
         }
-        let (parts, _) = request.into_parts();
+        let (mut parts, _) = request.into_parts();
+        // At most four variants, and what is keyed is what is forwarded.
+        reduce_accept_encoding(&mut parts.headers);
         let Some(url) = url_of(&parts, &self.namespace) else {
             return self.pass(Request::from_parts(parts, EdgeBody::empty()));
         };

@@ -12,14 +12,6 @@
 //! | May the answer be shared, may it be stored? | [`judge`] |
 //! | With which fields? | [`stored_headers`], [`merge_304`] |
 //! | What is the client told? | [`CacheStatus`] |
-#![cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "the cache that asks these questions is built on top"
-    )
-)]
 
 mod date;
 mod directives;
@@ -34,11 +26,11 @@ mod vary;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use date::{format_http_date, parse_http_date};
-pub(crate) use directives::{CacheControl, Qualifier, RequestDirectives};
+pub(crate) use date::format_http_date;
+pub(crate) use directives::{CacheControl, RequestDirectives};
 pub(crate) use freshness::{Freshness, Outage, StaleReason};
-pub(crate) use headers::{merge_304, stored_headers, strip_hop_by_hop};
+pub(crate) use headers::{merge_304, stored_headers};
 pub(crate) use status::{CacheStatus, Fwd};
-pub(crate) use storable::{NoStore, RequestFacts, ResponseFacts, StoreLimits, Verdict, judge};
+pub(crate) use storable::{RequestFacts, ResponseFacts, StoreLimits, Verdict, judge};
 pub(crate) use validate::{Validators, is_not_modified, not_modified_headers, strip_client_conditionals};
 pub(crate) use vary::{VariantHasher, VarySpec, reduce_accept_encoding};
