@@ -1,0 +1,3 @@
+//! x
+mod ids;
+#[doc(hidden)] pub struct GripHoldLayer;
