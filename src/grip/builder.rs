@@ -33,7 +33,7 @@ impl Instruct {
         InstructBuilder::new(Some(HoldMode::Response))
     }
 
-    /// Holds nothing: a status, a list of headers to show.
+    /// Holds nothing: names the channels that the response belongs to, a status, a list of headers to show.
     pub fn immediate() -> InstructBuilder {
         InstructBuilder::new(None)
     }

@@ -62,7 +62,10 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Draft, InstructError> {
         read_link(element, &mut draft.instruct)?;
     }
     for element in all("grip-set-meta").flat_map(syntax::elements) {
-        let (name, value) = syntax::params(element).next().ok_or(InstructError::MetaEmpty)?;
+        let pair = syntax::params(element)
+            .next()
+            .filter(|(name, _)| !name.is_empty());
+        let (name, value) = pair.ok_or(InstructError::MetaEmpty)?;
         let utf8 = |_| InstructError::NotUtf8("Grip-Set-Meta");
         let name = std::str::from_utf8(name).map_err(utf8)?;
         let value = value.unwrap_or_default();
