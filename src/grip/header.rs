@@ -139,7 +139,7 @@ fn read_link(element: &[u8], instruct: &mut Instruct) -> Result<(), InstructErro
 pub(super) fn reference(text: &[u8]) -> Option<&str> {
     let fits = |&b: &u8| b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"');
     let text = text.trim_ascii();
-    (!text.is_empty() && text.iter().all(|b| fits(b)))
+    (!text.is_empty() && text.iter().all(fits))
         .then_some(text)
         .and_then(|text| std::str::from_utf8(text).ok())
 }
