@@ -123,7 +123,11 @@ impl Ids {
     /// Gives up waiting: makes ready what was withheld for long enough, and what came after it on its channel.
     pub(super) fn release_overdue(&mut self, now: Instant) {
         for track in &mut self.channels {
-            if track.withheld.front().is_some_and(|(_, deadline)| *deadline <= now) {
+            if track
+                .withheld
+                .front()
+                .is_some_and(|(_, deadline)| *deadline <= now)
+            {
                 track.release();
             }
         }
@@ -188,7 +192,9 @@ impl Track {
             self.follow();
         }
         self.contained = message.prev_id.clone();
-        while let Some(index) = self.withheld_where(|message| message.id.is_some() && message.id == self.contained) {
+        while let Some(index) =
+            self.withheld_where(|message| message.id.is_some() && message.id == self.contained)
+        {
             self.contained = self.take(index).message.prev_id.clone();
         }
     }
@@ -234,7 +240,10 @@ impl Track {
     }
 
     fn take(&mut self, index: usize) -> Placed {
-        let (placed, _) = self.withheld.remove(index).expect("the index was found in the queue");
+        let (placed, _) = self
+            .withheld
+            .remove(index)
+            .expect("the index was found in the queue");
         self.bytes -= placed.message.weight();
         placed
     }
@@ -300,7 +309,9 @@ mod tests {
     }
 
     fn offer_all(hold: &mut Hold, messages: &[(&str, &str)]) -> Vec<String> {
-        let offered = messages.iter().flat_map(|(id, prev_id)| hold.offer(message(id, prev_id)));
+        let offered = messages
+            .iter()
+            .flat_map(|(id, prev_id)| hold.offer(message(id, prev_id)));
         offered.collect()
     }
 
@@ -344,7 +355,10 @@ mod tests {
         let mut hold = Hold::new(Some("10"));
         assert!(offer_all(&mut hold, &[("9", "8")]).is_empty());
         assert!(hold.ids.deadline().is_some());
-        assert_eq!(offer_all(&mut hold, &[("11", "10"), ("10", "9"), ("8", "7")]), ["11"]);
+        assert_eq!(
+            offer_all(&mut hold, &[("11", "10"), ("10", "9"), ("8", "7")]),
+            ["11"]
+        );
         assert_eq!(hold.ids.deadline(), None);
     }
 
@@ -361,11 +375,20 @@ mod tests {
     #[test]
     fn messages_without_a_predecessor_fit_and_the_one_of_the_body_is_still_skipped() {
         let mut hold = Hold::new(Some("10"));
-        let got = offer_all(&mut hold, &[("9", ""), ("10", ""), ("11", "10"), ("x", ""), ("12", "x")]);
+        let got = offer_all(
+            &mut hold,
+            &[("9", ""), ("10", ""), ("11", "10"), ("x", ""), ("12", "x")],
+        );
         assert_eq!(got, ["9", "11", "x", "12"]);
         // One without an id: what comes next fits.
-        assert_eq!(offer_all(&mut hold, &[("", "12"), ("20", "19"), ("21", "20")]), ["-", "20", "21"]);
-        let unordered = Message { no_seq: true, ..message("30", "29") };
+        assert_eq!(
+            offer_all(&mut hold, &[("", "12"), ("20", "19"), ("21", "20")]),
+            ["-", "20", "21"]
+        );
+        let unordered = Message {
+            no_seq: true,
+            ..message("30", "29")
+        };
         assert_eq!(hold.offer(unordered), ["30"]);
     }
 
