@@ -3,6 +3,8 @@
 
 pub mod body;
 pub mod cluster;
+#[cfg(any(feature = "purge", feature = "publish"))]
+pub mod control;
 mod drain;
 mod edge;
 pub mod error;
@@ -24,6 +26,9 @@ pub mod handoff;
 #[cfg(feature = "cache")]
 pub mod cache;
 
+#[cfg(feature = "purge")]
+pub mod purge;
+
 #[cfg(feature = "origin")]
 pub mod origin;
 #[cfg(feature = "serve")]
@@ -40,3 +45,5 @@ pub use hub::Hub;
 pub use message::{Channel, Message};
 pub use order::{Order, Publication, Purge, PurgeMode, Target, Url};
 pub use position::{ClockId, Position, Stamp};
+#[cfg(feature = "purge")]
+pub use purge::PurgeLayer;
