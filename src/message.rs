@@ -191,6 +191,52 @@ impl Message {
         }
     }
 
+    /// A server-sent event for stream holds: its name, if any, and its data, a `data:` line for each line of it
+    /// (HTML standard, 9.2.6). Any line end in the data starts a new line; line ends in the name are left out.
+    /// The event has no `id:` line.
+    pub fn sse(event: Option<&str>, data: &str) -> Self {
+        let mut out = String::with_capacity(data.len() + event.map_or(0, str::len) + 16);
+        if let Some(event) = event {
+            out.push_str("event: ");
+            out.extend(event.chars().filter(|c| !matches!(c, '\r' | '\n')));
+            out.push('\n');
+        }
+        let mut rest = data;
+        loop {
+            let end = rest.find(['\r', '\n']);
+            out.push_str("data: ");
+            out.push_str(&rest[..end.unwrap_or(rest.len())]);
+            out.push('\n');
+            let Some(end) = end else { break };
+            rest = rest[end..].strip_prefix("\r\n").unwrap_or(&rest[end + 1..]);
+        }
+        out.push('\n');
+        Self::bytes(out)
+    }
+
+    /// A line for stream holds: this text and a newline.
+    pub fn line(text: impl Into<String>) -> Self {
+        let mut text = text.into();
+        text.push('\n');
+        Self::bytes(text)
+    }
+
+    /// A text message for WebSockets.
+    pub fn text_socket(text: impl Into<String>) -> Self {
+        Self {
+            socket: Some(SocketForm::Send(SocketKind::Text, text.into().into())),
+            ..Self::default()
+        }
+    }
+
+    /// A message for response holds: answers with this response.
+    pub fn response(response: PushedResponse) -> Self {
+        Self {
+            response: Some(ResponseForm::Send(Box::new(response))),
+            ..Self::default()
+        }
+    }
+
     /// The same message with an id.
     #[must_use]
     pub fn with_id(mut self, id: impl Into<Arc<str>>) -> Self {
@@ -203,5 +249,61 @@ impl Message {
     pub fn with_prev_id(mut self, prev_id: impl Into<Arc<str>>) -> Self {
         self.prev_id = Some(prev_id.into());
         self
+    }
+}
+
+// === impl PushedResponse ===
+
+impl PushedResponse {
+    /// A 200 with this body and no headers of its own.
+    pub fn new(body: impl Into<Bytes>) -> Self {
+        Self {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: body.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sse(event: Option<&str>, data: &str) -> String {
+        match Message::sse(event, data).stream {
+            Some(StreamForm::Send(bytes)) => String::from_utf8(bytes.to_vec()).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_event_has_a_data_line_for_each_line() {
+        assert_eq!(sse(Some("message"), "1"), "event: message\ndata: 1\n\n");
+        assert_eq!(
+            sse(None, "a\nb\r\nc\rd"),
+            "data: a\ndata: b\ndata: c\ndata: d\n\n"
+        );
+        assert_eq!(sse(None, "a\n"), "data: a\ndata: \n\n");
+        assert_eq!(sse(None, "\r\r\n"), "data: \ndata: \ndata: \n\n");
+        assert_eq!(sse(None, ""), "data: \n\n");
+        assert_eq!(sse(None, " ü"), "data:  ü\n\n");
+    }
+
+    #[test]
+    fn no_text_can_add_a_field_to_an_event() {
+        assert_eq!(
+            sse(Some("a\r\nid: 1"), "x\nretry: 1"),
+            "event: aid: 1\ndata: x\ndata: retry: 1\n\n"
+        );
+    }
+
+    #[test]
+    fn typed_messages_fill_the_form_of_their_hold() {
+        assert_eq!(Message::line("a"), Message::bytes("a\n"));
+        let socket = Message::text_socket("a").socket;
+        assert_eq!(socket, Some(SocketForm::Send(SocketKind::Text, Bytes::from("a"))));
+        let pushed = PushedResponse::new("a");
+        let response = Message::response(pushed.clone()).response;
+        assert_eq!(response, Some(ResponseForm::Send(Box::new(pushed))));
     }
 }

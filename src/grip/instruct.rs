@@ -1,0 +1,125 @@
+//! What a response asks of the edge.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, StatusCode};
+
+use super::KeepAlive;
+use crate::message::Channel;
+
+/// Longest hold of a response hold without a `Grip-Timeout`.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(55);
+
+/// A shorter `Grip-Timeout` is raised to this.
+pub const MIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many distinct channels of a hold are kept; the rest is dropped and counted.
+pub const MAX_CHANNELS: usize = 20;
+
+/// More filters on one channel are an error.
+pub const MAX_FILTERS: usize = 5;
+
+/// Longest `id` or `prev-id`, in bytes.
+pub const MAX_ID_BYTES: usize = 1024;
+
+/// Longest body of a response that carries instructions, in bytes.
+pub const MAX_INSTRUCT_BYTES: usize = 100_000;
+
+/// What a response asks of the edge. Without a hold and without a next link the response goes out at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Instruct {
+    /// Whether and how to hold the request (`Grip-Hold`, or `hold` in JSON).
+    pub hold: Option<Hold>,
+    /// What the client sees as the status (`Grip-Status`). Default: that of the response.
+    pub status: Option<StatusCode>,
+    /// The phrase beside the status, for HTTP/1.1. Default: the standard one.
+    pub reason: Option<Box<str>>,
+    /// If there are any, only these headers reach the client (`Grip-Expose-Headers`); never a `Grip-*`.
+    pub expose_headers: Vec<HeaderName>,
+    /// Where a stream goes on, or recovers (`Grip-Link` with `rel=next`).
+    pub next: Option<NextLink>,
+    /// What to POST to when the hold ends (`Grip-Link` with `rel=gone`). A URI reference, not resolved.
+    pub gone: Option<Box<str>>,
+    /// Names and values for filters (`Grip-Set-Meta`, `hold.meta`). The last one of a name counts.
+    pub meta: Vec<(Box<str>, Box<str>)>,
+}
+
+/// How a request is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// For one answer, or for a body that goes on.
+    pub mode: HoldMode,
+    /// What it listens to: distinct names, at most [`MAX_CHANNELS`], maybe none.
+    pub channels: Vec<HoldChannel>,
+    /// How many channels beyond [`MAX_CHANNELS`] the response named.
+    pub dropped_channels: usize,
+    /// Response holds: after this the response itself is the answer. Whole seconds on the wire. Default
+    /// [`DEFAULT_TIMEOUT`], at least [`MIN_TIMEOUT`]. Means nothing to streams.
+    pub timeout: Duration,
+    /// Streams: what to send in silence. Default: nothing. Means nothing to response holds.
+    pub keep_alive: Option<KeepAlive>,
+}
+
+/// The two kinds of hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HoldMode {
+    /// Long poll: the next message is the response.
+    Response,
+    /// The response goes out at once and its body goes on with each message.
+    Stream,
+}
+
+/// A channel that a hold listens to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoldChannel {
+    /// Its name.
+    pub name: Channel,
+    /// The id of the last message that the body already contains. At most [`MAX_ID_BYTES`].
+    pub prev_id: Option<Arc<str>>,
+    /// Names of filters, in order, known or not. At most [`MAX_FILTERS`].
+    pub filters: Vec<Box<str>>,
+}
+
+/// Where a stream goes on, or recovers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextLink {
+    /// A URI reference, not resolved.
+    pub uri: Box<str>,
+    /// Fetched after this long without activity. Whole seconds. Default 120 s.
+    pub timeout: Duration,
+}
+
+// === impl HoldMode ===
+
+impl HoldMode {
+    /// As GRIP spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Response => "response",
+            Self::Stream => "stream",
+        }
+    }
+
+    /// `response` or `stream`, nothing else; case-sensitive.
+    pub(super) fn from_bytes(text: &[u8]) -> Option<Self> {
+        match text {
+            b"response" => Some(Self::Response),
+            b"stream" => Some(Self::Stream),
+            _ => None,
+        }
+    }
+}
+
+// === impl HoldChannel ===
+
+impl HoldChannel {
+    /// This channel without an id and without filters.
+    pub fn new(name: Channel) -> Self {
+        Self {
+            name,
+            prev_id: None,
+            filters: Vec::new(),
+        }
+    }
+}
