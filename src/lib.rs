@@ -26,6 +26,8 @@ pub mod handoff;
 #[cfg(feature = "cache")]
 pub mod cache;
 
+#[cfg(feature = "publish")]
+pub mod publish;
 #[cfg(feature = "purge")]
 pub mod purge;
 
@@ -45,5 +47,7 @@ pub use hub::Hub;
 pub use message::{Channel, Message};
 pub use order::{Order, Publication, Purge, PurgeMode, Target, Url};
 pub use position::{ClockId, Position, Stamp};
+#[cfg(feature = "publish")]
+pub use publish::{Publisher, RateLimitedPublishLayer};
 #[cfg(feature = "purge")]
 pub use purge::PurgeLayer;
