@@ -39,6 +39,9 @@ pub async fn stream(edge: SocketAddr, last: u64, acked: &Acked) -> Result<Seen, 
                 return Err("the stream ended".to_owned());
             }
             seen.values = values(&bytes)?;
+            // The first is the body's; it may be ahead of its message.
+            let told = seen.values.iter().skip(1).max().copied().unwrap_or_default();
+            acked.told.fetch_max(told, Ordering::SeqCst);
             if seen.values.last() == Some(&last) {
                 return Ok(());
             }
@@ -60,7 +63,7 @@ pub async fn stream(edge: SocketAddr, last: u64, acked: &Acked) -> Result<Seen, 
 
 /// A plain request: nothing older than what was acknowledged before it.
 pub async fn plain(edge: SocketAddr, acked: &Acked) -> Result<u64, String> {
-    let before = acked.value.load(Ordering::SeqCst);
+    let before = acked.oldest();
     let (status, body) = exchange(
         edge,
         "GET /value HTTP/1.1\r\nhost: example.com\r\nconnection: close\r\n\r\n",
@@ -69,7 +72,7 @@ pub async fn plain(edge: SocketAddr, acked: &Acked) -> Result<u64, String> {
     let value: u64 = body.trim().parse().map_err(|_| format!("{status} {body:?}"))?;
     if value < before {
         Err(format!(
-            "{value} is older than {before}, which was acknowledged before"
+            "{value} is older than {before}, which was announced before"
         ))
     } else {
         Ok(value)

@@ -46,6 +46,10 @@ pub struct World {
 /// What has been acknowledged, and when that was the last.
 pub struct Acked {
     pub value: AtomicU64,
+    /// The last value that a client of a hold was told of.
+    pub told: AtomicU64,
+    /// A purge was acknowledged with each value: that binds whoever asks later, told or not.
+    purges: bool,
     deadline: tokio::sync::watch::Sender<(u64, Option<Instant>)>,
 }
 
@@ -75,6 +79,8 @@ impl World {
         tasks.push(tokio::spawn(drop_output(serve(listener, stack))));
         let acked = Acked {
             value: AtomicU64::new(0),
+            told: AtomicU64::new(0),
+            purges: setup.announce != Announce::Publish,
             deadline: tokio::sync::watch::Sender::new((0, None)),
         };
         Self {
@@ -136,6 +142,13 @@ impl World {
 }
 
 impl Acked {
+    /// Nothing older than this may be the answer to who asks now. What was published, but not purged, binds the
+    /// answer to whoever may have been told: before its channel is known, a URL cannot know that it is concerned.
+    pub fn oldest(&self) -> u64 {
+        let binding = if self.purges { &self.value } else { &self.told };
+        binding.load(Ordering::SeqCst)
+    }
+
     /// Resolves three seconds after this value, a round's last, was acknowledged.
     pub async fn too_late(&self, last: u64) {
         let mut deadline = self.deadline.subscribe();
