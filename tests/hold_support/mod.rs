@@ -12,9 +12,9 @@ use gripstack::body::EdgeBody;
 use gripstack::error::BoxError;
 use gripstack::grip::Instruct;
 use gripstack::handoff::{AskedByHold, Handoff};
-use gripstack::hold::{EndReason, GripHold, HoldEnd};
+use gripstack::hold::{GripHold, HoldEnd};
 use gripstack::message::{PushedResponse, ResponseForm, StreamForm};
-use gripstack::{Channel, Edge, GripHoldLayer, Message, Order, Position, Publication, Stamp};
+use gripstack::{Channel, Edge, GripHoldLayer, Message, Position, Stamp};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use http_body::Body;
@@ -203,10 +203,6 @@ pub fn ended(response: &Response<EdgeBody>) -> HoldEnd {
     response.extensions().get::<HoldEnd>().expect("it was held").clone()
 }
 
-pub fn reason(end: &HoldEnd) -> Option<EndReason> {
-    end.reason()
-}
-
 pub fn header<'a>(response: &'a Response<EdgeBody>, name: &str) -> Option<&'a str> {
     response.headers().get(name).map(|value| value.to_str().expect("text"))
 }
@@ -255,23 +251,13 @@ pub fn hint() -> Message {
     }
 }
 
-/// Publishes on `t`, at once: without the edge's own ordering, as another node would have ordered it.
+/// Publishes on `t`.
 pub async fn publish(edge: &Edge, message: Message) -> Position {
     publish_on(edge, "t", message).await
 }
 
 pub async fn publish_on(edge: &Edge, name: &str, message: Message) -> Position {
-    // One order's items are not put in order among nodes: `no_seq` here would change the message.
-    let publication = Publication {
-        channel: channel(name),
-        message: Arc::new(message),
-        latest: false,
-    };
-    let order = Order {
-        publications: vec![publication],
-        ..Order::default()
-    };
-    edge.submit(order).await.expect("accepted")
+    edge.publish(channel(name), message).await.expect("accepted")
 }
 
 pub fn subscriptions(edge: &Edge) -> usize {
