@@ -24,6 +24,8 @@ pub mod handoff;
 
 #[cfg(feature = "cache")]
 pub mod cache;
+#[cfg(feature = "hold")]
+pub mod hold;
 
 #[cfg(feature = "origin")]
 pub mod origin;
@@ -37,6 +39,8 @@ pub use body::EdgeBody;
 pub use drain::{Drain, DrainSignal};
 pub use edge::{Edge, EdgeBuilder, SubmitError};
 pub use error::BoxError;
+#[cfg(feature = "hold")]
+pub use hold::GripHoldLayer;
 pub use hub::Hub;
 pub use message::{Channel, Message};
 pub use order::{Order, Publication, Purge, PurgeMode, Target, Url};
