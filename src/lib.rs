@@ -3,6 +3,8 @@
 
 pub mod body;
 pub mod cluster;
+#[cfg(any(feature = "purge", feature = "publish"))]
+pub mod control;
 mod drain;
 mod edge;
 pub mod error;
@@ -27,6 +29,11 @@ pub mod cache;
 #[cfg(feature = "hold")]
 pub mod hold;
 
+#[cfg(feature = "publish")]
+pub mod publish;
+#[cfg(feature = "purge")]
+pub mod purge;
+
 #[cfg(feature = "origin")]
 pub mod origin;
 #[cfg(feature = "serve")]
@@ -45,5 +52,9 @@ pub use hub::Hub;
 pub use message::{Channel, Message};
 pub use order::{Order, Publication, Purge, PurgeMode, Target, Url};
 pub use position::{ClockId, Position, Stamp};
+#[cfg(feature = "publish")]
+pub use publish::{Publisher, RateLimitedPublishLayer};
+#[cfg(feature = "purge")]
+pub use purge::PurgeLayer;
 #[cfg(feature = "serve")]
 pub use serve::{Serve, serve};

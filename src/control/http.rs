@@ -1,0 +1,106 @@
+//! The little HTTP that control requests need.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST};
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use crate::body::EdgeBody;
+use crate::error::BoxError;
+
+/// Why a body could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadError {
+    TooLarge,
+    Broken,
+}
+
+/// Reads a whole body of at most `limit` bytes. One that says it is longer is not read at all.
+pub(crate) async fn read<B>(body: B, limit: usize) -> Result<Bytes, ReadError>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    if body.size_hint().lower() > limit as u64 {
+        return Err(ReadError::TooLarge);
+    }
+    match Limited::new(body, limit).collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ReadError::TooLarge),
+        Err(_) => Err(ReadError::Broken),
+    }
+}
+
+/// The public authority of a request: that of its target, else its `Host` (RFC 9112 3.2.2).
+pub(crate) fn authority(parts: &Parts) -> Option<&str> {
+    let host = || parts.headers.get(HOST)?.to_str().ok();
+    let authority = parts.uri.authority().map(|authority| authority.as_str());
+    authority.or_else(host).filter(|authority| !authority.is_empty())
+}
+
+/// What follows a prefix of whole path segments.
+pub(crate) fn under<'a>(prefix: &str, path: &'a str) -> Option<&'a str> {
+    path.strip_prefix(prefix).filter(|rest| rest.starts_with('/'))
+}
+
+/// A response that no cache keeps.
+pub(crate) fn respond(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<EdgeBody> {
+    let mut response = Response::new(EdgeBody::from(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A line of text.
+#[cfg(feature = "publish")]
+pub(crate) fn text(status: StatusCode, line: impl std::fmt::Display) -> Response<EdgeBody> {
+    respond(status, "text/plain", format!("{line}\n"))
+}
+
+/// A configured prefix: empty, or with a leading and without a trailing slash.
+pub(crate) fn normal_prefix(prefix: &str) -> String {
+    match prefix.trim_matches('/') {
+        "" => String::new(),
+        inner => format!("/{inner}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_of_whole_segments() {
+        for prefix in ["/control", "control", "/control/", "control/"] {
+            assert_eq!(normal_prefix(prefix), "/control");
+        }
+        assert_eq!(normal_prefix("/"), "");
+        assert_eq!(under("/control", "/control/publish"), Some("/publish"));
+        assert_eq!(under("/control", "/controls/publish"), None);
+        assert_eq!(under("/control", "/control"), None);
+        assert_eq!(under("", "/publish"), Some("/publish"));
+    }
+
+    #[test]
+    fn the_target_names_the_authority_before_the_host() {
+        let parts = |target: &str, host: Option<&str>| {
+            let mut builder = http::Request::builder().uri(target);
+            if let Some(host) = host {
+                builder = builder.header(HOST, host);
+            }
+            builder.body(()).expect("the test made it well").into_parts().0
+        };
+        assert_eq!(authority(&parts("http://a/x", Some("b"))), Some("a"));
+        assert_eq!(authority(&parts("/x", Some("b:1"))), Some("b:1"));
+        assert_eq!(authority(&parts("/x", Some(""))), None);
+        assert_eq!(authority(&parts("/x", None)), None);
+    }
+}

@@ -1,0 +1,274 @@
+//! Does what the [`Pacer`] says, when it says so: one task for all channels, which runs only while one is paced.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::pacer::{Full, Hurry, Pacer, Start, Update, Verdict, follow};
+use crate::edge::{Edge, SubmitError};
+use crate::message::Channel;
+use crate::order::Order;
+use crate::position::Position;
+use crate::sync::Mutex;
+use crate::telemetry::{Counter, Histogram, names};
+
+#[derive(Clone)]
+pub(super) struct Driver(Arc<Inner>);
+
+struct Inner {
+    edge: Edge,
+    state: Mutex<State>,
+    /// An order has been sent.
+    finished: Notify,
+    /// The next deadline is earlier than the task knows.
+    earlier: Notify,
+    superseded: Counter,
+    queue: Histogram,
+}
+
+struct State {
+    pacer: Pacer,
+    task: Task,
+}
+
+/// What the task does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Task {
+    /// There is none.
+    None,
+    /// It will look at the deadlines.
+    Awake,
+    /// It sleeps.
+    Until(Instant),
+}
+
+/// An order on its way: done already, as in one process, or with a task of its own.
+pub(super) enum Sending {
+    Done(Option<Position>),
+    Task(JoinHandle<Option<Position>>),
+}
+
+/// An order is being sent. Its drop says that this has ended, however it did.
+struct InFlight {
+    driver: Driver,
+    channel: Channel,
+    failed: Option<Order>,
+}
+
+/// In the task: if it is dropped, so that another can be started.
+struct Running {
+    driver: Driver,
+    ended: bool,
+}
+
+// === impl Driver ===
+
+impl Driver {
+    pub(super) fn new(edge: Edge, max_channels: usize, max_pending_bytes: usize) -> Self {
+        Self(Arc::new(Inner {
+            edge,
+            state: Mutex::new(State {
+                pacer: Pacer::new(max_channels, max_pending_bytes),
+                task: Task::None,
+            }),
+            finished: Notify::new(),
+            earlier: Notify::new(),
+            superseded: Counter::new(names::SUPERSEDED),
+            queue: Histogram::new(names::QUEUE_SECONDS),
+        }))
+    }
+
+    pub(super) fn edge(&self) -> &Edge {
+        &self.0.edge
+    }
+
+    /// Whether any channel is paced at present.
+    pub(super) fn paces_any(&self) -> bool {
+        self.0.state.lock().pacer.paces_any()
+    }
+
+    /// The channels for which something waits or is being sent.
+    pub(super) fn unsent(&self) -> Vec<Channel> {
+        self.0.state.lock().pacer.unsent()
+    }
+
+    /// Takes all of these updates, or none of them. What is to start the caller must [start](Self::start), before
+    /// it waits for anything.
+    pub(super) fn submit(&self, updates: Vec<Update>, now: Instant) -> Result<Vec<Verdict>, Full> {
+        if updates.is_empty() {
+            return Ok(Vec::new());
+        }
+        let verdicts = self.0.state.lock().pacer.submit(updates, now)?;
+        let superseded = verdicts
+            .iter()
+            .filter(|verdict| matches!(verdict, Verdict::Superseded | Verdict::Waits { replaced: true }));
+        self.0.superseded.add(superseded.count() as u64);
+        Ok(verdicts)
+    }
+
+    /// Sends an order. Never waits: what cannot be sent at once goes on in a task, whoever is dropped meanwhile.
+    pub(super) fn start(&self, start: Start) -> Sending {
+        let mut sending: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(self.clone().send(start));
+        match sending.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(at) => Sending::Done(at),
+            // Polled again there, with a waker.
+            Poll::Pending => Sending::Task(tokio::spawn(sending)),
+        }
+    }
+
+    /// Resolves when nothing that was submitted before waits for this channel or is being sent.
+    pub(super) async fn hurry(&self, channel: &Channel) {
+        loop {
+            let mut finished = pin!(self.0.finished.notified());
+            // From here on, whatever finishes is heard.
+            finished.as_mut().enable();
+            let found = self.0.state.lock().pacer.hurry(channel, Instant::now());
+            match found {
+                Hurry::Idle => return,
+                Hurry::Busy => finished.await,
+                Hurry::Start(start) => {
+                    self.start(start).position().await;
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn send(self, start: Start) -> Option<Position> {
+        let Start {
+            channel,
+            mut order,
+            waited,
+        } = start;
+        let edge = self.0.edge.clone();
+        self.0.queue.record(waited);
+        // It follows what was sent last, whatever was superseded in between, and so waits for nothing.
+        if let Some(publication) = order.publications.first_mut()
+            && let Some(last_id) = edge.hub().last_id(&channel)
+        {
+            follow(publication, &last_id);
+        }
+        let mut in_flight = InFlight {
+            driver: self,
+            channel,
+            failed: Some(order.clone()),
+        };
+        match edge.submit(order).await {
+            Ok(at) => {
+                in_flight.failed = None;
+                Some(at)
+            }
+            Err(error) => {
+                tracing::warn!(target: "gripstack::publish", %error, "a paced order was not accepted");
+                if matches!(error, SubmitError::TooLarge(_)) {
+                    in_flight.failed = None;
+                }
+                None
+            }
+        }
+    }
+
+    /// Makes sure that somebody looks after the deadlines, the next of which may be a new one.
+    fn attend(&self) {
+        let mut state = self.0.state.lock();
+        let Some(deadline) = state.pacer.next_deadline() else {
+            return;
+        };
+        match state.task {
+            Task::None => {
+                // Outside of a runtime nothing can be sent: the process ends.
+                if let Ok(runtime) = Handle::try_current() {
+                    state.task = Task::Awake;
+                    drop(state);
+                    runtime.spawn(self.clone().run());
+                }
+            }
+            Task::Awake => {}
+            Task::Until(asleep) if asleep <= deadline => {}
+            Task::Until(_) => {
+                state.task = Task::Awake;
+                drop(state);
+                self.0.earlier.notify_one();
+            }
+        }
+    }
+
+    async fn run(self) {
+        let mut running = Running {
+            driver: self.clone(),
+            ended: false,
+        };
+        let mut drain = pin!(self.0.edge.watch_drain().begun());
+        let mut draining = false;
+        loop {
+            let starts = self.0.state.lock().pacer.due(Instant::now());
+            if !starts.is_empty() {
+                for start in starts {
+                    self.start(start);
+                }
+                continue;
+            }
+            let deadline = {
+                let mut state = self.0.state.lock();
+                let deadline = state.pacer.next_deadline();
+                state.task = deadline.map_or(Task::None, Task::Until);
+                deadline
+            };
+            let Some(deadline) = deadline else {
+                running.ended = true;
+                return;
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(deadline) => {}
+                () = self.0.earlier.notified() => {}
+                () = &mut drain, if !draining => {
+                    draining = true;
+                    self.0.state.lock().pacer.stop(Instant::now());
+                }
+            }
+            self.0.state.lock().task = Task::Awake;
+        }
+    }
+}
+
+// === impl Sending ===
+
+impl Sending {
+    /// `None`: it was not accepted, and will be tried again.
+    pub(super) async fn position(self) -> Option<Position> {
+        match self {
+            Self::Done(at) => at,
+            // A panic of the bus, or the end of the runtime.
+            Self::Task(task) => task.await.unwrap_or(None),
+        }
+    }
+}
+
+// === impl InFlight ===
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let failed = self.failed.take();
+        let mut state = self.driver.0.state.lock();
+        state.pacer.finish(&self.channel, failed, Instant::now());
+        drop(state);
+        self.driver.0.finished.notify_waiters();
+        self.driver.attend();
+    }
+}
+
+// === impl Running ===
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.driver.0.state.lock().task = Task::None;
+        }
+    }
+}

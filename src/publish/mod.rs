@@ -1,0 +1,60 @@
+//! [`RateLimitedPublishLayer`]: takes GRIP publishes, and [`Publisher`], which does the same for Rust code.
+//!
+//! `POST /publish` or `/publish/` with `{"items": [..]}`; each item names a `channel` and its `formats`, see
+//! [`grip::parse_publish`](crate::grip::parse_publish). All or nothing: one malformed item refuses all. The answer
+//! is `Published`, as text or as JSON by `Accept`, when every item has a position or waits for its turn.
+//!
+//! **Lossless unless told otherwise**: without a policy every message goes out at once and in order, one POST as
+//! one order at one position. The policy `latest` is for channels that carry a state, where only the last
+//! message matters. It is chosen for channels by their prefix, for all, or by the item (`"policy": "latest"`), and
+//! paces whole orders, message and purges together: the first at once, then at most one per interval and
+//! channel; of those that wait only the last is sent, with the purges of all, and the last is always sent.
+//!
+//! ```text
+//! published    1   2 3 4                    5
+//! sent         1            4               5
+//!              |--interval--|--interval--|
+//! ```
+//!
+//! An item may purge in the same order: `"surrogate-keys": ["a"]` and `"purge": ["https://example.com/x"]` (a
+//! path alone is one of the host that the POST was sent to). What a channel's URL is need not be said: a message
+//! ages what it concerns by itself.
+//!
+//! ```
+//! use gripstack::publish::{Auth, PublishConfig, Publisher, RateLimitedPublishLayer, Rule};
+//! use gripstack::{Channel, Edge, Message};
+//!
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! let config = PublishConfig::new().channels("counter-", Rule::latest());
+//! let publisher = Publisher::new(Edge::new(), config);
+//! let layer = RateLimitedPublishLayer::new(publisher.clone(), Auth::token("secret"));
+//!
+//! // The same from Rust.
+//! let receipt = publisher.publish(Channel::new("counter-foo")?, Message::bytes("data: 1\n\n")).await?;
+//! assert!(receipt.position.is_some());
+//! # let _ = layer;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod auth;
+mod config;
+mod driver;
+mod layer;
+mod pacer;
+mod publisher;
+mod service;
+mod wire;
+
+#[cfg(test)]
+mod pacer_properties;
+#[cfg(test)]
+mod tests;
+
+pub use self::auth::{Auth, Key, KeyError};
+pub use self::config::{Policy, PublishConfig, Rule};
+pub use self::layer::RateLimitedPublishLayer;
+pub use self::publisher::{Item, PublishError, PublishOptions, Publisher, Receipt};
+pub use self::service::RateLimitedPublish;
+pub use crate::control::ResponseFuture;

@@ -1,0 +1,254 @@
+//! [`Publisher`]: the way in for messages, paced where the channel says so.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::config::{Policy, PublishConfig};
+use super::driver::Driver;
+use super::pacer::{Full, Update, Verdict};
+use crate::edge::{Edge, SubmitError};
+use crate::hub::OrderTooLarge;
+use crate::message::{Channel, Message};
+use crate::order::{Order, Publication, Purge};
+use crate::position::Position;
+
+/// Publishes to one edge as its configuration says. A handle: clones share the pacing of channels, two publishers
+/// do not. Needs a Tokio runtime around its calls.
+#[derive(Clone)]
+pub struct Publisher {
+    driver: Driver,
+    config: Arc<PublishConfig>,
+}
+
+/// One message to publish.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// Where it goes.
+    pub channel: Channel,
+    /// What goes there.
+    pub message: Message,
+    /// How.
+    pub options: PublishOptions,
+}
+
+/// How a message is published.
+#[derive(Clone, Debug, Default)]
+pub struct PublishOptions {
+    /// Whether its channel is paced. Default: as configured for the channel.
+    pub policy: Option<Policy>,
+    /// What to purge in the same order. Default: nothing; the message ages what its channel concerns.
+    pub purges: Vec<Purge>,
+    /// Orders the updates of a paced channel, where several publishers may overtake each other: an update whose
+    /// version is not above all that came before it is superseded. Remembered while the channel is paced, which
+    /// is for an interval after each message. Default: each update is newer than those before it.
+    pub version: Option<u64>,
+}
+
+/// What became of messages that were accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// The last position, of those that have one.
+    pub position: Option<Position>,
+    /// Messages that wait for their turn: each will be sent, unless a newer one replaces it.
+    pub queued: usize,
+    /// Messages that will not be sent, for a newer one came before them or in the same call.
+    pub superseded: usize,
+}
+
+/// Why messages were not accepted. Nothing of the call is published, unless it says otherwise.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// They do not fit a channel's log.
+    #[error(transparent)]
+    TooLarge(#[from] OrderTooLarge),
+    /// Too many channels are paced, or too much waits.
+    #[error("too many updates wait; try again in {retry_after:?}")]
+    Full {
+        /// When something will have been sent.
+        retry_after: Duration,
+    },
+    /// The edge did not take the order of those that are not paced. Those that are may have been taken.
+    #[error(transparent)]
+    Submit(SubmitError),
+}
+
+// === impl Publisher ===
+
+impl Publisher {
+    /// Publishes to this edge.
+    pub fn new(edge: Edge, config: PublishConfig) -> Self {
+        Self {
+            driver: Driver::new(edge, config.max_channels, config.max_pending_bytes),
+            config: Arc::new(config),
+        }
+    }
+
+    /// Where it publishes to.
+    pub fn edge(&self) -> &Edge {
+        self.driver.edge()
+    }
+
+    pub(super) fn config(&self) -> &PublishConfig {
+        &self.config
+    }
+
+    /// Publishes one message as its channel is configured. Resolves when it has a position, or waits for its turn.
+    ///
+    /// Cancel safe: once polled, it is published or waits although the future is dropped.
+    pub async fn publish(&self, channel: Channel, message: Message) -> Result<Receipt, PublishError> {
+        self.publish_with(channel, message, PublishOptions::default())
+            .await
+    }
+
+    /// The same with options.
+    pub async fn publish_with(
+        &self,
+        channel: Channel,
+        message: Message,
+        options: PublishOptions,
+    ) -> Result<Receipt, PublishError> {
+        let item = Item {
+            channel,
+            message,
+            options,
+        };
+        self.publish_all(vec![item]).await
+    }
+
+    /// Publishes several, all or nothing. Those that are not paced, and their purges, go out as one order at one
+    /// position; each update of a paced channel is an order of its own. If a channel has items of both kinds here,
+    /// none of them waits: their order would be lost.
+    pub async fn publish_all(&self, items: Vec<Item>) -> Result<Receipt, PublishError> {
+        let (order, updates) = self.split(items);
+        let hub = self.edge().hub();
+        hub.check(&order)?;
+        for update in &updates {
+            let alone = Order {
+                publications: vec![update.publication.clone()],
+                ..Order::default()
+            };
+            hub.check(&alone)?;
+        }
+        // What waits for a channel goes out before what does not wait.
+        if self.driver.paces_any() {
+            let channels: HashSet<&Channel> = order.publications.iter().map(|p| &p.channel).collect();
+            for channel in channels {
+                self.driver.hurry(channel).await;
+            }
+        }
+        let mut receipt = Receipt::default();
+        let mut sending = Vec::new();
+        let mut waiting = HashSet::new();
+        let channels: Vec<Channel> = updates.iter().map(|u| u.publication.channel.clone()).collect();
+        let verdicts = self.driver.submit(updates, Instant::now())?;
+        for (channel, verdict) in channels.into_iter().zip(verdicts) {
+            match verdict {
+                Verdict::Start(start) => sending.push(self.driver.start(start)),
+                Verdict::Superseded => receipt.superseded += 1,
+                Verdict::Waits { .. } if waiting.insert(channel) => receipt.queued += 1,
+                // In the place of another one of this call.
+                Verdict::Waits { .. } => receipt.superseded += 1,
+            }
+        }
+        if !order.publications.is_empty() || !order.purges.is_empty() {
+            let at = self.edge().submit(order).await.map_err(|error| match error {
+                SubmitError::TooLarge(error) => PublishError::TooLarge(error),
+                error => PublishError::Submit(error),
+            })?;
+            receipt.position = Some(at);
+        }
+        for sending in sending {
+            match sending.position().await {
+                Some(at) => receipt.position = receipt.position.max(Some(at)),
+                // It failed and will be tried again.
+                None => receipt.queued += 1,
+            }
+        }
+        Ok(receipt)
+    }
+
+    /// Sends at once all that waits for its turn now. For a drain, before its holds end: `edge.drain()` by itself
+    /// also sends what waits, but does not wait for it. Updates that come later are paced as before.
+    pub async fn flush(&self) {
+        for channel in self.driver.unsent() {
+            self.driver.hurry(&channel).await;
+        }
+    }
+
+    /// One order of what goes out at once, and the updates that are paced.
+    fn split(&self, items: Vec<Item>) -> (Order, Vec<Update>) {
+        let policy_of = |item: &Item| {
+            let rule = self.config.rule_for(&item.channel);
+            item.options.policy.unwrap_or(rule.policy)
+        };
+        let lossless: HashSet<Channel> = items
+            .iter()
+            .filter(|item| policy_of(item) == Policy::All)
+            .map(|item| item.channel.clone())
+            .collect();
+        let mut order = Order::default();
+        let mut purges = HashSet::new();
+        let mut updates = Vec::new();
+        for item in items {
+            let policy = policy_of(&item);
+            let rule = self.config.rule_for(&item.channel);
+            let mode = self.config.purge_mode;
+            let own = rule.purges.iter().map(|target| Purge {
+                target: target.clone(),
+                mode,
+            });
+            let mut all: Vec<Purge> = item.options.purges;
+            all.extend(own);
+            let publication = Publication {
+                channel: item.channel,
+                message: Arc::new(item.message),
+                latest: policy == Policy::Latest,
+            };
+            if lossless.contains(&publication.channel) {
+                order.publications.push(publication);
+                purges.extend(all);
+            } else {
+                updates.push(Update {
+                    publication,
+                    purges: all,
+                    interval: rule.interval,
+                    version: item.options.version,
+                });
+            }
+        }
+        order.purges = purges.into_iter().collect();
+        (order, updates)
+    }
+}
+
+impl std::fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Publisher")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Edge ===
+
+impl Edge {
+    /// A [`Publisher`] to this edge, with a pacing of its own.
+    pub fn publisher(&self, config: PublishConfig) -> Publisher {
+        Publisher::new(self.clone(), config)
+    }
+}
+
+// === impl PublishError ===
+
+impl From<Full> for PublishError {
+    fn from(full: Full) -> Self {
+        Self::Full {
+            retry_after: full.retry_after,
+        }
+    }
+}

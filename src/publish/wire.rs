@@ -1,0 +1,233 @@
+//! The wire form: which requests are publishes, what they say, what they are answered. The texts are the
+//! reference proxy's where it has one.
+
+use std::time::Duration;
+
+use http::header::{ACCEPT, ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+
+use super::auth::Refused;
+use super::publisher::{Item, PublishError, PublishOptions, Receipt};
+use crate::body::EdgeBody;
+use crate::control::{authority, respond, text};
+use crate::grip::{ItemPurge, PublishFormatError, PublishItem};
+use crate::order::{Purge, PurgeMode, Target, Url};
+
+/// Says at which position an order was applied.
+const POSITION: &str = "gripstack-position";
+
+/// In which type the answer is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Text,
+    Json,
+}
+
+/// Why a request is answered with an error.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Method(Method),
+    Refused(Refused),
+    NotAcceptable,
+    BodyTooLarge,
+    BodyBroken,
+    Format(PublishFormatError),
+    /// A path is to be purged, and the request names no host.
+    NoHost,
+    Publish(PublishError),
+}
+
+// === requests ===
+
+/// Whether a request is for us: this path, with or without a slash behind it, and no query.
+pub(super) fn is_ours(parts: &Parts, path: &str) -> bool {
+    let rest = parts.uri.path().strip_prefix(path);
+    matches!(rest, Some("" | "/")) && parts.uri.query().is_none()
+}
+
+impl Format {
+    /// The last type of `Accept` that is known wins, as in the reference proxy. `None`: there is none.
+    pub(super) fn wanted(headers: &HeaderMap) -> Option<Self> {
+        let mut any = false;
+        let mut wanted = None;
+        for value in headers.get_all(ACCEPT) {
+            for element in value.as_bytes().split(|b| *b == b',') {
+                let media_type = element.split(|b| *b == b';').next().unwrap_or_default();
+                any |= !media_type.trim_ascii().is_empty();
+                match media_type.trim_ascii().to_ascii_lowercase().as_slice() {
+                    b"text/plain" | b"text/*" | b"*/*" | b"*" => wanted = Some(Self::Text),
+                    b"application/json" | b"application/*" => wanted = Some(Self::Json),
+                    _ => {}
+                }
+            }
+        }
+        if any { wanted } else { Some(Self::Text) }
+    }
+}
+
+/// What an item of a request publishes and purges. A URL without a host is one of the host that the request was
+/// sent to.
+pub(super) fn item(item: PublishItem, parts: &Parts, mode: PurgeMode) -> Result<Item, Failure> {
+    let PublishItem {
+        channel,
+        message,
+        policy,
+        purge: ItemPurge {
+            surrogate_keys, urls, ..
+        },
+        ..
+    } = item;
+    let keys = surrogate_keys.into_iter().map(|key| Ok(Target::Key(key.into())));
+    let urls = urls.iter().map(|uri| {
+        let named = uri.authority().map(|authority| authority.as_str());
+        let host = named.or_else(|| authority(parts)).ok_or(Failure::NoHost)?;
+        let path_and_query = uri.path_and_query().map_or("/", |target| target.as_str());
+        Ok(Target::Url(Url::new(host, path_and_query)))
+    });
+    let purges = keys
+        .chain(urls)
+        .map(|target| {
+            Ok(Purge {
+                target: target?,
+                mode,
+            })
+        })
+        .collect::<Result<_, Failure>>()?;
+    Ok(Item {
+        channel,
+        message,
+        options: PublishOptions {
+            policy,
+            purges,
+            version: None,
+        },
+    })
+}
+
+// === answers ===
+
+/// `Published`; in JSON also what has not been sent yet, if any.
+pub(super) fn published(receipt: Receipt, format: Format) -> Response<EdgeBody> {
+    let mut response = match format {
+        Format::Text => text(StatusCode::OK, "Published"),
+        Format::Json => {
+            let Receipt {
+                queued, superseded, ..
+            } = receipt;
+            let body = if queued + superseded == 0 {
+                "{\"message\":\"Published\"}\n".to_owned()
+            } else {
+                format!("{{\"message\":\"Published\",\"queued\":{queued},\"superseded\":{superseded}}}\n")
+            };
+            respond(StatusCode::OK, "application/json", body)
+        }
+    };
+    if let Some(at) = receipt.position {
+        response.headers_mut().insert(POSITION, at.get().into());
+    }
+    response
+}
+
+impl Failure {
+    pub(super) fn into_response(self) -> Response<EdgeBody> {
+        match self {
+            Self::Method(method) => with(
+                text(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    format_args!("Method not allowed: {method}."),
+                ),
+                ALLOW,
+                HeaderValue::from_static("POST"),
+            ),
+            Self::Refused(refused) => {
+                let (challenge, reason) = match refused {
+                    Refused::Missing => ("Bearer", "Unauthorized: the credentials are missing."),
+                    Refused::Invalid => (
+                        "Bearer error=\"invalid_token\"",
+                        "Unauthorized: the credentials are not valid.",
+                    ),
+                };
+                with(
+                    text(StatusCode::UNAUTHORIZED, reason),
+                    WWW_AUTHENTICATE,
+                    HeaderValue::from_static(challenge),
+                )
+            }
+            Self::NotAcceptable => text(
+                StatusCode::NOT_ACCEPTABLE,
+                "Not Acceptable. Supported formats are text/plain and application/json.",
+            ),
+            Self::BodyTooLarge => text(StatusCode::BAD_REQUEST, "Request body too large."),
+            Self::BodyBroken => text(StatusCode::BAD_REQUEST, "Failed to read request body."),
+            Self::Format(error) => text(StatusCode::BAD_REQUEST, error),
+            Self::NoHost => text(
+                StatusCode::BAD_REQUEST,
+                "Invalid format: a URL to purge has no host, and neither has the request",
+            ),
+            Self::Publish(error) => {
+                let status = match &error {
+                    PublishError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+                    PublishError::Full { .. } => StatusCode::TOO_MANY_REQUESTS,
+                    PublishError::Submit(_) => StatusCode::SERVICE_UNAVAILABLE,
+                };
+                let retry_after = match &error {
+                    PublishError::TooLarge(_) => None,
+                    PublishError::Full { retry_after } => Some(*retry_after),
+                    PublishError::Submit(_) => Some(Duration::from_secs(1)),
+                };
+                // The cause of a refusal by the bus is for the log, not for the publisher.
+                let response = match error {
+                    PublishError::Submit(_) => text(status, "The publish was not accepted."),
+                    error => text(status, error),
+                };
+                match retry_after {
+                    Some(after) => with(response, RETRY_AFTER, whole_seconds(after).into()),
+                    None => response,
+                }
+            }
+        }
+    }
+}
+
+fn with(mut response: Response<EdgeBody>, name: http::HeaderName, value: HeaderValue) -> Response<EdgeBody> {
+    response.headers_mut().insert(name, value);
+    response
+}
+
+/// At least one, rounded up.
+fn whole_seconds(duration: Duration) -> u64 {
+    let up = u64::from(duration.subsec_nanos() > 0);
+    (duration.as_secs() + up).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_known_type_wins() {
+        let wanted = |lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(ACCEPT, HeaderValue::from_static(line));
+            }
+            Format::wanted(&headers)
+        };
+        assert_eq!(wanted(&[]), Some(Format::Text));
+        assert_eq!(wanted(&[""]), Some(Format::Text));
+        assert_eq!(wanted(&["*/*"]), Some(Format::Text));
+        assert_eq!(wanted(&["Application/JSON"]), Some(Format::Json));
+        assert_eq!(wanted(&["application/json;q=0.5, text/html"]), Some(Format::Json));
+        assert_eq!(wanted(&["application/json, text/plain"]), Some(Format::Text));
+        assert_eq!(wanted(&["text/plain", "application/*"]), Some(Format::Json));
+        assert_eq!(wanted(&["text/html"]), None);
+    }
+
+    #[test]
+    fn seconds_to_wait_are_whole_and_at_least_one() {
+        for (ms, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (1999, 2)] {
+            assert_eq!(whole_seconds(Duration::from_millis(ms)), seconds);
+        }
+    }
+}

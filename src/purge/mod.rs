@@ -1,0 +1,42 @@
+//! [`PurgeLayer`]: turns purge requests into orders, for those who may.
+//!
+//! | Request | Purges | Answer |
+//! |---|---|---|
+//! | `PURGE <url>` | that URL: all variants, both schemes | `{"status":"ok","id":".."}` |
+//! | `POST /purge/<host>/<path>?<query>` | that URL | the same |
+//! | `POST /service/<id>/purge/<key>` | what carries the surrogate key | the same |
+//! | `POST /service/<id>/purge`, `Surrogate-Key: a b` or `{"surrogate_keys":["a","b"]}` | what carries one of up to 256 keys | `{"a":"..","b":".."}` |
+//! | `POST /service/<id>/purge_all` | everything, hard | `{"status":"ok"}` |
+//!
+//! The first works with a new layer; the others, which are Fastly's API, after [`PurgeLayer::api`], for they
+//! could be paths of the application. `Fastly-Soft-Purge` with any value makes a purge soft; the header
+//! `gripstack-purge: hard | soft | soft-block` chooses exactly. Purging what is not cached is no error.
+//!
+//! Credentials are a token, as `Fastly-Key` or as `Authorization: Bearer`. Without any, `PURGE` is a method that
+//! is not allowed (405) and the API answers 401; neither reaches the inner service.
+//!
+//! An answer is given when the order has been applied: no request that comes later gets what was purged, however
+//! many fetches were under way. The public URL of a request is its target's authority, else its `Host`, with its
+//! path and query as they arrive: keep this layer outside of whatever rewrites them.
+//!
+//! ```
+//! use gripstack::purge::{Auth, PurgeLayer};
+//! use gripstack::{Edge, PurgeMode};
+//! use tower::ServiceBuilder;
+//!
+//! let edge = Edge::new();
+//! let stack = ServiceBuilder::new()
+//!     .layer(PurgeLayer::new(edge, Auth::token("secret")).mode(PurgeMode::SoftBlock))
+//!     .service(gripstack::control::NotFound);
+//! # let _ = stack;
+//! ```
+
+mod auth;
+mod layer;
+mod service;
+mod wire;
+
+pub use self::auth::{Auth, Token};
+pub use self::layer::PurgeLayer;
+pub use self::service::PurgeService;
+pub use crate::control::ResponseFuture;
