@@ -38,7 +38,7 @@ fn an_application_that_is_down_is_a_502_with_the_reason() {
     assert_eq!(answer.status, 502);
     assert_eq!(
         answer.field("gripstack-error"),
-        Some("connect-refused"),
+        Some("origin-connect-refused"),
         "{answer:?}"
     );
 }

@@ -210,7 +210,11 @@ fn send(addr: SocketAddr, head: &str, body: &str) -> TcpStream {
         .set_read_timeout(Some(PATIENCE))
         .expect("a time above zero");
     let (line, fields) = head.split_once('\n').unwrap_or((head, ""));
-    let mut request = format!("{line} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n");
+    let host = match line.split_once("http://") {
+        Some((_, url)) => url.split('/').next().unwrap_or_default().to_owned(),
+        None => addr.to_string(),
+    };
+    let mut request = format!("{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
     for field in fields.lines() {
         request.push_str(&format!("{}\r\n", field.trim()));
     }
