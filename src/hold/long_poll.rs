@@ -185,10 +185,7 @@ where
             Ok(subscription) => return Ok(Begun::new(answer, fetch, Start::complete(subscription), marked)),
             Err(error) => error,
         };
-        let at_least = match &error {
-            SubscribeError::Superseded { by, .. } => *by,
-            SubscribeError::Gap(_) | SubscribeError::ForeignClock(_) => hub.now(),
-        };
+        let at_least = error.at_least().unwrap_or_else(|| hub.now());
         if !self.original.is_repeatable() {
             return match error {
                 // It does not hear hints.
@@ -200,7 +197,7 @@ where
                     };
                     Ok(Begun::new(answer, fetch, start, marked))
                 }
-                SubscribeError::Gap(_) | SubscribeError::ForeignClock(_) => {
+                SubscribeError::Gap { .. } | SubscribeError::ForeignClock(_) => {
                     Err(Turn::Done(self.at_once(answer).await))
                 }
             };

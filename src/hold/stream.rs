@@ -45,10 +45,7 @@ where
             }
             Err(error) => error,
         };
-        let at_least = match &error {
-            SubscribeError::Superseded { by, .. } => *by,
-            SubscribeError::Gap(_) | SubscribeError::ForeignClock(_) => hub.now(),
-        };
+        let at_least = error.at_least().unwrap_or_else(|| hub.now());
         let Some((fresh, fetch)) = self.fresher(at_least, Vec::new()).await else {
             return Ok(Turn::Done(self.held(answer, Start::marked(error))));
         };
@@ -116,7 +113,7 @@ impl Start {
     pub(super) fn marked(error: SubscribeError) -> Self {
         let deaf_to = match &error {
             SubscribeError::Superseded { by, .. } => *by,
-            SubscribeError::Gap(_) | SubscribeError::ForeignClock(_) => Position::ZERO,
+            SubscribeError::Gap { .. } | SubscribeError::ForeignClock(_) => Position::ZERO,
         };
         Self {
             subscription: error.anyway(),

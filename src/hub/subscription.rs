@@ -144,6 +144,15 @@ impl Drop for Subscription {
 // === impl SubscribeError ===
 
 impl SubscribeError {
+    /// From this stamp on, an answer can be held from. `None`: from one of this clock.
+    pub fn at_least(&self) -> Option<Position> {
+        match self {
+            Self::Gap { floor, .. } => Some(*floor),
+            Self::Superseded { by, .. } => Some(*by),
+            Self::ForeignClock(_) => None,
+        }
+    }
+
     /// Holds from what there is.
     pub fn anyway(self) -> Subscription {
         match self {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode};
 
+use super::storable::NoStore;
 use super::*;
 use crate::time::Now;
 
