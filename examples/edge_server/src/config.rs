@@ -155,7 +155,7 @@ impl Settings {
         if demo && options.origin_ca.is_some() {
             return Err(ConfigError::new("origin-ca", "needs --origin or --route"));
         }
-        let max_connections = options.max_connections.unwrap_or(100_000);
+        let max_connections = options.max_connections.unwrap_or(10_000);
         if max_connections == 0 {
             return Err(ConfigError::new("max-connections", "is 0; at least 1 is needed"));
         }

@@ -83,7 +83,7 @@ pub struct Options {
     )]
     pub tls_key: Option<PathBuf>,
 
-    /// Open connections in all; beyond it, new ones wait [default: 100000]
+    /// Open connections in all; beyond it, new ones wait [default: 10000]
     #[arg(
         long,
         value_name = "NUMBER",
@@ -231,7 +231,7 @@ pub struct Options {
 pub enum Role {
     /// Holds clients and pushes; stores nothing.
     Push,
-    /// Stores; hands GRIP instructions on to a push edge in front of it.
+    /// Stores; what the application says to a push edge is answered as it is, without holding.
     Cache,
     /// Both.
     #[default]

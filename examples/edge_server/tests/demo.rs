@@ -215,3 +215,13 @@ fn text_is_compressed_and_streams_are_not() {
         stream.text
     );
 }
+
+#[test]
+fn the_demo_pushes_without_a_cache_too() {
+    let server = Server::start(&["--role", "push"]);
+    let mut stream = Stream::open(server.public, "/counters/a/");
+    stream.wait_for("data: 0\n");
+    assert_eq!(add(&server, "a").body, "1\n");
+    stream.wait_for("data: 1\n");
+    assert_eq!(get(server.public, "/counters/a/").field("cache-status"), None);
+}
