@@ -39,6 +39,15 @@ const PATIENCE: Duration = Duration::from_secs(4);
 
 impl World {
     fn new() -> Self {
+        Self::stacked(true)
+    }
+
+    /// Without the cache.
+    fn hold_only() -> Self {
+        Self::stacked(false)
+    }
+
+    fn stacked(cached: bool) -> Self {
         let (tx, calls) = mpsc::channel(100);
         let origin = service_fn(move |request: Request<EdgeBody>| {
             let tx = tx.clone();
@@ -239,6 +248,17 @@ async fn reads(response: &mut Response<EdgeBody>, expected: &str) {
 #[tokio::test(start_paused = true)]
 async fn stamp_late_a_message_during_the_fetch_reaches_the_hold() {
     let mut world = World::new();
+    let hold = world.hold();
+    let call = world.call().await;
+    world.publish("1").await;
+    call.stream("0", &[]);
+    reads(&mut finished(hold).await, "01").await;
+}
+
+/// C3: the same without a cache below.
+#[tokio::test(start_paused = true)]
+async fn stamp_late_a_message_during_an_uncached_fetch_reaches_the_hold() {
+    let mut world = World::hold_only();
     let hold = world.hold();
     let call = world.call().await;
     world.publish("1").await;

@@ -18,6 +18,7 @@ use crate::grip::{self, HoldChannel, HoldMode, Instruct, MAX_INSTRUCT_BYTES};
 use crate::handoff::{Handoff, Keep};
 use crate::hub::{Fetch, Hub};
 use crate::message::{Channel, PushedResponse};
+use crate::mutants::mutant;
 use crate::position::{Position, Stamp};
 
 /// How long a body that must be whole may take.
@@ -112,6 +113,8 @@ impl Answer {
             // Some cache had it before: nothing is known of when it was made.
             let stamp = if parts.headers.contains_key(AGE) {
                 hub.stamp_at(Position::ZERO)
+            } else if mutant!("stamp-late") {
+                hub.stamp_at(hub.now())
             } else {
                 fetch.stamp()
             };

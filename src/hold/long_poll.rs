@@ -24,6 +24,7 @@ use crate::error::BoxError;
 use crate::grip::{HoldChannel, HoldMode};
 use crate::hub::{Delivery, Fetch, SubscribeError, Subscription, Wants};
 use crate::message::{Message, PushedResponse, ResponseForm};
+use crate::mutants::mutant;
 use crate::position::Position;
 
 /// A long poll that waits.
@@ -235,7 +236,7 @@ where
             if newest > from || newest == Position::ZERO {
                 continue;
             }
-            let aged = !ours || newest > stamp.at;
+            let aged = (!ours || newest > stamp.at) && !mutant!("poll-old");
             let other_id = match (&channel.prev_id, hub.last_id(&channel.name)) {
                 (Some(named), Some(last)) => *named != last,
                 _ => false,

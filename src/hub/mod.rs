@@ -218,6 +218,7 @@ impl Hub {
         } else {
             return Err(self.foreign(channels, wants));
         };
+        let at = if mutant!("from-now") { self.now() } else { at };
         let mut state = self.0.state.write();
         let mut gap = None;
         let mut superseded = None;
