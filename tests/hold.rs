@@ -29,7 +29,11 @@ fn bad_instruct(text: &str) -> (u16, String) {
 
 #[tokio::test(start_paused = true)]
 async fn i01_a_response_without_instructions_passes_unchanged() {
-    let origin = Origin::fixed(200, &[("etag", "\"1\""), ("via", "1.1 x"), ("content-length", "5")], "hello");
+    let origin = Origin::fixed(
+        200,
+        &[("etag", "\"1\""), ("via", "1.1 x"), ("content-length", "5")],
+        "hello",
+    );
     let edge = Edge::new();
     let response = get(&origin.held(edge.hold_layer())).await;
     assert_eq!(header(&response, "etag"), Some("\"1\""));
@@ -53,7 +57,10 @@ async fn i02_a_malformed_hold_is_a_502_that_tells_operators_why() {
     let why = "grip-instruct; Failed to parse accept instructions: \
                Grip-Hold must be set to either 'response' or 'stream'";
     assert_eq!(header(&response, "gripstack-error"), Some(why));
-    assert!(matches!(response.extensions().get(), Some(HoldError::Instruct(_))));
+    assert!(matches!(
+        response.extensions().get(),
+        Some(HoldError::Instruct(_))
+    ));
     assert_eq!(text(response).await, "Error while proxying to origin.\n");
 }
 
@@ -72,14 +79,38 @@ async fn i04_i05_i06_i09_i10_i14_i18_i21_malformed_headers() {
     );
     type Case = (&'static [(&'static str, &'static str)], &'static str);
     const CASES: [Case; 8] = [
-        (&[("grip-hold", "Response")], "Grip-Hold must be set to either 'response' or 'stream'"),
-        (&[("grip-hold", "response"), ("grip-timeout", "abc")], "failed to parse Grip-Timeout"),
-        (&[("grip-hold", "response"), ("grip-timeout", "-1")], "Grip-Timeout has invalid value"),
-        (&[("grip-hold", "stream"), ("grip-keep-alive", "x; mode=foo")], "no such Grip-Keep-Alive mode 'foo'"),
-        (&[("grip-hold", "stream"), ("grip-keep-alive", "x; format=foo")], "no such Grip-Keep-Alive format 'foo'"),
-        (&[("grip-status", "abc")], "Grip-Status contains invalid status code"),
-        (&[("grip-link", "foo; rel=next")], "failed to parse Grip-Link value"),
-        (&[("grip-hold", "stream"), FILTERS], "too many filters for channel 't'"),
+        (
+            &[("grip-hold", "Response")],
+            "Grip-Hold must be set to either 'response' or 'stream'",
+        ),
+        (
+            &[("grip-hold", "response"), ("grip-timeout", "abc")],
+            "failed to parse Grip-Timeout",
+        ),
+        (
+            &[("grip-hold", "response"), ("grip-timeout", "-1")],
+            "Grip-Timeout has invalid value",
+        ),
+        (
+            &[("grip-hold", "stream"), ("grip-keep-alive", "x; mode=foo")],
+            "no such Grip-Keep-Alive mode 'foo'",
+        ),
+        (
+            &[("grip-hold", "stream"), ("grip-keep-alive", "x; format=foo")],
+            "no such Grip-Keep-Alive format 'foo'",
+        ),
+        (
+            &[("grip-status", "abc")],
+            "Grip-Status contains invalid status code",
+        ),
+        (
+            &[("grip-link", "foo; rel=next")],
+            "failed to parse Grip-Link value",
+        ),
+        (
+            &[("grip-hold", "stream"), FILTERS],
+            "too many filters for channel 't'",
+        ),
     ];
     for (headers, text) in CASES {
         let origin = Origin::new(move |_, _| async move { Ok(reply(200, headers, "x")) });
@@ -101,7 +132,10 @@ async fn i11_i12_i13_status() {
 async fn i11_the_phrase_reaches_an_http1_server() {
     let origin = Origin::fixed(200, &[("grip-status", "404 Nope")], "x");
     let response = get(&origin.held(Edge::new().hold_layer())).await;
-    let phrase = response.extensions().get::<hyper::ext::ReasonPhrase>().expect("a phrase");
+    let phrase = response
+        .extensions()
+        .get::<hyper::ext::ReasonPhrase>()
+        .expect("a phrase");
     assert_eq!(phrase.as_ref(), b"Nope");
 }
 
@@ -164,19 +198,37 @@ fn json(status: u16, body: &'static str) -> Origin {
 #[tokio::test]
 async fn i23_to_i30_json() {
     let bad = [
-        (200, "{bad", "failed to parse application/grip-instruct content as JSON"),
+        (
+            200,
+            "{bad",
+            "failed to parse application/grip-instruct content as JSON",
+        ),
         (200, "[]", "instruct must be an object"),
-        (404, "{}", "response code for application/grip-instruct content must be 200"),
+        (
+            404,
+            "{}",
+            "response code for application/grip-instruct content must be 200",
+        ),
         (200, r#"{"hold":{}}"#, "hold does not contain 'channels'"),
     ];
     for (status, body, text) in bad {
-        assert_eq!(outcome(&json(status, body), true).await, bad_instruct(text), "{body}");
+        assert_eq!(
+            outcome(&json(status, body), true).await,
+            bad_instruct(text),
+            "{body}"
+        );
     }
     let code = r#"{"response":{"code":"418","body":"z"}}"#;
     assert_eq!(outcome(&json(200, code), false).await, (418, "z".into()));
     assert_eq!(outcome(&json(200, "{}"), false).await, (200, String::new()));
-    assert_eq!(outcome(&json(200, r#"{"response":{"code":"abc"}}"#), false).await.0, 502);
-    let filters = r#"{"hold":{"mode":"stream","channels":[{"name":"t","filters":["1","2","3","4","5","6"]}]}}"#;
+    assert_eq!(
+        outcome(&json(200, r#"{"response":{"code":"abc"}}"#), false)
+            .await
+            .0,
+        502
+    );
+    let filters =
+        r#"{"hold":{"mode":"stream","channels":[{"name":"t","filters":["1","2","3","4","5","6"]}]}}"#;
     assert_eq!(outcome(&json(200, filters), false).await.0, 502);
 }
 
@@ -225,7 +277,10 @@ async fn i32_a_long_request_cannot_be_held() {
         let response = send(&service, request).await;
         assert_eq!(response.status().as_u16(), status);
         if status == 400 {
-            assert_eq!(text(response).await, "Request too large to accept GRIP instruct.\n");
+            assert_eq!(
+                text(response).await,
+                "Request too large to accept GRIP instruct.\n"
+            );
         }
     }
     // Without a hold its length does not matter.
@@ -304,7 +359,10 @@ mod signed {
     #[tokio::test(start_paused = true)]
     async fn r01_grip_sig() {
         let origin = Origin::fixed(200, &[], "");
-        let layer = Edge::new().hold_layer().sign("pushpin", "changeme").expect("a backend");
+        let layer = Edge::new()
+            .hold_layer()
+            .sign("pushpin", "changeme")
+            .expect("a backend");
         let service = origin.held(layer);
         let claims = |number: usize| {
             let head = origin.head(number);
@@ -320,7 +378,10 @@ mod signed {
             token.claims["exp"].as_u64().expect("a number")
         };
         send(&service, request(Method::GET, "/", &[("grip-sig", "forged")])).await;
-        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs();
+        let now = std::time::SystemTime::UNIX_EPOCH
+            .elapsed()
+            .expect("after 1970")
+            .as_secs();
         assert!(claims(1).abs_diff(now + 3_600) <= 60);
         tokio::time::advance(Duration::from_secs(59)).await;
         get(&service).await;
@@ -331,7 +392,10 @@ mod signed {
     }
 }
 
-#[cfg(all(feature = "jwt", not(any(feature = "jwt-rust-crypto", feature = "jwt-aws-lc"))))]
+#[cfg(all(
+    feature = "jwt",
+    not(any(feature = "jwt-rust-crypto", feature = "jwt-aws-lc"))
+))]
 #[test]
 fn without_a_backend_signing_is_an_error_when_it_is_asked_for() {
     assert!(Edge::new().hold_layer().sign("a", "b").is_err());
@@ -351,7 +415,10 @@ async fn a_hold_layer_over_a_hold_layer_holds_once() {
     let edge = Edge::new();
     let origin = Origin::new(|_, _| async { Ok(stream("open\n")) });
     let service = edge.hold_layer().layer(origin.held(edge.hold_layer()));
-    let mut response = service.oneshot(Request::new(EdgeBody::empty())).await.expect("no error");
+    let mut response = service
+        .oneshot(Request::new(EdgeBody::empty()))
+        .await
+        .expect("no error");
     assert_eq!(subscriptions(&edge), 1);
     assert_eq!(ready(response.body_mut()), ["open\n"]);
     publish(&edge, gripstack::Message::bytes("1")).await;
@@ -361,7 +428,11 @@ async fn a_hold_layer_over_a_hold_layer_holds_once() {
 #[tokio::test]
 async fn an_error_of_the_service_passes() {
     let service = service_fn(|_: Request<EdgeBody>| async { Err::<Response<EdgeBody>, _>("broken") });
-    let error = Edge::new().hold_layer().layer(service).oneshot(Request::new(EdgeBody::empty())).await;
+    let error = Edge::new()
+        .hold_layer()
+        .layer(service)
+        .oneshot(Request::new(EdgeBody::empty()))
+        .await;
     assert_eq!(error.expect_err("it fails"), "broken");
 }
 
@@ -384,7 +455,16 @@ async fn bodies_pass_as_they_are() {
     });
     let large = Request::new(http_body_util::Full::new(bytes::Bytes::from(vec![1; 300_000])));
     let response = layer.layer(echo).oneshot(large).await.expect("infallible");
-    assert_eq!(response.into_body().collect().await.expect("whole").to_bytes().len(), 300_000);
+    assert_eq!(
+        response
+            .into_body()
+            .collect()
+            .await
+            .expect("whole")
+            .to_bytes()
+            .len(),
+        300_000
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -396,7 +476,11 @@ async fn a_part_is_not_held_from_the_whole_is_asked_for() {
         })
     });
     let service = origin.held(Edge::new().hold_layer());
-    let ranged = request(Method::GET, "/", &[("range", "bytes=0-1"), ("if-range", "\"1\""), ("x-a", "1")]);
+    let ranged = request(
+        Method::GET,
+        "/",
+        &[("range", "bytes=0-1"), ("if-range", "\"1\""), ("x-a", "1")],
+    );
     let mut response = send(&service, ranged).await;
     assert_eq!(response.status(), 200);
     assert_eq!(ready(response.body_mut()), ["open\n"]);

@@ -40,7 +40,9 @@ impl App {
     async fn publish(&self, value: u32) {
         let mut message = Message::bytes(value.to_string());
         if self.ids {
-            message = message.with_id(value.to_string()).with_prev_id((value - 1).to_string());
+            message = message
+                .with_id(value.to_string())
+                .with_prev_id((value - 1).to_string());
         }
         publish(&self.edge, message).await;
     }
@@ -50,7 +52,11 @@ impl App {
     }
 
     fn head(&self, value: u32) -> Vec<(&'static str, String)> {
-        let channel = if self.ids { format!("t; prev-id={value}") } else { "t".into() };
+        let channel = if self.ids {
+            format!("t; prev-id={value}")
+        } else {
+            "t".into()
+        };
         vec![("grip-hold", "stream".into()), ("grip-channel", channel)]
     }
 
@@ -64,7 +70,10 @@ impl App {
 
 /// Checks what one client got: its body's value, then every later one, in order, up to the last.
 fn check(got: &[String], last: u32, ids: bool, case: &str) {
-    let got: Vec<u32> = got.iter().map(|value| value.parse().unwrap_or_else(|_| panic!("{case}: {got:?}"))).collect();
+    let got: Vec<u32> = got
+        .iter()
+        .map(|value| value.parse().unwrap_or_else(|_| panic!("{case}: {got:?}")))
+        .collect();
     let mut at = got[0];
     for &value in &got[1..] {
         // Without ids a client may be told what its body contains already.
@@ -112,9 +121,17 @@ async fn grp_06_a_publish_at_every_step() {
                 app.change().await;
             }
             let got = ready(response.body_mut());
-            check(&got, steps.count_ones(), ids, &format!("ids {ids}, steps {steps:05b}"));
+            check(
+                &got,
+                steps.count_ones(),
+                ids,
+                &format!("ids {ids}, steps {steps:05b}"),
+            );
             if ids {
-                assert_eq!(got.len() as u32, 1 + steps.count_ones() - got[0].parse::<u32>().unwrap());
+                assert_eq!(
+                    got.len() as u32,
+                    1 + steps.count_ones() - got[0].parse::<u32>().unwrap()
+                );
             }
             assert_eq!(origin.calls(), 1);
             // And nothing comes late.
@@ -137,8 +154,9 @@ async fn grp_06_a_publish_after_storing() {
                 let (app, stored) = (app.clone(), stored.clone());
                 async move {
                     let stamp = app.edge.hub().begin_fetch(tokio::time::Instant::now()).stamp();
-                    let (stamp, value) =
-                        *stored.lock().get_or_insert((stamp, app.value.load(Ordering::SeqCst)));
+                    let (stamp, value) = *stored
+                        .lock()
+                        .get_or_insert((stamp, app.value.load(Ordering::SeqCst)));
                     let head = app.head(value);
                     let head: Vec<_> = head.iter().map(|(name, value)| (*name, &**value)).collect();
                     Ok(cached(reply(200, &head, value.to_string()), stamp))
@@ -171,7 +189,8 @@ async fn a_publish_while_the_instructions_arrive() {
                 let mut response = reply(200, &[("content-type", "application/grip-instruct")], "");
                 let json = r#"{"hold":{"mode":"stream","channels":[{"name":"t"}]},"response":{"body":"0"}}"#;
                 let (first, second) = json.split_at(20);
-                let (mut sender, body) = http_body_util::channel::Channel::<Bytes, gripstack::BoxError>::new(1);
+                let (mut sender, body) =
+                    http_body_util::channel::Channel::<Bytes, gripstack::BoxError>::new(1);
                 *response.body_mut() = EdgeBody::new(body);
                 tokio::spawn(async move {
                     sender.send(Frame::data(Bytes::from(first))).await.expect("read");
@@ -230,12 +249,22 @@ async fn whoever_connects_while_values_change_misses_none() {
                 let mut response = start(&service, request(http::Method::GET, "/", &[])).done().await;
                 let mut got = Vec::new();
                 let read = async {
-                    while got.last().is_none_or(|value: &String| *value != CHANGES.to_string()) {
-                        let frame = response.body_mut().frame().await.expect("no end").expect("no error");
+                    while got
+                        .last()
+                        .is_none_or(|value: &String| *value != CHANGES.to_string())
+                    {
+                        let frame = response
+                            .body_mut()
+                            .frame()
+                            .await
+                            .expect("no end")
+                            .expect("no error");
                         got.push(String::from_utf8(frame.into_data().expect("data").to_vec()).expect("text"));
                     }
                 };
-                tokio::time::timeout(Duration::from_secs(20), read).await.expect("the last value comes");
+                tokio::time::timeout(Duration::from_secs(20), read)
+                    .await
+                    .expect("the last value comes");
                 got
             });
         }

@@ -55,11 +55,22 @@ async fn l01_a_message_is_the_answer_without_inherited_validators() {
     let mut waiting = start(&service, get_request());
     assert!(waiting.now().await.is_none());
     assert_eq!(subscriptions(&edge), 1);
-    publish(&edge, answer(201, &[("x-foo", "new"), ("X-Bar", "1"), ("content-length", "99")], "hi\n")).await;
+    publish(
+        &edge,
+        answer(
+            201,
+            &[("x-foo", "new"), ("X-Bar", "1"), ("content-length", "99")],
+            "hi\n",
+        ),
+    )
+    .await;
     let response = waiting.now().await.expect("answered");
     assert_eq!(response.status(), 201);
-    let mut headers: Vec<_> =
-        response.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    let mut headers: Vec<_> = response
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+        .collect();
     headers.sort_unstable();
     let expected = [
         ("cache-control", "no-store"),
@@ -81,7 +92,11 @@ async fn l01_a_message_brings_its_own_validators() {
     let edge = Edge::new();
     let mut waiting = start(&poll_origin().held(edge.hold_layer()), get_request());
     assert!(waiting.now().await.is_none());
-    publish(&edge, answer(200, &[("etag", "\"2\""), ("cache-control", "max-age=1")], "hi\n")).await;
+    publish(
+        &edge,
+        answer(200, &[("etag", "\"2\""), ("cache-control", "max-age=1")], "hi\n"),
+    )
+    .await;
     let response = waiting.now().await.expect("answered");
     assert_eq!(header(&response, "etag"), Some("\"2\""));
     assert_eq!(header(&response, "cache-control"), Some("max-age=1"));
@@ -120,11 +135,19 @@ async fn l03_l04_grip_headers_of_a_message_are_stripped_and_mean_nothing() {
     let edge = Edge::new();
     let mut waiting = start(&poll_origin().held(edge.hold_layer()), get_request());
     assert!(waiting.now().await.is_none());
-    let headers = [("Grip-Zed", "1"), ("Grip-Expose-Headers", "X-A"), ("X-A", "1"), ("X-B", "2")];
+    let headers = [
+        ("Grip-Zed", "1"),
+        ("Grip-Expose-Headers", "X-A"),
+        ("X-A", "1"),
+        ("X-B", "2"),
+    ];
     publish(&edge, answer(200, &headers, "hi")).await;
     let response = waiting.now().await.expect("answered");
     assert!(!gripstack::grip::has_grip(response.headers()));
-    assert_eq!((header(&response, "x-a"), header(&response, "x-b")), (Some("1"), Some("2")));
+    assert_eq!(
+        (header(&response, "x-a"), header(&response, "x-b")),
+        (Some("1"), Some("2"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -217,7 +240,11 @@ async fn l09_with_the_origin_down_a_hint_is_answered_by_its_failure() {
 
 fn with_prev_id(prev_id: &'static str) -> http::Response<gripstack::EdgeBody> {
     let channel = format!("t; prev-id={prev_id}");
-    reply(200, &[("grip-hold", "response"), ("grip-channel", &channel)], "nothing\n")
+    reply(
+        200,
+        &[("grip-hold", "response"), ("grip-channel", &channel)],
+        "nothing\n",
+    )
 }
 
 #[tokio::test(start_paused = true)]
@@ -310,7 +337,10 @@ async fn l13_a_message_between_two_polls_is_found_by_its_id() {
     let service = origin.held(edge.hold_layer());
     publish_answer(&edge, "2\n", "2", "1").await;
     let mut waiting = start(&service, get_request());
-    assert!(waiting.now().await.is_none(), "the second answer is accepted, whatever it names");
+    assert!(
+        waiting.now().await.is_none(),
+        "the second answer is accepted, whatever it names"
+    );
     assert_eq!(origin.calls(), 2);
     assert_eq!(origin.head(2).headers["grip-last"], "t; last-id=1");
     assert!(!origin.head(1).headers.contains_key("grip-last"));
@@ -358,10 +388,17 @@ async fn l18_of_two_messages_in_one_order_the_first_answers() {
 async fn l20_status_304_at_the_timeout() {
     let origin = Origin::fixed(
         200,
-        &[("grip-hold", "response"), ("grip-channel", "t"), ("grip-status", "304"), ("content-length", "0")],
+        &[
+            ("grip-hold", "response"),
+            ("grip-channel", "t"),
+            ("grip-status", "304"),
+            ("content-length", "0"),
+        ],
         "",
     );
-    let response = start(&origin.held(Edge::new().hold_layer()), get_request()).done().await;
+    let response = start(&origin.held(Edge::new().hold_layer()), get_request())
+        .done()
+        .await;
     assert_eq!(response.status(), 304);
     assert_eq!(header(&response, "content-length"), None);
 }
@@ -370,7 +407,9 @@ async fn l20_status_304_at_the_timeout() {
 async fn i22_without_a_channel_it_is_held_all_the_same() {
     let origin = Origin::fixed(200, &[("grip-hold", "response"), ("grip-timeout", "1")], "x");
     let begun = Instant::now();
-    let response = start(&origin.held(Edge::new().hold_layer()), get_request()).done().await;
+    let response = start(&origin.held(Edge::new().hold_layer()), get_request())
+        .done()
+        .await;
     assert_eq!(begun.elapsed().as_secs(), 5);
     assert_eq!(text(response).await, "x");
 }
@@ -422,7 +461,10 @@ async fn m2_its_cursor_starts_where_its_request_arrived() {
             }
         })
     };
-    let response = start(&origin.held(edge.hold_layer()), get_request()).now().await.expect("answered");
+    let response = start(&origin.held(edge.hold_layer()), get_request())
+        .now()
+        .await
+        .expect("answered");
     assert_eq!(text(response).await, "while it was asked\n");
     assert_eq!(origin.calls(), 1);
 }
@@ -446,7 +488,10 @@ async fn m2_an_old_object_is_not_polled_from() {
             })
         };
         let mut waiting = start(&origin.held(edge.hold_layer()), get_request());
-        assert!(waiting.now().await.is_none(), "not answered by what was published before it asked");
+        assert!(
+            waiting.now().await.is_none(),
+            "not answered by what was published before it asked"
+        );
         assert_eq!(origin.calls(), 2);
         assert_eq!(origin.at_least(2), at);
         let response = waiting.done().await;
@@ -510,7 +555,9 @@ async fn d5_a_log_that_lost_what_came_while_it_was_asked() {
             })
         };
         let method = if post { Method::POST } else { Method::GET };
-        let response = start(&origin.held(edge.hold_layer()), request(method, "/", &[])).done().await;
+        let response = start(&origin.held(edge.hold_layer()), request(method, "/", &[]))
+            .done()
+            .await;
         assert!(is_marked(&response));
         assert_eq!(origin.calls(), if post { 1 } else { 2 });
         assert_eq!(text(response).await, if post { "nothing\n" } else { "3" });
@@ -539,4 +586,32 @@ async fn a_hint_while_it_was_asked_asks_again() {
     let response = waiting.now().await.expect("answered");
     assert!(!is_marked(&response));
     assert_eq!(text(response).await, "hi");
+}
+
+/// A URL that never held is not copied for; when it holds after all, nothing is lost.
+#[tokio::test(start_paused = true)]
+async fn a_url_that_never_held_before() {
+    let edge = Edge::new();
+    let origin = Origin::new(|number, _| async move {
+        Ok(match number {
+            ..=20 => reply(200, &[], "plain"),
+            _ => poll("nothing\n"),
+        })
+    });
+    let service = origin.held(edge.hold_layer());
+    for _ in 0..20 {
+        assert_eq!(text(get(&service).await).await, "plain");
+    }
+    let mut waiting = start(&service, get_request());
+    assert!(waiting.now().await.is_none());
+    publish(&edge, hint()).await;
+    let response = waiting.now().await.expect("answered: its client asks again");
+    assert!(is_marked(&response));
+    assert_eq!(origin.calls(), 21);
+    // From now on it is known to hold.
+    let mut waiting = start(&service, get_request());
+    assert!(waiting.now().await.is_none());
+    publish(&edge, hint()).await;
+    assert!(waiting.now().await.is_none());
+    assert_eq!(origin.calls(), 23);
 }

@@ -89,9 +89,16 @@ async fn d6_a_held_stream_says_nothing_that_a_cache_could_use() {
         "open\n",
     );
     let response = get(&origin.held(Edge::new().hold_layer())).await;
-    let mut left: Vec<_> = response.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    let mut left: Vec<_> = response
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+        .collect();
     left.sort_unstable();
-    assert_eq!(left, [("cache-control", "no-store, no-transform"), ("vary", "accept")]);
+    assert_eq!(
+        left,
+        [("cache-control", "no-store, no-transform"), ("vary", "accept")]
+    );
 }
 
 /// Reads what comes within this time: when, and what.
@@ -99,14 +106,21 @@ async fn listen(body: &mut EdgeBody, time: Duration) -> Vec<(Duration, String)> 
     let begun = Instant::now();
     let mut got = Vec::new();
     while let Ok(Some(Ok(frame))) = tokio::time::timeout_at(begun + time, body.frame()).await {
-        got.push((begun.elapsed(), String::from_utf8_lossy(&frame.into_data().unwrap()).into_owned()));
+        got.push((
+            begun.elapsed(),
+            String::from_utf8_lossy(&frame.into_data().unwrap()).into_owned(),
+        ));
     }
     got
 }
 
 fn keep_alive(value: &'static str) -> Origin {
     Origin::new(move |_, _| async move {
-        let headers = [("grip-hold", "stream"), ("grip-channel", "t"), ("grip-keep-alive", value)];
+        let headers = [
+            ("grip-hold", "stream"),
+            ("grip-channel", "t"),
+            ("grip-keep-alive", value),
+        ];
         Ok(reply(200, &headers, "open\n"))
     })
 }
@@ -123,7 +137,10 @@ async fn s06_keep_alive_idle() {
     for (at, text) in got {
         assert_eq!(text, "ping\n");
         let pause = at - before;
-        assert!(pause >= Duration::from_secs(1) && pause <= Duration::from_millis(2_010), "{pause:?}");
+        assert!(
+            pause >= Duration::from_secs(1) && pause <= Duration::from_millis(2_010),
+            "{pause:?}"
+        );
         before = at;
     }
     // Pushes restart it.
@@ -156,7 +173,8 @@ async fn s08_keep_alive_in_json_is_idle_by_default_and_its_mode_is_read() {
         let edge = Edge::new();
         let origin = Origin::new(move |_, _| async move {
             let keep_alive = format!(r#"{{"content":"ping\n","timeout":2{mode}}}"#);
-            let hold = format!(r#"{{"mode":"stream","channels":[{{"name":"t"}}],"keep-alive":{keep_alive}}}"#);
+            let hold =
+                format!(r#"{{"mode":"stream","channels":[{{"name":"t"}}],"keep-alive":{keep_alive}}}"#);
             let body = format!(r#"{{"hold":{hold}}}"#);
             Ok(reply(200, &[("content-type", "application/grip-instruct")], body))
         });
@@ -164,7 +182,10 @@ async fn s08_keep_alive_in_json_is_idle_by_default_and_its_mode_is_read() {
         let mut pings = 0;
         for _ in 0..20 {
             publish(&edge, bytes("x")).await;
-            pings += ready(response.body_mut()).iter().filter(|text| *text == "ping\n").count();
+            pings += ready(response.body_mut())
+                .iter()
+                .filter(|text| *text == "ping\n")
+                .count();
             advance(Duration::from_millis(700)).await;
         }
         assert!(expected.contains(&pings), "{mode}: {pings}");
@@ -174,7 +195,11 @@ async fn s08_keep_alive_in_json_is_idle_by_default_and_its_mode_is_read() {
 #[tokio::test(start_paused = true)]
 async fn s09_a_prev_id_without_a_link_is_held() {
     let edge = Edge::new();
-    let origin = Origin::fixed(200, &[("grip-hold", "stream"), ("grip-channel", "t; prev-id=1")], "open\n");
+    let origin = Origin::fixed(
+        200,
+        &[("grip-hold", "stream"), ("grip-channel", "t; prev-id=1")],
+        "open\n",
+    );
     let mut response = get(&origin.held(edge.hold_layer())).await;
     assert_eq!(ready(response.body_mut()), ["open\n"]);
     advance(Duration::from_secs(60)).await;
@@ -186,7 +211,10 @@ async fn s09_a_prev_id_without_a_link_is_held() {
 fn pieces(pieces: Vec<Bytes>) -> EdgeBody {
     let mut trailers = http::HeaderMap::new();
     trailers.insert("x-checksum", "1".parse().unwrap());
-    let frames = pieces.into_iter().map(Frame::data).chain([Frame::trailers(trailers)]);
+    let frames = pieces
+        .into_iter()
+        .map(Frame::data)
+        .chain([Frame::trailers(trailers)]);
     EdgeBody::new(http_body_util::StreamBody::new(tokio_stream::iter(
         frames.map(Ok::<_, gripstack::BoxError>).collect::<Vec<_>>(),
     )))
@@ -204,14 +232,22 @@ async fn s10_s11_a_long_body_is_delivered_whole_then_held() {
             ("x-b", "2"),
         ];
         let mut response = reply(200, &headers, "");
-        *response.body_mut() = pieces(vec![Bytes::from(vec![b'x'; 50_000]), Bytes::new(), vec![b'y'; 100_000].into()]);
+        *response.body_mut() = pieces(vec![
+            Bytes::from(vec![b'x'; 50_000]),
+            Bytes::new(),
+            vec![b'y'; 100_000].into(),
+        ]);
         Ok(response)
     });
     let mut response = get(&origin.held(edge.hold_layer())).await;
     assert_eq!(header(&response, "x-a"), Some("1"));
     assert_eq!(header(&response, "x-b"), None);
     let got = ready(response.body_mut());
-    assert_eq!(got.iter().map(String::len).collect::<Vec<_>>(), [50_000, 100_000], "no empty frame, no trailers");
+    assert_eq!(
+        got.iter().map(String::len).collect::<Vec<_>>(),
+        [50_000, 100_000],
+        "no empty frame, no trailers"
+    );
     publish(&edge, bytes("1")).await;
     assert_eq!(ready(response.body_mut()), ["1"]);
 }
@@ -260,7 +296,12 @@ async fn a_reader_that_falls_behind_is_cut_so_that_it_comes_back() {
     for n in 2..=5 {
         publish(&edge, bytes(&n.to_string())).await;
     }
-    let error = response.body_mut().frame().await.expect("no clean end").expect_err("it lagged");
+    let error = response
+        .body_mut()
+        .frame()
+        .await
+        .expect("no clean end")
+        .expect_err("it lagged");
     assert!(error.is::<Lagged>());
     assert_eq!(end.reason(), Some(EndReason::Lagged));
     assert!(response.body().is_end_stream());
@@ -304,7 +345,10 @@ async fn d3_who_falls_behind_while_reading_the_initial_body_goes_live() {
     let begun = Instant::now();
     assert!(body.frame().await.is_none());
     let lasted = begun.elapsed();
-    assert!(lasted >= Duration::from_secs(30) && lasted <= Duration::from_secs(91), "{lasted:?}");
+    assert!(
+        lasted >= Duration::from_secs(30) && lasted <= Duration::from_secs(91),
+        "{lasted:?}"
+    );
     assert_eq!(end.reason(), Some(EndReason::Gap));
     assert_eq!(origin.calls(), 1);
 }
@@ -320,7 +364,10 @@ async fn a_hold_has_a_maximum_age() {
     assert_eq!(data(response.body_mut()).await, "open\n");
     assert!(response.body_mut().frame().await.is_none());
     let lasted = begun.elapsed();
-    assert!(lasted >= Duration::from_secs(900) && lasted <= Duration::from_secs(1_101), "{lasted:?}");
+    assert!(
+        lasted >= Duration::from_secs(900) && lasted <= Duration::from_secs(1_101),
+        "{lasted:?}"
+    );
     assert_eq!(end.reason(), Some(EndReason::Expired));
 }
 
@@ -406,14 +453,22 @@ async fn l19_of_21_channels_the_first_20_are_held() {
     let edge = Edge::new();
     let origin = Origin::new(|_, _| async {
         let names: Vec<String> = (0..21).map(|n| format!("c{n}")).collect();
-        Ok(reply(200, &[("grip-hold", "stream"), ("grip-channel", &names.join(", "))], ""))
+        Ok(reply(
+            200,
+            &[("grip-hold", "stream"), ("grip-channel", &names.join(", "))],
+            "",
+        ))
     });
     let mut response = get(&origin.held(edge.hold_layer())).await;
     assert_eq!(subscriptions(&edge), 20);
     for name in ["c20", "c19", "c0"] {
         publish_on(&edge, name, bytes(name)).await;
     }
-    assert_eq!(ready(response.body_mut()), ["c19", "c0"], "in the order of publishing");
+    assert_eq!(
+        ready(response.body_mut()),
+        ["c19", "c0"],
+        "in the order of publishing"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -427,7 +482,11 @@ async fn d2_ids_across_a_replay_and_a_gap() {
                 // Stored and published while the fetch is under way: the body contains both.
                 publish(&edge, with_ids("9", "9", "8")).await;
                 publish(&edge, with_ids("10", "10", "9")).await;
-                Ok(reply(200, &[("grip-hold", "stream"), ("grip-channel", "t; prev-id=10")], "open\n"))
+                Ok(reply(
+                    200,
+                    &[("grip-hold", "stream"), ("grip-channel", "t; prev-id=10")],
+                    "open\n",
+                ))
             }
         })
     };
@@ -475,7 +534,15 @@ async fn d5_an_answer_older_than_the_log_is_asked_for_anew_once() {
         })
     };
     let service = origin.held(edge.hold_layer());
-    let asked = request(Method::GET, "/a?b", &[("cookie", "a=b"), ("cache-control", "max-age=5"), ("grip-sig", "x")]);
+    let asked = request(
+        Method::GET,
+        "/a?b",
+        &[
+            ("cookie", "a=b"),
+            ("cache-control", "max-age=5"),
+            ("grip-sig", "x"),
+        ],
+    );
     let mut response = send(&service, asked).await;
     assert_eq!(ready(response.body_mut()), ["new\n"]);
     assert!(!is_marked(&response));
@@ -497,8 +564,16 @@ async fn d5_without_a_younger_answer_the_hold_is_marked_never_refused() {
     let seconds: [(&str, Second, &str); 4] = [
         ("the origin fails", |_| Err("down".into()), "old\n"),
         ("it answers 503", |_| Ok(reply(503, &[], "down")), "old\n"),
-        ("it makes no sense", |_| Ok(reply(200, &[("grip-hold", "x")], "")), "old\n"),
-        ("its answer is as old", |edge| Ok(cached(stream("as old\n"), edge.hub().stamp_at(Position::new(1)))), "as old\n"),
+        (
+            "it makes no sense",
+            |_| Ok(reply(200, &[("grip-hold", "x")], "")),
+            "old\n",
+        ),
+        (
+            "its answer is as old",
+            |edge| Ok(cached(stream("as old\n"), edge.hub().stamp_at(Position::new(1)))),
+            "as old\n",
+        ),
     ];
     for (case, second, body) in seconds {
         let edge = forgetful();
@@ -527,7 +602,10 @@ async fn d5_without_a_younger_answer_the_hold_is_marked_never_refused() {
         // Its client is made to come back.
         let begun = Instant::now();
         assert!(response.body_mut().frame().await.is_none());
-        assert!(begun.elapsed() >= Duration::from_secs(30) && begun.elapsed() <= Duration::from_secs(91), "{case}");
+        assert!(
+            begun.elapsed() >= Duration::from_secs(30) && begun.elapsed() <= Duration::from_secs(91),
+            "{case}"
+        );
         assert_eq!(end.reason(), Some(EndReason::Gap));
     }
 }
@@ -583,7 +661,10 @@ async fn d5_marked_holds_end_spread_over_time() {
     }
     let ends = readers.join_all().await;
     let (first, last) = (ends.iter().min().expect("20"), ends.iter().max().expect("20"));
-    assert!(*first >= Duration::from_secs(300) && *last <= Duration::from_secs(901), "{first:?} {last:?}");
+    assert!(
+        *first >= Duration::from_secs(300) && *last <= Duration::from_secs(901),
+        "{first:?} {last:?}"
+    );
     assert!(*last - *first > Duration::from_secs(60), "{first:?} {last:?}");
 }
 
@@ -653,7 +734,11 @@ async fn a_stamp_of_another_clock_is_too_old() {
 async fn an_answer_with_an_age_is_stamped_zero() {
     let edge = Edge::new();
     publish(&edge, bytes("1")).await;
-    let origin = Origin::fixed(200, &[("age", "0"), ("grip-hold", "stream"), ("grip-channel", "t")], "open\n");
+    let origin = Origin::fixed(
+        200,
+        &[("age", "0"), ("grip-hold", "stream"), ("grip-channel", "t")],
+        "open\n",
+    );
     let mut response = get(&origin.held(edge.hold_layer())).await;
     // The log reaches back to its beginning.
     assert_eq!(ready(response.body_mut()), ["open\n", "1"]);

@@ -128,7 +128,10 @@ impl Answer {
                 // The reference proxy collects what it does not hold as well. This streams, but refuses the same,
                 // unless the response names channels: then it is for our cache.
                 let too_long = body.size_hint().lower() > MAX_INSTRUCT_BYTES as u64;
-                if too_long && grip::has_grip(&parts.headers) && instruct.channels().is_empty() && instruct.hold.is_none()
+                if too_long
+                    && grip::has_grip(&parts.headers)
+                    && instruct.channels().is_empty()
+                    && instruct.hold.is_none()
                 {
                     return Err(HoldError::TooLarge);
                 }

@@ -85,6 +85,7 @@ mod ids;
 mod keep_alive;
 mod layer;
 mod long_poll;
+mod memory;
 mod original;
 mod request_body;
 mod service;

@@ -78,7 +78,10 @@ impl Origin {
     /// What the hold layer asked it for.
     pub fn at_least(&self, number: usize) -> Position {
         let head = self.head(number);
-        head.extensions.get::<AskedByHold>().expect("asked by the hold layer").at_least
+        head.extensions
+            .get::<AskedByHold>()
+            .expect("asked by the hold layer")
+            .at_least
     }
 
     /// The hold layer over it.
@@ -115,9 +118,13 @@ pub fn poll(body: &'static str) -> Response<EdgeBody> {
 
 /// The same as a cache of ours would answer it: no `Grip-*`, but instructions and the stamp of its fetch.
 pub fn cached(mut response: Response<EdgeBody>, stamp: Stamp) -> Response<EdgeBody> {
-    let instruct = Instruct::from_headers(response.headers()).expect("well-formed").expect("instructions");
+    let instruct = Instruct::from_headers(response.headers())
+        .expect("well-formed")
+        .expect("instructions");
     gripstack::grip::strip(response.headers_mut());
-    response.extensions_mut().insert(Handoff::new(Arc::new(instruct), stamp));
+    response
+        .extensions_mut()
+        .insert(Handoff::new(Arc::new(instruct), stamp));
     response
 }
 
@@ -135,7 +142,11 @@ pub async fn get(service: &GripHold<Inner>) -> Response<EdgeBody> {
 }
 
 pub async fn send(service: &GripHold<Inner>, request: Request<EdgeBody>) -> Response<EdgeBody> {
-    service.clone().oneshot(request).await.expect("the service does not fail")
+    service
+        .clone()
+        .oneshot(request)
+        .await
+        .expect("the service does not fail")
 }
 
 /// A GET that waits: a long poll.
@@ -168,7 +179,10 @@ impl Waiting {
 /// The next piece of data. Panics at the end, at an error, or if nothing comes within an hour.
 pub async fn data(body: &mut EdgeBody) -> String {
     let frame = tokio::time::timeout(Duration::from_secs(3_600), body.frame()).await;
-    let frame = frame.expect("something comes").expect("no end").expect("no error");
+    let frame = frame
+        .expect("something comes")
+        .expect("no end")
+        .expect("no error");
     String::from_utf8(frame.into_data().expect("no trailers").to_vec()).expect("text")
 }
 
@@ -200,11 +214,18 @@ pub async fn text(response: Response<EdgeBody>) -> String {
 }
 
 pub fn ended(response: &Response<EdgeBody>) -> HoldEnd {
-    response.extensions().get::<HoldEnd>().expect("it was held").clone()
+    response
+        .extensions()
+        .get::<HoldEnd>()
+        .expect("it was held")
+        .clone()
 }
 
 pub fn header<'a>(response: &'a Response<EdgeBody>, name: &str) -> Option<&'a str> {
-    response.headers().get(name).map(|value| value.to_str().expect("text"))
+    response
+        .headers()
+        .get(name)
+        .map(|value| value.to_str().expect("text"))
 }
 
 pub fn is_marked(response: &Response<EdgeBody>) -> bool {
