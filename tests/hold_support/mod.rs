@@ -13,6 +13,7 @@ use gripstack::error::BoxError;
 use gripstack::grip::Instruct;
 use gripstack::handoff::{AskedByHold, Handoff};
 use gripstack::hold::{GripHold, HoldEnd};
+use gripstack::hub::LogLimits;
 use gripstack::message::{PushedResponse, ResponseForm, StreamForm};
 use gripstack::{Channel, Edge, GripHoldLayer, Message, Position, Stamp};
 use http::request::Parts;
@@ -283,4 +284,18 @@ pub async fn publish_on(edge: &Edge, name: &str, message: Message) -> Position {
 
 pub fn subscriptions(edge: &Edge) -> usize {
     edge.hub().stats().subscriptions
+}
+
+/// A message for streams.
+pub fn bytes(text: &str) -> Message {
+    Message::bytes(text.to_owned())
+}
+
+/// An edge whose channels remember two messages.
+pub fn forgetful() -> Edge {
+    let limits = LogLimits {
+        entries: 2,
+        ..LogLimits::default()
+    };
+    Edge::builder().log_limits(limits).build()
 }
