@@ -493,7 +493,9 @@ async fn rlp_08_what_there_is_no_room_for_is_refused_and_nothing_that_waits_is_l
     let refused = bench.post(items(&[item("a", "3"), item("b", "1")])).await;
     assert_eq!(refused.status, 429);
     assert_eq!(refused.header("retry-after"), Some("3"));
-    assert_eq!(next(&mut subscription).await, "2");
+    for content in ["1", "2"] {
+        assert_eq!(next(&mut subscription).await, content);
+    }
 }
 
 #[tokio::test]
