@@ -33,7 +33,7 @@ impl Instruct {
         InstructBuilder::new(Some(HoldMode::Response))
     }
 
-    /// Holds nothing: a status, a list of headers to show.
+    /// Holds nothing: names the channels that the response belongs to, a status, a list of headers to show.
     pub fn immediate() -> InstructBuilder {
         InstructBuilder::new(None)
     }
@@ -179,6 +179,36 @@ mod tests {
         assert!(error(Instruct::stream().channel("a").prev_id(long)).contains("prev-id of channel 'a'"));
         let many = (0..21).fold(Instruct::stream(), |builder, i| builder.channel(&format!("c{i}")));
         assert_eq!(error(many), "a hold has at most 20 channels");
+    }
+
+    #[test]
+    fn every_way_to_headers_gives_the_same() {
+        let builder = Instruct::response()
+            .channel("a")
+            .prev_id("1")
+            .channel("b c")
+            .timeout(Duration::from_millis(9_500))
+            .status(StatusCode::ACCEPTED)
+            .expose_header(http::header::ETAG)
+            .next_link("/a?after=1", Duration::from_secs(3))
+            .meta("user", "al");
+        let headers = builder.clone().into_headers().unwrap();
+        let mut expected = HeaderMap::new();
+        for (name, value) in [
+            ("grip-hold", "response"),
+            ("grip-channel", "a; prev-id=1"),
+            ("grip-channel", "b c"),
+            ("grip-timeout", "10"),
+            ("grip-set-meta", "user=al"),
+            ("grip-status", "202"),
+            ("grip-expose-headers", "etag"),
+            ("grip-link", "</a?after=1>; rel=next; timeout=3"),
+        ] {
+            expected.append(name, http::HeaderValue::from_static(value));
+        }
+        assert_eq!(headers, expected);
+        assert_eq!(HeaderMap::try_from(builder.clone()), Ok(expected.clone()));
+        assert_eq!(HeaderMap::try_from(builder.build().unwrap()), Ok(expected));
     }
 
     #[test]

@@ -19,17 +19,22 @@ pub(super) struct Draft {
 // === impl Draft ===
 
 impl Draft {
-    /// Without a mode there is no hold, and what only a hold has is forgotten.
+    /// Without a mode there is no hold; its channels are kept, its timers are not.
     pub(super) fn finish(self) -> Instruct {
-        let hold = self.mode.map(|mode| Hold {
-            mode,
-            channels: self.channels.kept,
-            dropped_channels: self.channels.dropped,
-            timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT).max(MIN_TIMEOUT),
-            keep_alive: self.keep_alive,
-        });
+        let Some(mode) = self.mode else {
+            return Instruct {
+                unheld: self.channels.kept,
+                ..self.instruct
+            };
+        };
         Instruct {
-            hold,
+            hold: Some(Hold {
+                mode,
+                channels: self.channels.kept,
+                dropped_channels: self.channels.dropped,
+                timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT).max(MIN_TIMEOUT),
+                keep_alive: self.keep_alive,
+            }),
             ..self.instruct
         }
     }

@@ -29,14 +29,18 @@ impl Instruct {
         let mut headers = HeaderMap::new();
         if let Some(hold) = &self.hold {
             write_hold(hold, &mut headers)?;
+            write_meta(&self.meta, &mut headers)?;
         }
-        write_meta(&self.meta, &mut headers)?;
-        self.write_response_headers(&mut headers)?;
+        self.write_rest(&mut headers)?;
         Ok(headers)
     }
 
-    /// Writes what has no form in JSON.
-    pub(super) fn write_response_headers(&self, headers: &mut HeaderMap) -> Result<(), InstructError> {
+    /// Writes what has no form in JSON: all but a hold and what belongs to it.
+    pub(super) fn write_rest(&self, headers: &mut HeaderMap) -> Result<(), InstructError> {
+        if self.hold.is_none() {
+            write_channels(&self.unheld, headers)?;
+            write_meta(&self.meta, headers)?;
+        }
         if let Some(status) = self.status {
             if status.is_informational() {
                 return Err(InstructError::Status);
@@ -81,12 +85,7 @@ impl TryFrom<Instruct> for HeaderMap {
 
 fn write_hold(hold: &Hold, headers: &mut HeaderMap) -> Result<(), InstructError> {
     headers.insert(GRIP_HOLD, HeaderValue::from_static(hold.mode.as_str()));
-    if hold.channels.len() > MAX_CHANNELS {
-        return Err(InstructError::TooManyChannels);
-    }
-    for channel in &hold.channels {
-        headers.append(GRIP_CHANNEL, write_channel(channel)?);
-    }
+    write_channels(&hold.channels, headers)?;
     if hold.mode == HoldMode::Response || hold.timeout != super::DEFAULT_TIMEOUT {
         let seconds = syntax::whole_seconds(hold.timeout.max(MIN_TIMEOUT));
         headers.insert(GRIP_TIMEOUT, HeaderValue::from(seconds));
@@ -94,6 +93,16 @@ fn write_hold(hold: &Hold, headers: &mut HeaderMap) -> Result<(), InstructError>
     if let Some(keep_alive) = &hold.keep_alive {
         let text = keep_alive.encode()?;
         headers.insert(GRIP_KEEP_ALIVE, value(text, "Grip-Keep-Alive", "content")?);
+    }
+    Ok(())
+}
+
+fn write_channels(channels: &[HoldChannel], headers: &mut HeaderMap) -> Result<(), InstructError> {
+    if channels.len() > MAX_CHANNELS {
+        return Err(InstructError::TooManyChannels);
+    }
+    for channel in channels {
+        headers.append(GRIP_CHANNEL, write_channel(channel)?);
     }
     Ok(())
 }

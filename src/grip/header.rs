@@ -62,7 +62,10 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Draft, InstructError> {
         read_link(element, &mut draft.instruct)?;
     }
     for element in all("grip-set-meta").flat_map(syntax::elements) {
-        let (name, value) = syntax::params(element).next().ok_or(InstructError::MetaEmpty)?;
+        let pair = syntax::params(element)
+            .next()
+            .filter(|(name, _)| !name.is_empty());
+        let (name, value) = pair.ok_or(InstructError::MetaEmpty)?;
         let utf8 = |_| InstructError::NotUtf8("Grip-Set-Meta");
         let name = std::str::from_utf8(name).map_err(utf8)?;
         let value = value.unwrap_or_default();
@@ -136,7 +139,7 @@ fn read_link(element: &[u8], instruct: &mut Instruct) -> Result<(), InstructErro
 pub(super) fn reference(text: &[u8]) -> Option<&str> {
     let fits = |&b: &u8| b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"');
     let text = text.trim_ascii();
-    (!text.is_empty() && text.iter().all(|b| fits(b)))
+    (!text.is_empty() && text.iter().all(fits))
         .then_some(text)
         .and_then(|text| std::str::from_utf8(text).ok())
 }

@@ -31,6 +31,9 @@ pub const MAX_INSTRUCT_BYTES: usize = 100_000;
 pub struct Instruct {
     /// Whether and how to hold the request (`Grip-Hold`, or `hold` in JSON).
     pub hold: Option<Hold>,
+    /// Channels named without a hold: what the response tells about, though nobody is to wait. Distinct names, at
+    /// most [`MAX_CHANNELS`]. Empty when there is a hold.
+    pub unheld: Vec<HoldChannel>,
     /// What the client sees as the status (`Grip-Status`). Default: that of the response.
     pub status: Option<StatusCode>,
     /// The phrase beside the status, for HTTP/1.1. Default: the standard one.
@@ -88,6 +91,18 @@ pub struct NextLink {
     pub uri: Box<str>,
     /// Fetched after this long without activity. Whole seconds. Default 120 s.
     pub timeout: Duration,
+}
+
+// === impl Instruct ===
+
+impl Instruct {
+    /// The channels that it names, with a hold or without.
+    pub fn channels(&self) -> &[HoldChannel] {
+        match &self.hold {
+            Some(hold) => &hold.channels,
+            None => &self.unheld,
+        }
+    }
 }
 
 // === impl HoldMode ===

@@ -9,7 +9,7 @@ use super::draft::Draft;
 use super::fields::{Object, is_framing};
 use super::{
     FieldError, Hold, HoldChannel, HoldMode, Instruct, InstructError, KeepAlive, KeepAliveMode, MAX_CHANNELS,
-    MAX_INSTRUCT_BYTES, MIN_TIMEOUT, binary, channel, feature, header as grip_header, syntax,
+    MAX_INSTRUCT_BYTES, MIN_TIMEOUT, binary, channel, feature, header as grip_header, keep_alive, syntax,
 };
 use crate::message::Channel;
 
@@ -19,7 +19,7 @@ pub const INSTRUCT_TYPE: &str = "application/grip-instruct";
 /// The response inside instructions as JSON. The response that carries them is discarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonResponse {
-    /// What the client sees. Default: that of `Grip-Status`, else 200.
+    /// What the client sees, whatever [`Instruct::status`] says. Default: that of `Grip-Status`, else 200.
     pub status: StatusCode,
     /// The phrase beside the status, for HTTP/1.1. Default: the standard one.
     pub reason: Option<Box<str>>,
@@ -89,7 +89,7 @@ impl Instruct {
     /// than [`MAX_INSTRUCT_BYTES`], and what [`into_headers`](Self::into_headers) refuses in those headers.
     pub fn to_json(&self, response: &JsonResponse) -> Result<(HeaderMap, Bytes), InstructError> {
         let mut headers = HeaderMap::new();
-        self.write_response_headers(&mut headers)?;
+        self.write_rest(&mut headers)?;
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(INSTRUCT_TYPE));
         let mut root = Map::new();
         if let Some(hold) = &self.hold {
@@ -158,7 +158,7 @@ fn read_keep_alive(mut object: Object) -> Result<Option<KeepAlive>, InstructErro
         Some(bytes) => bytes,
         None => object.string("content")?.unwrap_or_default().into_bytes(),
     };
-    let timeout = object.seconds("timeout")?.unwrap_or(super::DEFAULT_TIMEOUT);
+    let timeout = object.seconds("timeout")?.unwrap_or(keep_alive::DEFAULT_TIMEOUT);
     let mode = match object.string("mode")? {
         Some(mode) => KeepAliveMode::from_text(&mode).ok_or(InstructError::JsonKeepAliveMode)?,
         None => KeepAliveMode::Idle,

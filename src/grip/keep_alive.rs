@@ -10,7 +10,7 @@ use super::error::shown;
 use super::syntax::{self, SecondsError};
 
 /// How long a stream is silent before a keep-alive, unless told otherwise.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(55);
+pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(55);
 
 /// A shorter time is raised to this.
 const MIN_TIMEOUT: Duration = Duration::from_secs(1);

@@ -43,9 +43,13 @@ mod keep_alive;
 mod syntax;
 
 #[cfg(test)]
-mod conformance;
+mod header_cases;
+#[cfg(test)]
+mod json_cases;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod publish_cases;
 
 pub use builder::InstructBuilder;
 pub use error::{FieldError, InstructError, PublishFormatError};
