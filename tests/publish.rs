@@ -10,13 +10,12 @@ use bytes::Bytes;
 use gripstack::hub::{Delivery, Subscription, Wants};
 use gripstack::message::StreamForm;
 use gripstack::publish::{Auth, Key, PublishConfig, Rule};
-use gripstack::testing::ScriptedBody;
 use gripstack::{
     BoxError, Channel, Edge, EdgeBody, Position, Publisher, RateLimitedPublishLayer, Target, Url,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, StreamBody};
 use serde_json::json;
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -266,12 +265,13 @@ async fn p16_other_methods_are_not_allowed() {
 async fn p17_a_body_of_unknown_length_is_read() {
     let bench = Bench::open();
     let mut subscription = bench.subscribe("c");
-    let chunks: &[&[u8]] = &[
-        br#"{"items":[{"channel":"c","#,
-        br#""http-stream":{"con"#,
-        br#"tent":"x"}}]}"#,
+    let chunks = [
+        r#"{"items":[{"channel":"c","#,
+        r#""http-stream":{"con"#,
+        r#"tent":"x"}}]}"#,
     ];
-    let request = Request::post("/publish/").body(ScriptedBody::new(chunks, None));
+    let frames = chunks.map(|chunk| Ok::<_, Infallible>(http_body::Frame::data(Bytes::from(chunk))));
+    let request = Request::post("/publish/").body(StreamBody::new(tokio_stream::iter(frames)));
     let answer = bench.send(request.expect("a good request")).await;
     answer.is(200, "text/plain", "Published\n");
     assert_eq!(next(&mut subscription).await, "x");

@@ -44,7 +44,12 @@ fn standing(edge: &Edge, url: &Url, key: &str) -> Standing {
 async fn a_purge_does_what_its_request_says() {
     use Standing::{Blocked, Dead};
     let soft = |standing| matches!(standing, Standing::Soft { since: Some(_) });
-    let cases: [(&str, &[(&str, &str)], fn(Standing) -> bool); 10] = [
+    type Case = (
+        &'static str,
+        &'static [(&'static str, &'static str)],
+        fn(Standing) -> bool,
+    );
+    let cases: [Case; 10] = [
         ("PURGE /x", &[], |s| s == Dead),
         ("PURGE /x", &[("fastly-soft-purge", "1")], soft),
         ("PURGE /x", &[("fastly-soft-purge", "")], soft),
