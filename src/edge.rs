@@ -22,15 +22,19 @@ struct Inner {
     hub: Hub,
     bus: Arc<dyn Bus>,
     sequencer: Sequencer,
+    #[cfg(feature = "cache")]
+    cache: crate::cache::Cache,
     drain: DrainSignal,
     published: Counter,
     purged: Counter,
 }
 
 /// Makes an [`Edge`].
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct EdgeBuilder {
     log_limits: LogLimits,
+    #[cfg(feature = "cache")]
+    cache: crate::cache::CacheConfig,
 }
 
 /// Why an order was not accepted.
@@ -67,6 +71,18 @@ impl Edge {
     /// The clock, the marks and the channels.
     pub fn hub(&self) -> &Hub {
         &self.0.hub
+    }
+
+    /// Its cache.
+    #[cfg(feature = "cache")]
+    pub fn cache(&self) -> &crate::cache::Cache {
+        &self.0.cache
+    }
+
+    /// A layer that answers from the edge's cache, and fills it.
+    #[cfg(feature = "cache")]
+    pub fn cache_layer(&self) -> crate::cache::EdgeCacheLayer {
+        crate::cache::EdgeCacheLayer::new(self.0.cache.clone())
     }
 
     /// Ends every hold of this edge in an orderly way: for servers that put no [`Drain`] into requests. Call it
@@ -226,11 +242,22 @@ impl EdgeBuilder {
         self
     }
 
+    /// Limits and times of its cache.
+    #[cfg(feature = "cache")]
+    #[must_use]
+    pub fn cache(mut self, config: crate::cache::CacheConfig) -> Self {
+        self.cache = config;
+        self
+    }
+
     /// Makes the edge.
     pub fn build(self) -> Edge {
         let hub = Hub::new(self.log_limits);
+        let bus: Arc<dyn Bus> = Arc::new(Local::new(hub.clone()));
         Edge(Arc::new(Inner {
-            bus: Arc::new(Local::new(hub.clone())),
+            #[cfg(feature = "cache")]
+            cache: crate::cache::Cache::of(self.cache, hub.clone(), bus.clone()),
+            bus,
             hub,
             sequencer: Sequencer::default(),
             drain: DrainSignal::new().0,

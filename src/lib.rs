@@ -12,6 +12,7 @@ pub mod hub;
 mod log;
 mod marks;
 pub mod message;
+mod mutants;
 pub mod order;
 pub mod position;
 mod sync;
@@ -25,6 +26,8 @@ pub mod handoff;
 
 #[cfg(feature = "cache")]
 pub mod cache;
+#[cfg(feature = "hold")]
+pub mod hold;
 
 #[cfg(feature = "publish")]
 pub mod publish;
@@ -43,6 +46,8 @@ pub use body::EdgeBody;
 pub use drain::{Drain, DrainSignal};
 pub use edge::{Edge, EdgeBuilder, SubmitError};
 pub use error::BoxError;
+#[cfg(feature = "hold")]
+pub use hold::GripHoldLayer;
 pub use hub::Hub;
 pub use message::{Channel, Message};
 pub use order::{Order, Publication, Purge, PurgeMode, Target, Url};
@@ -51,3 +56,5 @@ pub use position::{ClockId, Position, Stamp};
 pub use publish::{Publisher, RateLimitedPublishLayer};
 #[cfg(feature = "purge")]
 pub use purge::PurgeLayer;
+#[cfg(feature = "serve")]
+pub use serve::{Serve, serve};

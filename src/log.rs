@@ -162,12 +162,24 @@ impl<T> Log<T> {
         let mut inner = self.inner.lock();
         let head = inner.base + inner.entries.len() as u64;
         match inner.slowest() {
-            Some(slowest) if head - slowest > ahead => {
+            // One that has lagged is not waited for.
+            Some(slowest) if head - slowest.max(inner.base) > ahead => {
                 inner.writer = Some((ahead, cx.waker().clone()));
                 Poll::Pending
             }
             _ => Poll::Ready(()),
         }
+    }
+
+    /// Forgets all but `ahead` entries: readers that have not had the others have lagged.
+    pub(crate) fn cut(&self, ahead: u64) {
+        {
+            let mut inner = self.inner.lock();
+            while inner.entries.len() as u64 > ahead && inner.entries.pop_front().is_some() {
+                inner.base += 1;
+            }
+        }
+        self.wake();
     }
 
     /// Cursors that have not been dropped, unless the log had ended when they were made.
@@ -258,7 +270,9 @@ impl<T> Inner<T> {
             self.base += 1;
         }
         match &self.writer {
-            Some((ahead, _)) if head - slowest <= *ahead => self.writer.take().map(|(_, waker)| waker),
+            Some((ahead, _)) if head - slowest.max(self.base) <= *ahead => {
+                self.writer.take().map(|(_, waker)| waker)
+            }
             _ => None,
         }
     }

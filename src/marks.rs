@@ -85,9 +85,9 @@ impl Marks {
     }
 
     /// What they say of an object with these targets and this stamp.
-    pub(crate) fn standing(&self, keys: &[TargetKey], stamp: Position) -> Standing {
+    pub(crate) fn standing(&self, keys: &[&[TargetKey]], stamp: Position) -> Standing {
         let mut all = Mark::default();
-        for &key in keys {
+        for &key in keys.iter().copied().flatten() {
             all.raise(&self.floors[key.slot(FLOORS)]);
             if let Some(mark) = self.marks.get(&key)
                 && mark.last > stamp
@@ -99,12 +99,12 @@ impl Marks {
     }
 
     /// The last mark of these targets.
-    pub(crate) fn last(&self, keys: &[TargetKey]) -> Position {
+    pub(crate) fn last(&self, keys: &[&[TargetKey]]) -> Position {
         let of = |key: &TargetKey| {
             let floor = self.floors[key.slot(FLOORS)].last;
             self.marks.get(key).map_or(floor, |mark| mark.last.max(floor))
         };
-        keys.iter().map(of).max().unwrap_or_default()
+        keys.iter().copied().flatten().map(of).max().unwrap_or_default()
     }
 }
 
@@ -180,7 +180,7 @@ mod tests {
         let mut marks = Marks::new();
         marks.set(key(1), PurgeMode::Soft, Position::new(5), now);
         marks.set(key(1), PurgeMode::Hard, Position::new(3), now);
-        let standing = |at| marks.standing(&[key(0), key(1)], Position::new(at));
+        let standing = |at| marks.standing(&[&[key(0), key(1)]], Position::new(at));
         assert_eq!(standing(2), Standing::Dead);
         assert_eq!(standing(3), Standing::Soft { since: Some(now) });
         assert_eq!(standing(5), Standing::Clean);
@@ -195,18 +195,18 @@ mod tests {
             marks.set(key(1), PurgeMode::Soft, Position::new(n), at(n));
         }
         assert_eq!(
-            marks.standing(&[key(1)], Position::ZERO),
+            marks.standing(&[&[key(1)]], Position::ZERO),
             Standing::Soft { since: Some(at(1)) }
         );
         for n in 4..=6 {
             marks.set(key(1), PurgeMode::Soft, Position::new(n), at(n));
         }
         assert_eq!(
-            marks.standing(&[key(1)], Position::ZERO),
+            marks.standing(&[&[key(1)]], Position::ZERO),
             Standing::Soft { since: None }
         );
         assert_eq!(
-            marks.standing(&[key(1)], Position::new(4)),
+            marks.standing(&[&[key(1)]], Position::new(4)),
             Standing::Soft { since: Some(at(5)) }
         );
     }
@@ -234,13 +234,13 @@ mod tests {
                 }
             }
             prop_assert!(marks.marks.len() <= 8 && marks.oldest.len() <= 8);
-            let standing = marks.standing(&[key(probe)], Position::new(stamp));
+            let standing = marks.standing(&[&[key(probe)]], Position::new(stamp));
             if hard > stamp {
                 prop_assert_eq!(standing, Standing::Dead);
             } else if any > stamp {
                 prop_assert_ne!(standing, Standing::Clean);
             }
-            prop_assert!(marks.last(&[key(probe)]) >= Position::new(any));
+            prop_assert!(marks.last(&[&[key(probe)]]) >= Position::new(any));
         }
     }
 }

@@ -1,1 +1,40 @@
-//! placeholder
+//! The pull cache: a shared cache (RFC 9111) that streams misses, collapses requests, and knows GRIP.
+//!
+//! ```text
+//! service    a request: pass it, answer it from memory, or wait for a flight
+//! resource   one URL: its variants, its channels, its flights, and the decision between them (`find`)
+//! look       what may become of a stored answer: fresh, stale, refetch, dead (the one test of `position::serves`)
+//! flight     a fetch that several requests wait for; `fetch` runs it in a task of its own
+//! entry      a stored answer, or one that is still arriving: the same thing
+//! serve      an answer of an entry, for one request
+//! store      entries, bounded by bytes
+//! policy/    pure functions of headers and time
+//! ```
+//!
+//! A hit is decided and answered in `call`, without a task, a wait or a copy of the body. A miss runs in a task
+//! that no client owns: clients read the growing log of its body, the first one too.
+
+mod arrived;
+mod config;
+mod entry;
+mod fetch;
+mod find;
+mod flight;
+mod future;
+mod handle;
+mod key;
+mod layer;
+mod look;
+mod policy;
+mod pump;
+mod resource;
+mod serve;
+mod service;
+mod store;
+mod tags;
+
+pub use self::config::{CacheConfig, PacedReads};
+pub use self::future::ResponseFuture;
+pub use self::handle::{Cache, CacheStats};
+pub use self::layer::EdgeCacheLayer;
+pub use self::service::EdgeCache;

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 
 use crate::marks::{Marks, Standing};
 use crate::message::Channel;
+use crate::mutants::mutant;
 use crate::order::{Order, Target, TargetKey};
 use crate::position::{ClockId, Position, Stamp};
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -163,11 +164,28 @@ impl Hub {
     }
 
     /// Applies an order at the next position.
-    pub(crate) fn apply(&self, order: Order, now: Instant) -> Position {
+    pub(crate) fn apply(&self, mut order: Order, now: Instant) -> Position {
         let pinned = self.0.pins.lock().oldest(now);
         let (at, wakes) = {
             let mut state = self.0.state.write();
             let at = self.now().next();
+            if mutant!("split-order") && !order.publications.is_empty() && !order.purges.is_empty() {
+                drop(state);
+                let purges = std::mem::take(&mut order.purges);
+                self.apply(order, now);
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "leaves the others time to see half of it"
+                )]
+                std::thread::sleep(Duration::from_millis(50));
+                return self.apply(
+                    Order {
+                        purges,
+                        ..Order::default()
+                    },
+                    now + Duration::from_millis(1),
+                );
+            }
             for purge in &order.purges {
                 for key in purge.target.mark_keys().into_iter().flatten() {
                     state.marks.set(key, purge.mode, at, now);
@@ -175,7 +193,7 @@ impl Hub {
             }
             self.0.now.store(at.get(), Ordering::SeqCst);
             let mut wakes = Vec::new();
-            for publication in order.publications {
+            for publication in std::mem::take(&mut order.publications) {
                 wakes.extend(state.registry.append(publication, at, now, pinned));
             }
             state.registry.forget_old(now, pinned);
@@ -200,12 +218,15 @@ impl Hub {
         } else {
             return Err(self.foreign(channels, wants));
         };
+        let at = if mutant!("from-now") { self.now() } else { at };
         let mut state = self.0.state.write();
-        let mut gap = false;
+        let mut gap = None;
         let mut superseded = None;
         for channel in channels {
             let topic = state.registry.topic(channel);
-            gap |= topic.floor > at;
+            if topic.floor > at {
+                gap = gap.max(Some(topic.floor));
+            }
             let last = topic.last_unreplayable(wants);
             if last > at {
                 superseded = superseded.max(Some(last));
@@ -214,13 +235,16 @@ impl Hub {
         let cursors = state.registry.cursors(channels, at);
         drop(state);
         let subscription = Subscription::new(self.clone(), cursors, wants);
-        match superseded {
-            _ if gap => Err(SubscribeError::Gap(subscription)),
-            Some(by) => Err(SubscribeError::Superseded {
+        match (gap, superseded) {
+            (Some(floor), _) => Err(SubscribeError::Gap {
+                floor,
+                anyway: subscription,
+            }),
+            (None, Some(by)) => Err(SubscribeError::Superseded {
                 by,
                 anyway: subscription,
             }),
-            None => Ok(subscription),
+            (None, None) => Ok(subscription),
         }
     }
 
@@ -233,7 +257,7 @@ impl Hub {
     }
 
     /// What happened to these targets and channels since the stamp.
-    pub(crate) fn judge(&self, keys: &[TargetKey], channels: &[Channel], stamp: Position) -> Judgement {
+    pub(crate) fn judge(&self, keys: &[&[TargetKey]], channels: &[Channel], stamp: Position) -> Judgement {
         if stamp >= self.now() {
             return Judgement {
                 standing: Standing::Clean,
@@ -260,7 +284,7 @@ impl Hub {
 
     /// The last purge that named this target.
     pub fn last_purge(&self, target: &Target) -> Position {
-        self.0.state.read().marks.last(&[TargetKey::of(target)])
+        self.0.state.read().marks.last(&[&[TargetKey::of(target)]])
     }
 
     pub(crate) fn last_id(&self, channel: &Channel) -> Option<std::sync::Arc<str>> {

@@ -55,7 +55,12 @@ pub enum Delivery {
 pub enum SubscribeError {
     /// The log of a channel no longer reaches back to the stamp.
     #[error("the log no longer reaches back to the answer's stamp")]
-    Gap(Subscription),
+    Gap {
+        /// What was accepted up to here may be gone: an answer stamped at or above it can be held from.
+        floor: Position,
+        /// What could be held from regardless.
+        anyway: Subscription,
+    },
     /// The stamp is of another clock.
     #[error("the answer was stamped by another clock")]
     ForeignClock(Subscription),
@@ -139,14 +144,19 @@ impl Drop for Subscription {
 // === impl SubscribeError ===
 
 impl SubscribeError {
+    /// From this stamp on, an answer can be held from. `None`: from one of this clock.
+    pub fn at_least(&self) -> Option<Position> {
+        match self {
+            Self::Gap { floor, .. } => Some(*floor),
+            Self::Superseded { by, .. } => Some(*by),
+            Self::ForeignClock(_) => None,
+        }
+    }
+
     /// Holds from what there is.
     pub fn anyway(self) -> Subscription {
         match self {
-            Self::Gap(subscription)
-            | Self::ForeignClock(subscription)
-            | Self::Superseded {
-                anyway: subscription, ..
-            } => subscription,
+            Self::Gap { anyway, .. } | Self::ForeignClock(anyway) | Self::Superseded { anyway, .. } => anyway,
         }
     }
 }

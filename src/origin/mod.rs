@@ -1,1 +1,49 @@
-//! placeholder
+//! A Tower service that forwards to real applications over HTTP/1.1.
+//!
+//! [`Origin`] streams both ways: neither the body of a request nor that of a response is ever collected. What
+//! goes wrong is a response, never an error of the service: 502 or 504 (RFC 9110 15.6.3, 15.6.5), with the
+//! reason in the field `gripstack-error` and the typed [`OriginError`](crate::error::OriginError) in the
+//! extensions. A request that may have reached the application is never sent twice.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), gripstack::origin::BuildError> {
+//! use gripstack::origin::Origin;
+//!
+//! let origin = Origin::builder()
+//!     .route("*", "http://127.0.0.1:8080")
+//!     .route("api.example.com/v2", "http://127.0.0.1:8082")
+//!     .build()?;
+//! # drop(origin);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What it changes on the way, and what not:
+//!
+//! - Path and query arrive byte for byte. The prefix of a route is not stripped; a path in the origin's URL is
+//!   put in front.
+//! - Fields of the connection are removed in both directions (RFC 9110 7.6.1), among them what `Connection`
+//!   lists. `Expect` is answered here.
+//! - Fields that applications tend to trust but that no cache key covers are removed from requests
+//!   (`X-Original-URL`, `X-HTTP-Method-Override`, `Forwarded` and the like); `X-Forwarded-For`, `-Proto` and
+//!   `-Host` are ours. The client's address comes from [`ClientInfo`] in the request's extensions.
+//! - The body of a GET or HEAD is not forwarded.
+//! - 1xx answers are dropped, except a 101 that was asked for: then both sides are joined until one ends.
+
+mod body;
+mod builder;
+mod connect;
+mod failure;
+mod forward;
+mod headers;
+mod route;
+mod stats;
+#[cfg(feature = "tls")]
+mod tls;
+mod upgrade;
+
+pub use builder::{BuildError, BuildProblem, Builder};
+pub use forward::{Origin, ResponseFuture};
+pub use headers::{ClientInfo, ForwardedFor, HostPolicy};
+pub use route::Route;
+pub use stats::Stats;

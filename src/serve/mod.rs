@@ -1,1 +1,65 @@
-//! placeholder
+//! A server for any Tower service, called as `axum::serve` is.
+//!
+//! [`serve`] accepts connections, tells HTTP/1.x from HTTP/2 by the first bytes (plain or after a TLS handshake), and
+//! answers each request with the service. Hyper speaks both protocols; what is ours is everything around it:
+//!
+//! * a strict reader in front of HTTP/1 (RFC 9112): heads, lengths and chunks that two readers could understand
+//!   differently are answered `400`, `414`, `431` or `501` with one line that says why, and the service never
+//!   sees them ([`Refusal`] lists the reasons);
+//! * one request at a time on an HTTP/1 connection: what a client pipelines waits outside the protocol, so a
+//!   client that goes away is noticed at once; half-closing counts as going away;
+//! * time: heads, bodies, readers and idle connections have deadlines ([`Limits`]);
+//! * numbers: connections, streams, buffers are bounded, and [`Stats`] counts what met a limit;
+//! * a drain: stop accepting, tell clients and long-lived responses, wait, cut.
+//!
+//! In each request's extensions are the [`Peer`] and a [`Drain`](crate::Drain). An error of the service becomes a
+//! `502` that says so, a panic a `500`.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use std::convert::Infallible;
+//! use std::time::Duration;
+//!
+//! use gripstack::EdgeBody;
+//! use http::{Request, Response};
+//!
+//! # async fn run() -> std::io::Result<()> {
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! let service = tower::service_fn(|_: Request<EdgeBody>| async {
+//!     Ok::<_, Infallible>(Response::new(EdgeBody::from("hello\n")))
+//! });
+//! gripstack::serve::serve(listener, service)
+//!     .drain(async { tokio::signal::ctrl_c().await.ok(); }, Duration::from_secs(30))
+//!     .await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod accept;
+mod adapter;
+mod authority;
+mod body;
+mod chunked;
+mod connection;
+mod framer;
+mod head;
+mod limits;
+mod link;
+mod listener;
+mod refusal;
+mod socket;
+mod stats;
+mod streams;
+mod timer;
+#[cfg(feature = "tls")]
+mod tls;
+mod transport;
+
+pub use accept::{Drained, Serve, serve};
+pub use limits::Limits;
+pub use listener::{Listener, Peer};
+pub use refusal::Refusal;
+pub use stats::Stats;
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError};

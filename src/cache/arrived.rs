@@ -1,0 +1,215 @@
+//! A response of the service below, looked at: who may have it, and what it names.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use http::header::DATE;
+use http::{Method, Response, StatusCode, request, response};
+use http_body::Body;
+use http_body_util::{BodyExt, Limited};
+
+use super::entry::Entry;
+use super::flight::{Failure, Landed};
+use super::handle::Cache;
+use super::policy::{
+    CacheControl, Freshness, RequestFacts, ResponseFacts, Validators, VarySpec, Verdict, format_http_date,
+    judge, stored_headers,
+};
+use super::resource::Resource;
+use super::serve::{Lines, with_places};
+use super::tags::{SURROGATE_KEY, Tags};
+use crate::body::{EdgeBody, Held};
+use crate::error::CloseDelimited;
+use crate::grip::{self, Instruct, JsonResponse, MAX_INSTRUCT_BYTES};
+use crate::log::Log;
+use crate::message::Channel;
+use crate::position::Position;
+use crate::sync::Arc;
+use crate::time::Now;
+
+/// Longest wait for the body of `application/grip-instruct`.
+const INSTRUCT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A response that has been looked at.
+pub(super) struct Arrived {
+    parts: response::Parts,
+    body: EdgeBody,
+    /// The response that instructions in JSON describe.
+    json: Option<JsonResponse>,
+    instruct: Option<Instruct>,
+    policy: CacheControl,
+    freshness: Freshness,
+    pub(super) verdict: Verdict,
+    /// Why nobody else may have it, beyond the verdict.
+    pub(super) unusable: Option<&'static str>,
+    /// Why it is not kept, beyond the verdict.
+    incomplete: Option<&'static str>,
+}
+
+/// Looks at the head of a response; instructions in JSON are read first, for they name the channels.
+pub(super) async fn look_at(
+    cache: &Cache,
+    request: &request::Parts,
+    response: Response<EdgeBody>,
+    asked: Now,
+) -> Result<Arrived, Failure> {
+    let answered = Now::read();
+    let (parts, mut body) = response.into_parts();
+    let mut unusable = None;
+    if parts.extensions.get::<Held>().is_some() {
+        held_below();
+        unusable = Some("held");
+    }
+    let mut incomplete = None;
+    let (mut instruct, mut json) = (None, None);
+    if grip::is_instruct_type(&parts.headers) {
+        let whole = tokio::time::timeout(INSTRUCT_TIMEOUT, Limited::new(body, MAX_INSTRUCT_BYTES).collect());
+        let bytes = whole
+            .await
+            .map_err(|_| Failure::Timeout)?
+            .map_err(|_| Failure::BrokenInstruct)?
+            .to_bytes();
+        match Instruct::from_json(parts.status, &parts.headers, &bytes) {
+            Ok((parsed, described)) => (instruct, json) = (Some(parsed), Some(described)),
+            Err(_) => unusable = Some("grip-malformed"),
+        }
+        body = EdgeBody::from(bytes);
+    } else {
+        match Instruct::from_headers(&parts.headers) {
+            Ok(parsed) => instruct = parsed,
+            Err(_) => unusable = Some("grip-malformed"),
+        }
+    }
+    let policy = CacheControl::parse(&parts.headers);
+    let freshness = Freshness::of(asked, answered, &parts.headers, &policy).of_status(parts.status);
+    let facts = ResponseFacts {
+        status: parts.status,
+        headers: &parts.headers,
+        policy: &policy,
+        freshness: &freshness,
+        has_instructions: instruct.is_some(),
+    };
+    let verdict = judge(
+        &RequestFacts::of(&Method::GET, &request.headers),
+        &facts,
+        &cache.limits(),
+    );
+    if json.is_none() && parts.extensions.get::<CloseDelimited>().is_some() {
+        // Whether all of it came cannot be known.
+        incomplete = Some("close-delimited");
+    }
+    Ok(Arrived {
+        parts,
+        body,
+        json,
+        instruct,
+        policy,
+        freshness,
+        verdict,
+        unusable,
+        incomplete,
+    })
+}
+
+// === impl Arrived ===
+
+impl Arrived {
+    /// Why it is for one request only.
+    pub(super) fn why_private(&self) -> Option<&'static str> {
+        self.unusable
+            .or(self.verdict.shareable.err().map(|why| why.as_str()))
+    }
+
+    /// As it came, for the one request that may have it.
+    pub(super) fn into_private(self) -> Response<EdgeBody> {
+        let mut response = Response::from_parts(self.parts, self.body);
+        response.headers_mut().remove(SURROGATE_KEY);
+        response
+    }
+
+    /// An answer that can be given to several, and its body that is still to come.
+    pub(super) fn into_landed(
+        self,
+        cache: &Cache,
+        resource: &Arc<Resource>,
+        request: &request::Parts,
+        is_https: bool,
+        by_hold: bool,
+        stamp: Position,
+    ) -> (Landed, EdgeBody) {
+        let Arrived {
+            parts,
+            body,
+            json,
+            instruct,
+            policy,
+            freshness,
+            verdict,
+            incomplete,
+            ..
+        } = self;
+        let tags = Tags::of(&parts.headers);
+        let vary = Arc::new(VarySpec::of(&parts.headers));
+        let (status, source, body) = match json {
+            Some(json) => (json.status, json.headers, EdgeBody::from(json.body)),
+            None => (parts.status, parts.headers, body),
+        };
+        let mut headers = stored_headers(&source, &policy);
+        grip::strip(&mut headers);
+        headers.remove(SURROGATE_KEY);
+        // A recipient with a clock records when it came (RFC 9110 6.6.1).
+        headers
+            .entry(DATE)
+            .or_insert_with(|| format_http_date(freshness.received().wall));
+        let mut channels: Vec<Channel> = tags.channels;
+        if let Some(hold) = instruct.as_ref().and_then(|instruct| instruct.hold.as_ref()) {
+            channels.extend(hold.channels.iter().map(|channel| channel.name.clone()));
+        }
+        // Before anybody is given the answer: the URL's channels are tested for all its variants.
+        resource.learn(&channels);
+        let length = OnceLock::new();
+        if let Some(known) = body.size_hint().exact() {
+            let _ = length.set(known);
+        }
+        let is_error = is_origin_error(parts.status);
+        let entry = Arc::new(Entry {
+            resource: resource.clone(),
+            variant: cache.variant(Some(&vary), &request.headers, is_https, by_hold),
+            vary,
+            stamp,
+            status,
+            validators: Validators::of(&headers),
+            headers: with_places(headers),
+            instruct: instruct.map(std::sync::Arc::new),
+            freshness,
+            keys: tags.keys.into(),
+            body: Arc::new(Log::new()),
+            length,
+            lines: Lines::default(),
+        });
+        let why = incomplete.or(verdict.storable.err().map(|why| why.as_str()));
+        (
+            Landed {
+                entry,
+                storable: why.is_none(),
+                fwd_status: None,
+                is_error,
+                why,
+            },
+            body,
+        )
+    }
+}
+
+/// Statuses after which an old answer may be better (RFC 5861 4).
+fn is_origin_error(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502 | 503 | 504)
+}
+
+/// A hold layer sits below the cache: then instructions are never cached. Said once.
+fn held_below() {
+    static SAID: std::sync::Once = std::sync::Once::new();
+    SAID.call_once(|| {
+        tracing::warn!(target: "gripstack::cache", "the hold layer is below the cache: put it above, so that instructions are cached");
+    });
+}

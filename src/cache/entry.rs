@@ -1,0 +1,99 @@
+//! An answer: stored, or still arriving.
+
+use std::sync::OnceLock;
+
+use http::{HeaderMap, StatusCode};
+
+use super::policy::{Freshness, Validators, VarySpec};
+use super::resource::Resource;
+use crate::body::Chunk;
+use crate::grip::Instruct;
+use crate::log::Log;
+use crate::order::TargetKey;
+use crate::position::Position;
+use crate::sync::Arc;
+
+/// Names a variant of a URL: scheme, who asks, and the values of the fields that `Vary` names.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct VariantKey(pub(super) u128);
+
+/// What an entry costs beside its bytes.
+const FIXED_WEIGHT: usize = 512;
+
+/// An answer that can be given to many: its head, and the log of its body. While the body arrives it is the
+/// answer of a flight; when that is complete it goes into the store as it is.
+pub(crate) struct Entry {
+    pub(super) resource: Arc<Resource>,
+    pub(super) variant: VariantKey,
+    pub(super) vary: Arc<VarySpec>,
+    /// Everything accepted at or before it is in this answer.
+    pub(super) stamp: Position,
+    pub(super) status: StatusCode,
+    /// Without hop-by-hop fields, `Age`, `Grip-*` and surrogate keys.
+    pub(super) headers: HeaderMap,
+    pub(super) instruct: Option<std::sync::Arc<Instruct>>,
+    pub(super) freshness: Freshness,
+    pub(super) validators: Option<Validators>,
+    /// Its surrogate keys; those of its channels are the resource's.
+    pub(super) keys: Box<[TargetKey]>,
+    pub(super) body: Arc<Log<Chunk>>,
+    /// Bytes of the body, as soon as they are known.
+    pub(super) length: OnceLock<u64>,
+    /// Fields of a hit that only change with the second.
+    pub(super) lines: super::serve::Lines,
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// Bytes that it takes in the store.
+    pub(super) fn weight(&self) -> u64 {
+        let fields: usize = self
+            .headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + 48)
+            .sum();
+        let fixed =
+            FIXED_WEIGHT + self.resource.url.as_str().len() + self.keys.len() * size_of::<TargetKey>();
+        self.length.get().copied().unwrap_or_default() + (fields + fixed) as u64
+    }
+
+    /// The same answer with the same body in another log.
+    pub(super) fn with_body(&self, body: Arc<Log<Chunk>>) -> Self {
+        let length = OnceLock::new();
+        if let Some(known) = self.length.get() {
+            let _ = length.set(*known);
+        }
+        Self {
+            resource: self.resource.clone(),
+            variant: self.variant,
+            vary: self.vary.clone(),
+            stamp: self.stamp,
+            status: self.status,
+            headers: self.headers.clone(),
+            instruct: self.instruct.clone(),
+            freshness: self.freshness,
+            validators: self.validators.clone(),
+            keys: self.keys.clone(),
+            body,
+            length,
+            lines: super::serve::Lines::default(),
+        }
+    }
+
+    /// Whether a hold that replays what came after the stamp starts from it.
+    pub(super) fn is_stream(&self) -> bool {
+        use crate::grip::HoldMode;
+        self.instruct
+            .as_ref()
+            .and_then(|i| i.hold.as_ref())
+            .is_some_and(|hold| hold.mode == HoldMode::Stream)
+    }
+
+    /// Whether it asks for a hold.
+    pub(super) fn is_hold(&self) -> bool {
+        self.instruct
+            .as_ref()
+            .is_some_and(|instruct| instruct.hold.is_some())
+    }
+}

@@ -1,0 +1,386 @@
+//! Runs a flight: asks the service below, and lands what it answers.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::RANGE;
+use http::{HeaderMap, Method, Request, Response, StatusCode, request};
+use http_body::Body;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use super::arrived::{Arrived, look_at};
+use super::entry::Entry;
+use super::find::Start;
+use super::flight::{Failure, Flight, Gone, Landed, Phase};
+use super::handle::Cache;
+use super::look::{Ask, Look};
+use super::policy::{
+    CacheControl, Freshness, RequestFacts, ResponseFacts, Validators, VarySpec, judge, merge_304,
+    stored_headers, strip_client_conditionals,
+};
+use super::pump::{Pumped, pump, put_together};
+use super::resource::Resource;
+use super::serve::{Lines, with_places};
+use crate::body::EdgeBody;
+use crate::error::BoxError;
+use crate::grip::{self, Instruct};
+use crate::mutants::mutant;
+use crate::position::Position;
+use crate::sync::Arc;
+use crate::time::Now;
+
+/// First pause after a failed fetch, for those who can have an old answer; doubled with each.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+
+/// What is needed to run a flight.
+pub(super) struct Trip<S, E> {
+    pub(super) cache: Cache,
+    pub(super) resource: Arc<Resource>,
+    pub(super) start: Start,
+    pub(super) inner: S,
+    /// The request of who started it.
+    pub(super) request: request::Parts,
+    pub(super) is_https: bool,
+    pub(super) by_hold: bool,
+    /// Where what only this request may have goes; `None`: nobody waits.
+    pub(super) tell: Option<oneshot::Sender<Told<E>>>,
+}
+
+/// What only the request that started a flight may have.
+pub(super) enum Told<E> {
+    Response(Box<Response<EdgeBody>>),
+    Error(E),
+}
+
+/// Takes the flight off the list, however its task ends.
+struct Landing {
+    resource: Arc<Resource>,
+    flight: Arc<Flight>,
+}
+
+impl<S, E> Trip<S, E> {
+    /// Runs in a task of its own: no client that goes away takes it along.
+    pub(super) async fn run<B>(mut self)
+    where
+        S: Service<Request<EdgeBody>, Response = Response<B>, Error = E>,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let flight = self.start.flight.clone();
+        let landing = Landing {
+            resource: self.resource.clone(),
+            flight: flight.clone(),
+        };
+        flight.wait_for_turn().await;
+        // From here on whatever is accepted may be missing in the answer: read the clock first.
+        let mut fetch = self.cache.hub().begin_fetch(Instant::now());
+        flight.phase.send_replace(Phase::Flying(fetch.stamp().at));
+        let mut old = self.start.old.take().filter(|old| self.is_alive(old));
+        loop {
+            let validators = old.as_ref().and_then(|old| self.usable_validators(old));
+            let asked = Now::read();
+            self.cache.counters().fetches.add(1);
+            let request = self.request_for(validators.as_ref());
+            let call = call(&mut self.inner, request);
+            let response = match tokio::time::timeout(self.cache.config().flight_timeout, call).await {
+                Ok(Ok(response)) => response.map(EdgeBody::new),
+                Ok(Err(error)) => {
+                    if let Some(tell) = self.tell.take() {
+                        let _ = tell.send(Told::Error(error));
+                    }
+                    return self.fail(landing, Failure::Service);
+                }
+                Err(_) => return self.fail(landing, Failure::Timeout),
+            };
+            if mutant!("stamp-late") {
+                fetch = self.cache.hub().begin_fetch(Instant::now());
+            }
+            let stamp = fetch.stamp().at;
+            if response.status() == StatusCode::NOT_MODIFIED
+                && let (Some(entry), Some(validators)) = (old.take(), &validators)
+            {
+                if validators.selects(response.headers()) && self.is_alive(&entry) {
+                    let (entry, storable) =
+                        self.refreshed(&entry, response.headers(), stamp, validators, asked);
+                    return self.land_whole(landing, entry, storable);
+                }
+                // It validated something else: ask once more, without a condition.
+                continue;
+            }
+            let arrived = match look_at(&self.cache, &self.request, response, asked).await {
+                Ok(arrived) => arrived,
+                Err(failure) => return self.fail(landing, failure),
+            };
+            return self.land(landing, arrived, stamp).await;
+        }
+    }
+
+    fn is_alive(&self, entry: &Entry) -> bool {
+        let ask = Ask {
+            arrival: Position::ZERO,
+            at_least: Position::ZERO,
+            by_hold: self.by_hold,
+            is_head: false,
+        };
+        let channels = self.resource.state.lock().channels.clone();
+        ask.look(self.cache.hub(), entry, &channels, Instant::now()) != Look::Dead
+    }
+
+    /// A weak validator cannot tell whether what was announced since is in the answer: a fetch whose answer has to
+    /// be younger asks without a condition.
+    fn usable_validators(&self, old: &Entry) -> Option<Validators> {
+        let usable = |validators: &&Validators| {
+            !self.start.moves_the_stamp || validators.is_strong() || mutant!("weak-304")
+        };
+        old.validators.as_ref().filter(usable).cloned()
+    }
+
+    fn request_for(&self, validators: Option<&Validators>) -> Request<EdgeBody> {
+        let mut request = Request::new(EdgeBody::empty());
+        *request.method_mut() = Method::GET;
+        *request.uri_mut() = self.request.uri.clone();
+        *request.version_mut() = self.request.version;
+        *request.extensions_mut() = self.request.extensions.clone();
+        let vary = self.resource.state.lock().vary.clone().unwrap_or_default();
+        let mut headers = self.request.headers.clone();
+        if self.tell.is_none() {
+            // In the background: what selects the variant, and nothing of whoever happened to come.
+            headers = selecting(&headers, &vary);
+        }
+        strip_client_conditionals(&mut headers, &vary);
+        headers.remove(RANGE);
+        if !self.by_hold {
+            grip::strip(&mut headers);
+        }
+        if let Some(validators) = validators {
+            validators.conditional_headers(&mut headers);
+        }
+        *request.headers_mut() = headers;
+        request
+    }
+
+    /// The old answer, confirmed by a 304.
+    fn refreshed(
+        &self,
+        old: &Entry,
+        from: &HeaderMap,
+        stamp: Position,
+        validators: &Validators,
+        asked: Now,
+    ) -> (Entry, bool) {
+        let moves = validators.is_strong() || mutant!("weak-304");
+        let mut headers = old.headers.clone();
+        merge_304(&mut headers, from);
+        let policy = CacheControl::parse(&headers);
+        let freshness = Freshness::of(asked, Now::read(), from, &policy).of_status(old.status);
+        let facts = ResponseFacts {
+            status: old.status,
+            headers: &headers,
+            policy: &policy,
+            freshness: &freshness,
+            has_instructions: old.instruct.is_some(),
+        };
+        let verdict = judge(
+            &RequestFacts::of(&Method::GET, &self.request.headers),
+            &facts,
+            &self.cache.limits(),
+        );
+        let mut headers = stored_headers(&headers, &policy);
+        grip::strip(&mut headers);
+        let instruct = match Instruct::from_headers(from) {
+            Ok(Some(instruct)) => Some(std::sync::Arc::new(instruct)),
+            _ if moves => old.instruct.as_ref().map(|instruct| without_ids(instruct)),
+            _ => old.instruct.clone(),
+        };
+        let length = OnceLock::new();
+        if let Some(known) = old.length.get() {
+            let _ = length.set(*known);
+        }
+        let entry = Entry {
+            resource: old.resource.clone(),
+            variant: old.variant,
+            vary: old.vary.clone(),
+            stamp: if moves { stamp } else { old.stamp },
+            status: old.status,
+            validators: Validators::of(&headers),
+            headers: with_places(headers),
+            instruct,
+            freshness,
+            keys: old.keys.clone(),
+            body: old.body.clone(),
+            length,
+            lines: Lines::default(),
+        };
+        (entry, verdict.is_storable())
+    }
+
+    /// Lands an answer whose body is here already.
+    fn land_whole(&self, landing: Landing, entry: Entry, storable: bool) {
+        let entry = Arc::new(entry);
+        let landed = Landed {
+            entry: entry.clone(),
+            storable: true,
+            fwd_status: Some(304),
+            is_error: false,
+            why: None,
+        };
+        landing.flight.phase.send_replace(Phase::Landed(landed));
+        succeed(&self.cache, &landing, storable.then_some(entry));
+    }
+
+    async fn land(mut self, landing: Landing, arrived: Arrived, stamp: Position) {
+        let why_not = arrived
+            .unusable
+            .or(arrived.verdict.shareable.err().map(|why| why.as_str()));
+        if let Some(why) = why_not {
+            if arrived.verdict.storable.is_err() {
+                self.cache
+                    .remember_uncacheable(self.resource.key(), why, Instant::now());
+            }
+            let response = arrived.into_private();
+            landing
+                .flight
+                .phase
+                .send_replace(Phase::Gone(Gone::NotShareable(why)));
+            if let Some(tell) = self.tell.take() {
+                let _ = tell.send(Told::Response(Box::new(response)));
+            }
+            return;
+        }
+        let landed = arrived.into_landed(
+            &self.cache,
+            &self.resource,
+            &self.request,
+            self.is_https,
+            self.by_hold,
+            stamp,
+        );
+        carry(self.cache, landing, landed, self.tell.is_none()).await;
+    }
+
+    fn fail(&self, landing: Landing, failure: Failure) {
+        self.cache.counters().fetch_errors.add(1);
+        tracing::debug!(target: "gripstack::cache", url = self.resource.url.as_str(), why = failure.as_str(), "a fetch failed");
+        pause(&landing.resource);
+        landing
+            .flight
+            .phase
+            .send_replace(Phase::Gone(Gone::Failed(failure)));
+    }
+}
+
+async fn call<S, B>(inner: &mut S, request: Request<EdgeBody>) -> Result<Response<B>, S::Error>
+where
+    S: Service<Request<EdgeBody>, Response = Response<B>>,
+{
+    std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
+    inner.call(request).await
+}
+
+/// The fields that select a variant, and the host.
+fn selecting(headers: &HeaderMap, vary: &VarySpec) -> HeaderMap {
+    let mut selected = HeaderMap::new();
+    for (name, value) in headers {
+        if *name == http::header::HOST || vary.contains(name) || name.as_str().starts_with("grip-") {
+            selected.append(name, value.clone());
+        }
+    }
+    selected
+}
+
+fn without_ids(instruct: &Instruct) -> std::sync::Arc<Instruct> {
+    let mut instruct = instruct.clone();
+    for channel in instruct.hold.iter_mut().flat_map(|hold| &mut hold.channels) {
+        channel.prev_id = None;
+    }
+    std::sync::Arc::new(instruct)
+}
+
+/// Carries the body of a landed answer to whoever reads it, and into the store.
+async fn carry(cache: Cache, landing: Landing, (landed, body): (Landed, EdgeBody), in_background: bool) {
+    let entry = landed.entry.clone();
+    let (is_error, mut storable) = (landed.is_error, landed.storable);
+    if is_error {
+        // An error never takes the place of an answer that could still be served.
+        pause(&landing.resource);
+        cache.counters().fetch_errors.add(1);
+        storable &= cache.store().get(entry.resource.key(), entry.variant).is_none();
+    }
+    landing
+        .flight
+        .phase
+        .send_replace(Phase::Landed(Landed { storable, ..landed }));
+    match pump(&cache, &landing.flight, &entry, body, storable, in_background).await {
+        Pumped::Whole { bytes, chunks } if storable => {
+            let entry = match put_together(&entry.body, bytes, chunks) {
+                Some(body) => Arc::new(entry.with_body(body)),
+                None => entry,
+            };
+            succeed(&cache, &landing, Some(entry));
+        }
+        _ if is_error => {}
+        _ => succeed(&cache, &landing, None),
+    }
+}
+
+/// Carries an answer that came outside the list of flights, because its URL was thought uncacheable.
+pub(super) async fn carry_alone(cache: Cache, flight: Arc<Flight>, landed: (Landed, EdgeBody)) {
+    let landing = Landing {
+        resource: landed.0.entry.resource.clone(),
+        flight,
+    };
+    carry(cache, landing, landed, false).await;
+}
+
+fn succeed(cache: &Cache, landing: &Landing, entry: Option<Arc<Entry>>) {
+    let mut state = landing.resource.state.lock();
+    state.failing = None;
+    if let Some(entry) = entry {
+        state.vary = Some(entry.vary.clone());
+        cache.store().insert(entry.resource.key(), entry);
+    }
+    // In the same step: whoever comes finds the one or the other.
+    state
+        .flights
+        .retain(|flight| !Arc::ptr_eq(flight, &landing.flight));
+    drop(state);
+    cache.counters().bytes.set(cache.store().weight() as f64);
+}
+
+/// After a failure: a pause for those who can have an old answer.
+fn pause(resource: &Resource) {
+    let mut state = resource.state.lock();
+    let failures = state.failing.map_or(0, |(_, failures)| failures);
+    let pause = (FIRST_PAUSE * 2u32.pow(failures.min(8))).min(LONGEST_PAUSE);
+    state.failing = Some((Instant::now() + pause, failures + 1));
+}
+
+// === impl Landing ===
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.resource
+            .state
+            .lock()
+            .flights
+            .retain(|flight| !Arc::ptr_eq(flight, &self.flight));
+        self.flight.phase.send_if_modified(|phase| {
+            let died = matches!(phase, Phase::Waiting | Phase::Flying(_));
+            if died {
+                *phase = Phase::Gone(Gone::Failed(Failure::Died));
+            }
+            died
+        });
+        // A body that nobody carries any more has broken off.
+        if let Phase::Landed(landed) = &*self.flight.phase.borrow() {
+            landed
+                .entry
+                .body
+                .end(crate::log::End::Failed("its carrier is gone".into()));
+        }
+    }
+}

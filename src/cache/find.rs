@@ -1,0 +1,210 @@
+//! The decision between a URL's stored answers and its flights, under its lock.
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::config::PacedReads;
+use super::entry::{Entry, VariantKey};
+use super::flight::{Flight, Phase};
+use super::handle::Cache;
+use super::look::{Ask, Look, Why};
+use super::policy::VarySpec;
+use super::resource::{Channels, Resource, State};
+use crate::mutants::mutant;
+use crate::sync::Arc;
+
+/// What a request does.
+pub(super) enum Found {
+    /// It is answered.
+    Answer {
+        entry: Arc<Entry>,
+        as_what: AsWhat,
+        refresh: Option<Start>,
+    },
+    /// It waits for a flight.
+    Wait(Wait),
+    /// It goes by itself, and says why.
+    Alone(&'static str),
+}
+
+/// A request that waits for a flight.
+pub(super) struct Wait {
+    pub(super) flight: Arc<Flight>,
+    /// Received under the lock: whoever carries the body sees that somebody waits.
+    pub(super) phase: watch::Receiver<Phase>,
+    /// It has to be started first.
+    pub(super) start: Option<Start>,
+    /// A stored answer, for the case that there is no better one.
+    pub(super) old: Option<Arc<Entry>>,
+    /// Why that was not given at once.
+    pub(super) why: Option<Why>,
+    /// It waits for a turn.
+    pub(super) paced: bool,
+}
+
+/// How a stored answer is given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum AsWhat {
+    Fresh,
+    /// While it is revalidated.
+    Stale,
+    /// Fetches fail just now.
+    Outage,
+    /// The revalidation is held back.
+    Paced,
+}
+
+/// A flight that has to be started.
+pub(super) struct Start {
+    pub(super) flight: Arc<Flight>,
+    pub(super) old: Option<Arc<Entry>>,
+    /// Its answer is of use only if it is stamped later than the old one.
+    pub(super) moves_the_stamp: bool,
+}
+
+impl Cache {
+    /// Decides for a request, whose variant under a `Vary` is `variant`. `may_share`: whether it may wait for what
+    /// another one asked.
+    pub(super) fn find(
+        &self,
+        resource: &Arc<Resource>,
+        ask: &Ask,
+        variant: impl Fn(Option<&VarySpec>) -> VariantKey,
+        may_share: Result<(), &'static str>,
+        now: Instant,
+    ) -> Found {
+        let hub = self.hub();
+        let mut state = resource.state.lock();
+        let variant = variant(state.vary.as_deref());
+        let channels = state.channels.clone();
+        let stored = self.store().get(resource.key(), variant);
+        let look = stored.as_ref().map(|entry| ask.look(hub, entry, &channels, now));
+        let (old, why) = match (stored, look) {
+            (Some(entry), Some(Look::Fresh { aged })) => {
+                let refresh = aged.then(|| self.in_background(&mut state, &entry, Why::Aged, &channels, now));
+                return Found::Answer {
+                    entry,
+                    as_what: AsWhat::Fresh,
+                    refresh: refresh.flatten(),
+                };
+            }
+            (Some(entry), Some(Look::Stale)) => {
+                let refresh = self.in_background(&mut state, &entry, Why::Expired, &channels, now);
+                return Found::Answer {
+                    entry,
+                    as_what: AsWhat::Stale,
+                    refresh,
+                };
+            }
+            (Some(entry), Some(Look::Refetch(why))) => (Some(entry), Some(why)),
+            (Some(entry), _) => {
+                self.store().remove(resource.key(), &entry);
+                (None, None)
+            }
+            (None, _) => (None, None),
+        };
+        if let (Some(entry), Some(why)) = (&old, why) {
+            let failing = state.failing.is_some_and(|(until, _)| now < until);
+            if failing && ask.may_have_old(hub, entry, &channels, self.outage(), now) {
+                return Found::Answer {
+                    entry: entry.clone(),
+                    as_what: AsWhat::Outage,
+                    refresh: None,
+                };
+            }
+            if why.is_paced(&channels) && self.config().paced_reads == PacedReads::Stale && !ask.by_hold {
+                let refresh = self.in_background(&mut state, entry, why, &channels, now);
+                return Found::Answer {
+                    entry: entry.clone(),
+                    as_what: AsWhat::Paced,
+                    refresh,
+                };
+            }
+        }
+        let paced = why.is_some_and(|why| why.is_paced(&channels));
+        if old.is_none() {
+            if let Some(why) = may_share
+                .err()
+                .or_else(|| self.memo(resource.key(), &resource.keys, now))
+            {
+                return Found::Alone(why);
+            }
+        }
+        let joinable = |flight: &&Arc<Flight>| {
+            flight.variant == variant && self.can_join(flight, resource, ask, &channels)
+        };
+        if let Some(flight) = state.flights.iter().find(joinable) {
+            if !paced {
+                flight.hurry();
+            }
+            let (flight, phase) = (flight.clone(), flight.phase.subscribe());
+            return Found::Wait(Wait {
+                flight,
+                phase,
+                start: None,
+                old,
+                why,
+                paced,
+            });
+        }
+        let turn = paced.then(|| state.take_turn(variant, now, self.config().interval));
+        let flight = Arc::new(Flight::new(variant, turn.filter(|turn| *turn > now)));
+        state.flights.push(flight.clone());
+        let moves_the_stamp = why.is_some_and(Why::moves_the_stamp);
+        let start = Start {
+            flight: flight.clone(),
+            old: old.clone(),
+            moves_the_stamp,
+        };
+        let phase = flight.phase.subscribe();
+        Found::Wait(Wait {
+            flight,
+            phase,
+            start: Some(start),
+            old,
+            why,
+            paced,
+        })
+    }
+
+    fn can_join(&self, flight: &Flight, resource: &Resource, ask: &Ask, channels: &Channels) -> bool {
+        match &*flight.phase.borrow() {
+            Phase::Waiting => true,
+            Phase::Flying(stamp) => ask.may_be_served_from(self.hub(), &resource.keys, channels, *stamp),
+            Phase::Landed(landed) => {
+                (landed.storable || mutant!("join-any"))
+                    && ask.is_served_by(self.hub(), &landed.entry, channels)
+            }
+            Phase::Gone(_) => false,
+        }
+    }
+
+    /// A refresh that nobody waits for: none if one is under way, or fetches fail just now, or, where messages
+    /// are the reason, one ran in this interval.
+    fn in_background(
+        &self,
+        state: &mut State,
+        entry: &Arc<Entry>,
+        why: Why,
+        channels: &Channels,
+        now: Instant,
+    ) -> Option<Start> {
+        let failing = state.failing.is_some_and(|(until, _)| now < until);
+        if failing || state.flights.iter().any(|flight| flight.variant == entry.variant) {
+            return None;
+        }
+        let turn = match why.is_paced(channels) {
+            true => {
+                Some(state.take_turn(entry.variant, now, self.config().interval)).filter(|turn| *turn > now)
+            }
+            false => None,
+        };
+        let flight = Arc::new(Flight::new(entry.variant, turn));
+        state.flights.push(flight.clone());
+        Some(Start {
+            flight,
+            old: Some(entry.clone()),
+            moves_the_stamp: why.moves_the_stamp(),
+        })
+    }
+}

@@ -1,0 +1,109 @@
+//! A fetch that several requests wait for.
+
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::entry::{Entry, VariantKey};
+use crate::position::Position;
+use crate::sync::Arc;
+
+/// A flight: run by a task, read by requests, the one that started it too.
+pub(super) struct Flight {
+    /// Of the request that started it, under the `Vary` that was known then.
+    pub(super) variant: VariantKey,
+    pub(super) phase: watch::Sender<Phase>,
+    /// Not before its turn, unless [`Flight::hurry`] says so.
+    pub(super) turn: Option<Instant>,
+    hurry: Notify,
+}
+
+/// How far a flight is.
+#[derive(Clone)]
+pub(super) enum Phase {
+    /// It has not left: whoever joins now is served.
+    Waiting,
+    /// It has left, with this stamp.
+    Flying(Position),
+    /// Its head is here, and the body arrives.
+    Landed(Landed),
+    /// It brought nothing that can be given to several.
+    Gone(Gone),
+}
+
+/// What a flight brought.
+#[derive(Clone)]
+pub(super) struct Landed {
+    pub(super) entry: Arc<Entry>,
+    /// It is kept for later requests: who comes after the head may read along. Otherwise it is for those who
+    /// waited.
+    pub(super) storable: bool,
+    /// The origin's status, where it is not the entry's: 304.
+    pub(super) fwd_status: Option<u16>,
+    /// The origin answered with an error (RFC 5861 4): an old answer may be better.
+    pub(super) is_error: bool,
+    /// Why it is not stored.
+    pub(super) why: Option<&'static str>,
+}
+
+/// Why a flight has nothing for those who wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Gone {
+    /// The answer is for one request only. Says why.
+    NotShareable(&'static str),
+    /// No answer. Says why.
+    Failed(Failure),
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Failure {
+    /// The service below returned an error.
+    Service,
+    /// It did not answer in time.
+    Timeout,
+    /// The body of its instructions broke off, or is too large.
+    BrokenInstruct,
+    /// The task ended without an answer.
+    Died,
+}
+
+// === impl Flight ===
+
+impl Flight {
+    pub(super) fn new(variant: VariantKey, turn: Option<Instant>) -> Self {
+        Self {
+            variant,
+            phase: watch::Sender::new(Phase::Waiting),
+            turn,
+            hurry: Notify::new(),
+        }
+    }
+
+    /// Waits for its turn.
+    pub(super) async fn wait_for_turn(&self) {
+        if let Some(turn) = self.turn {
+            tokio::select! {
+                () = tokio::time::sleep_until(turn) => {}
+                () = self.hurry.notified() => {}
+            }
+        }
+    }
+
+    /// Somebody waits whom the pace does not concern.
+    pub(super) fn hurry(&self) {
+        self.hurry.notify_one();
+    }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Service => "origin-error",
+            Self::Timeout => "origin-timeout",
+            Self::BrokenInstruct => "broken-instruct",
+            Self::Died => "fetch-died",
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What a request asks for.
+
+use http::request::Parts;
+use http::{Method, header};
+
+use crate::order::{Url, normal_authority};
+
+/// The public URL of a request: where the layer sits below a router that strips a prefix, that prefix is its
+/// namespace. `None` without a host, or with more than one.
+pub(super) fn url_of(parts: &Parts, namespace: &str) -> Option<Url> {
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let authority = match parts.uri.authority() {
+        Some(authority) => authority.as_str(),
+        None => {
+            let mut hosts = parts.headers.get_all(header::HOST).iter();
+            let host = hosts.next()?;
+            if hosts.next().is_some() {
+                return None;
+            }
+            host.to_str().ok()?
+        }
+    };
+    Some(if namespace.is_empty() {
+        Url::new(authority, path)
+    } else {
+        Url::new(authority, &format!("{namespace}{path}"))
+    })
+}
+
+/// Whether a location header names this origin's own URL: then which.
+pub(super) fn same_origin_url(location: &str, base: &Url) -> Option<Url> {
+    let host = base.host();
+    if let Some(path) = location.strip_prefix('/').filter(|rest| !rest.starts_with('/')) {
+        return Some(Url::new(host, &format!("/{path}")));
+    }
+    let rest = location
+        .strip_prefix("https://")
+        .or_else(|| location.strip_prefix("http://"))?;
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    (normal_authority(authority) == host).then(|| Url::new(host, path.split('#').next().unwrap_or(path)))
+}
+
+/// GET and HEAD; nothing else is looked up.
+pub(super) fn is_cacheable_method(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}
+
+/// Methods defined as safe (RFC 9110 9.2.1, RFC 10008): all others, unknown ones too, may have changed something.
+pub(super) fn is_safe_method(method: &Method) -> bool {
+    is_cacheable_method(method)
+        || method == Method::OPTIONS
+        || method == Method::TRACE
+        || method.as_str() == "QUERY"
+        || method.as_str() == "PROPFIND"
+        || method.as_str() == "REPORT"
+        || method.as_str() == "SEARCH"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pur_25_only_locations_of_the_same_origin_are_followed() {
+        let base = Url::new("example.com", "/a/b");
+        let url = |location| same_origin_url(location, &base).map(|url| url.as_str().to_owned());
+        assert_eq!(url("/x?y").as_deref(), Some("example.com/x?y"));
+        assert_eq!(
+            url("https://EXAMPLE.com:443/x#f").as_deref(),
+            Some("example.com/x")
+        );
+        assert_eq!(url("https://other/x"), None);
+        assert_eq!(url("//other/x"), None);
+        assert_eq!(url("http://example.com:8080/x"), None);
+        assert_eq!(url("http://example.com").as_deref(), Some("example.com/"));
+    }
+}

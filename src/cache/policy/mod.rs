@@ -1,0 +1,36 @@
+//! What HTTP says about caching, as pure functions of headers and time (RFC 9110, 9111, 5861, 9211).
+//!
+//! Nothing here does I/O, reads a clock, or knows the rest of the cache. In the order of a request's life:
+//!
+//! | Question | Asked of |
+//! |---|---|
+//! | Which variant does this request want? | [`VarySpec::variant_key`] |
+//! | May a stored response answer it now? | [`Freshness::is_fresh`], [`Freshness::may_serve_stale`] |
+//! | Does the client have it already? | [`is_not_modified`] |
+//! | What is sent to validate it? | [`Validators::conditional_headers`] |
+//! | What does the origin allow? | [`CacheControl::parse`] |
+//! | May the answer be shared, may it be stored? | [`judge`] |
+//! | With which fields? | [`stored_headers`], [`merge_304`] |
+//! | What is the client told? | [`CacheStatus`] |
+
+mod date;
+mod directives;
+mod freshness;
+mod headers;
+mod list;
+mod status;
+mod storable;
+mod validate;
+mod vary;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use date::format_http_date;
+pub(crate) use directives::{CacheControl, RequestDirectives};
+pub(crate) use freshness::{Freshness, Outage, StaleReason};
+pub(crate) use headers::{merge_304, stored_headers};
+pub(crate) use status::{CacheStatus, Fwd};
+pub(crate) use storable::{RequestFacts, ResponseFacts, StoreLimits, Verdict, judge};
+pub(crate) use validate::{Validators, is_not_modified, not_modified_headers, strip_client_conditionals};
+pub(crate) use vary::{VariantHasher, VarySpec, reduce_accept_encoding};

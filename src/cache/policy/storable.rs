@@ -1,0 +1,713 @@
+//! May a response be shared, may it be stored (RFC 9111 3)?
+
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, SET_COOKIE, UPGRADE};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+
+use super::directives::CacheControl;
+use super::freshness::{Freshness, is_poisonable};
+use super::list::{split_once, trim};
+use super::validate::Validators;
+use super::vary::VarySpec;
+
+const GRIP_STATUS: HeaderName = HeaderName::from_static("grip-status");
+
+/// What the decision needs to know of the request that was answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestFacts<'a> {
+    /// Its method.
+    pub(crate) method: &'a Method,
+    /// It had `Authorization`.
+    pub(crate) has_authorization: bool,
+    /// It asked for another protocol.
+    pub(crate) is_upgrade: bool,
+    /// It had content that was forwarded.
+    pub(crate) has_body: bool,
+}
+
+/// What the decision needs to know of the response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ResponseFacts<'a> {
+    /// Its status.
+    pub(crate) status: StatusCode,
+    /// Its fields as they came.
+    pub(crate) headers: &'a HeaderMap,
+    /// Its policy.
+    pub(crate) policy: &'a CacheControl,
+    /// What that makes of its lifetime.
+    pub(crate) freshness: &'a Freshness,
+    /// It carries GRIP instructions: the hold layer completes its body, which itself is finite.
+    pub(crate) has_instructions: bool,
+}
+
+/// How large a stored response may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StoreLimits {
+    /// Longest body. Default 16 MiB.
+    pub(crate) max_object_bytes: u64,
+    /// Longest header block, as HTTP/1.1 would write it. Default 64 KiB.
+    pub(crate) max_header_bytes: usize,
+}
+
+/// Two answers that do not imply each other: `max-age=0` may be shared but is not worth storing; `no-cache` with a
+/// validator may be stored but not shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// Whether it may answer other requests that wait for it already. They get
+    /// [`stored_headers`](super::stored_headers), not what only its own request may see.
+    pub(crate) shareable: Result<(), NoStore>,
+    /// Whether it may be kept for later requests.
+    pub(crate) storable: Result<(), NoStore>,
+}
+
+/// Why a response is not stored, or not shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum NoStore {
+    /// The method is not GET.
+    Method,
+    /// The request had a body, or asked for an upgrade.
+    Bypass,
+    /// An interim status, or 101.
+    Interim,
+    /// 304 or 412: the answer to a condition.
+    Conditional,
+    /// 206 or 416: the answer to a range.
+    Range,
+    /// `must-understand`, and the status is not understood.
+    NotUnderstood,
+    /// `no-store`.
+    NoStore,
+    /// `private`.
+    Private,
+    /// `no-cache`: whoever gets it must have asked the origin.
+    NoCache,
+    /// The request had `Authorization`, and the response does not permit it.
+    Authorization,
+    /// `Vary: *`.
+    VaryStar,
+    /// `Set-Cookie`.
+    SetCookie,
+    /// A body without an end.
+    Stream,
+    /// `Grip-Status` answers a condition that is not part of the key.
+    Grip,
+    /// Larger than the limits.
+    TooLarge,
+    /// Nothing in it allows a cache to reuse it.
+    NoPermission,
+    /// It can neither be fresh, nor served stale, nor be validated.
+    Useless,
+}
+
+/// Decides both questions from the head of a response, in the order of RFC 9111 3.
+pub(crate) fn judge(
+    request: &RequestFacts<'_>,
+    response: &ResponseFacts<'_>,
+    limits: &StoreLimits,
+) -> Verdict {
+    match prohibition(request, response) {
+        Some(reason) => Verdict {
+            shareable: Err(reason),
+            storable: Err(reason),
+        },
+        None => Verdict {
+            shareable: shareable(response),
+            storable: storable(response, limits),
+        },
+    }
+}
+
+/// What forbids both.
+fn prohibition(request: &RequestFacts<'_>, response: &ResponseFacts<'_>) -> Option<NoStore> {
+    let ResponseFacts {
+        status,
+        headers,
+        policy,
+        ..
+    } = *response;
+    if *request.method != Method::GET {
+        return Some(NoStore::Method);
+    }
+    if request.is_upgrade || request.has_body {
+        return Some(NoStore::Bypass);
+    }
+    match status.as_u16() {
+        ..200 => return Some(NoStore::Interim),
+        304 | 412 => return Some(NoStore::Conditional),
+        206 | 416 => return Some(NoStore::Range),
+        _ => {}
+    }
+    // Whoever understands the status heeds must-understand instead of no-store (RFC 9111 5.2.2.3).
+    if policy.must_understand && !is_understood(status) {
+        return Some(NoStore::NotUnderstood);
+    }
+    if policy.no_store && !policy.must_understand {
+        return Some(NoStore::NoStore);
+    }
+    if policy.is_private() {
+        return Some(NoStore::Private);
+    }
+    if request.has_authorization && !policy.permits_authorized() {
+        return Some(NoStore::Authorization);
+    }
+    let vary = VarySpec::of(headers);
+    if vary.is_star() {
+        return Some(NoStore::VaryStar);
+    }
+    if headers.contains_key(SET_COOKIE) && !policy.drops(&SET_COOKIE) {
+        return Some(NoStore::SetCookie);
+    }
+    if !response.has_instructions && is_endless(headers) {
+        return Some(NoStore::Stream);
+    }
+    if !grip_status_is_keyed(headers, &vary) {
+        return Some(NoStore::Grip);
+    }
+    None
+}
+
+/// Silence is no permission: pages for one user come without any `Cache-Control` from many an application. The
+/// failures of an origin are shared anyhow, or each would be followed by as many requests as waited for it.
+fn shareable(response: &ResponseFacts<'_>) -> Result<(), NoStore> {
+    if response.policy.always_validates() {
+        return Err(NoStore::NoCache);
+    }
+    let failure = matches!(response.status.as_u16(), 500 | 502 | 503 | 504);
+    if response.policy.is_explicit() || failure {
+        Ok(())
+    } else {
+        Err(NoStore::NoPermission)
+    }
+}
+
+fn storable(response: &ResponseFacts<'_>, limits: &StoreLimits) -> Result<(), NoStore> {
+    let ResponseFacts {
+        status,
+        headers,
+        policy,
+        freshness,
+        ..
+    } = *response;
+    let too_long = declared_length(headers).is_some_and(|length| length > limits.max_object_bytes);
+    if too_long || header_bytes(headers) > limits.max_header_bytes {
+        return Err(NoStore::TooLarge);
+    }
+    if !policy.is_explicit() && !is_heuristically_cacheable(status) {
+        return Err(NoStore::NoPermission);
+    }
+    let windows = [policy.stale_while_revalidate, policy.stale_if_error];
+    let stale = windows.into_iter().flatten().any(|window| !window.is_zero());
+    let validated = Validators::of(headers).is_some();
+    let usable = if policy.always_validates() {
+        validated
+    } else {
+        !freshness.lifetime().is_zero() || stale || validated
+    };
+    if usable { Ok(()) } else { Err(NoStore::Useless) }
+}
+
+// === impl RequestFacts ===
+
+impl<'a> RequestFacts<'a> {
+    /// Of a request without a body.
+    pub(crate) fn of(method: &'a Method, headers: &HeaderMap) -> Self {
+        Self {
+            method,
+            has_authorization: headers.contains_key(AUTHORIZATION),
+            is_upgrade: headers.contains_key(UPGRADE),
+            has_body: false,
+        }
+    }
+}
+
+// === impl StoreLimits ===
+
+impl Default for StoreLimits {
+    fn default() -> Self {
+        Self {
+            max_object_bytes: 16 << 20,
+            max_header_bytes: 64 << 10,
+        }
+    }
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    /// Whether it may answer those who wait.
+    pub(crate) fn is_shareable(&self) -> bool {
+        self.shareable.is_ok()
+    }
+
+    /// Whether it may be kept.
+    pub(crate) fn is_storable(&self) -> bool {
+        self.storable.is_ok()
+    }
+}
+
+// === impl NoStore ===
+
+impl NoStore {
+    /// The detail of `Cache-Status`, and the label of a metric.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Method => "method",
+            Self::Bypass => "bypass",
+            Self::Interim => "interim",
+            Self::Conditional => "conditional",
+            Self::Range => "range",
+            Self::NotUnderstood => "not-understood",
+            Self::NoStore => "no-store",
+            Self::Private => "private",
+            Self::NoCache => "no-cache",
+            Self::Authorization => "authorization",
+            Self::VaryStar => "vary-star",
+            Self::SetCookie => "set-cookie",
+            Self::Stream => "stream",
+            Self::Grip => "grip",
+            Self::TooLarge => "too-large",
+            Self::NoPermission => "no-permission",
+            Self::Useless => "useless",
+        }
+    }
+}
+
+/// Statuses that `must-understand` may be about: the final ones of RFC 9110 15.
+fn is_understood(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200..=206 | 300..=305 | 307 | 308 | 400..=417 | 421 | 422 | 426 | 500..=505)
+}
+
+/// Statuses that may be stored without a word from the origin (RFC 9110 15.1), for validation. Errors are left out
+/// on purpose.
+fn is_heuristically_cacheable(status: StatusCode) -> bool {
+    let cacheable = matches!(
+        status.as_u16(),
+        200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501
+    );
+    cacheable && !is_poisonable(status)
+}
+
+/// Types whose bodies end when the connection does. A declared length proves the contrary.
+fn is_endless(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        return false;
+    };
+    let essence = trim(split_once(value.as_bytes(), b';').0);
+    let grpc = b"application/grpc";
+    let endless = essence.eq_ignore_ascii_case(b"text/event-stream")
+        || essence.eq_ignore_ascii_case(b"multipart/x-mixed-replace")
+        || essence
+            .get(..grpc.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(grpc));
+    endless && declared_length(headers).is_none()
+}
+
+/// Applications that want a held 304 answer 200 with `Grip-Status: 304`. Stored under a key without the condition,
+/// it would answer every later client with nothing.
+fn grip_status_is_keyed(headers: &HeaderMap, vary: &VarySpec) -> bool {
+    let Some(value) = headers.get(GRIP_STATUS) else {
+        return true;
+    };
+    let conditions: &[HeaderName] = match split_once(trim(value.as_bytes()), b' ').0 {
+        b"304" => &[http::header::IF_NONE_MATCH, http::header::IF_MODIFIED_SINCE],
+        b"412" => &[http::header::IF_MATCH, http::header::IF_UNMODIFIED_SINCE],
+        b"206" | b"416" => &[http::header::RANGE],
+        _ => return true,
+    };
+    conditions.iter().any(|name| vary.contains(name))
+}
+
+/// `Content-Length`, if it is a number. A number too large to be held is the largest.
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    let digits = headers.get(CONTENT_LENGTH)?.as_bytes();
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let add = |length: u64, digit: &u8| length.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
+    Some(digits.iter().fold(0, add))
+}
+
+fn header_bytes(headers: &HeaderMap) -> usize {
+    let line = ": \r\n".len();
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + line)
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::time::Now;
+
+    struct Case {
+        method: Method,
+        request: HeaderMap,
+        status: u16,
+        response: HeaderMap,
+        has_instructions: bool,
+        limits: StoreLimits,
+    }
+
+    fn response(lines: &[(&'static str, &str)]) -> Case {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().unwrap());
+        }
+        Case {
+            method: Method::GET,
+            request: HeaderMap::new(),
+            status: 200,
+            response: headers,
+            has_instructions: false,
+            limits: StoreLimits::default(),
+        }
+    }
+
+    fn cc(value: &str) -> Case {
+        response(&[("cache-control", value)])
+    }
+
+    impl Case {
+        fn judge(&self) -> Verdict {
+            let policy = CacheControl::parse(&self.response);
+            let now = Now::read();
+            let status = StatusCode::from_u16(self.status).unwrap();
+            let response = ResponseFacts {
+                status,
+                headers: &self.response,
+                policy: &policy,
+                freshness: &Freshness::of(now, now, &self.response, &policy).of_status(status),
+                has_instructions: self.has_instructions,
+            };
+            judge(
+                &RequestFacts::of(&self.method, &self.request),
+                &response,
+                &self.limits,
+            )
+        }
+
+        fn status(mut self, status: u16) -> Self {
+            self.status = status;
+            self
+        }
+
+        fn authorized(mut self) -> Self {
+            self.request
+                .insert(AUTHORIZATION, HeaderValue::from_static("Bearer x"));
+            self
+        }
+
+        fn instructs(mut self) -> Self {
+            self.has_instructions = true;
+            self
+        }
+
+        #[track_caller]
+        fn is_stored(self) {
+            let both = Verdict {
+                shareable: Ok(()),
+                storable: Ok(()),
+            };
+            assert_eq!(self.judge(), both);
+        }
+
+        #[track_caller]
+        fn is_neither(self, reason: NoStore) {
+            let neither = Verdict {
+                shareable: Err(reason),
+                storable: Err(reason),
+            };
+            assert_eq!(self.judge(), neither);
+        }
+
+        #[track_caller]
+        fn is_shared_only(self, reason: NoStore) {
+            let verdict = Verdict {
+                shareable: Ok(()),
+                storable: Err(reason),
+            };
+            assert_eq!(self.judge(), verdict);
+        }
+
+        #[track_caller]
+        fn is_stored_only(self, reason: NoStore) {
+            let verdict = Verdict {
+                shareable: Err(reason),
+                storable: Ok(()),
+            };
+            assert_eq!(self.judge(), verdict);
+        }
+    }
+
+    #[test]
+    fn explicit_freshness_is_stored_whatever_the_status() {
+        for status in [
+            200, 203, 204, 299, 301, 302, 303, 307, 308, 400, 404, 410, 499, 500, 502, 503, 504, 599,
+        ] {
+            cc("max-age=3600").status(status).is_stored();
+        }
+        cc("s-maxage=600").is_stored();
+        response(&[("expires", "Thu, 18 Aug 2050 02:01:18 GMT")]).is_stored();
+    }
+
+    #[test]
+    fn step_1_only_plain_get() {
+        for method in [
+            Method::HEAD,
+            Method::POST,
+            Method::PUT,
+            Method::from_bytes(b"M-SEARCH").unwrap(),
+        ] {
+            let mut case = cc("max-age=60");
+            case.method = method;
+            case.is_neither(NoStore::Method);
+        }
+        let mut case = cc("max-age=60");
+        case.request
+            .insert(UPGRADE, HeaderValue::from_static("websocket"));
+        case.is_neither(NoStore::Bypass);
+    }
+
+    #[test]
+    fn poi_07_fat_get() {
+        let case = cc("max-age=60");
+        let policy = CacheControl::parse(&case.response);
+        let now = Now::read();
+        let request = RequestFacts {
+            has_body: true,
+            ..RequestFacts::of(&Method::GET, &case.request)
+        };
+        let response = ResponseFacts {
+            status: StatusCode::OK,
+            headers: &case.response,
+            policy: &policy,
+            freshness: &Freshness::of(now, now, &case.response, &policy),
+            has_instructions: false,
+        };
+        let verdict = judge(&request, &response, &case.limits);
+        assert_eq!(verdict.storable, Err(NoStore::Bypass));
+        assert!(!verdict.is_shareable() && !verdict.is_storable());
+    }
+
+    #[test]
+    fn org_09_steps_2_and_3_statuses_with_their_own_paths() {
+        for (status, reason) in [
+            (101, NoStore::Interim),
+            (103, NoStore::Interim),
+            (206, NoStore::Range),
+            (416, NoStore::Range),
+            (304, NoStore::Conditional),
+            (412, NoStore::Conditional),
+        ] {
+            cc("max-age=60").status(status).is_neither(reason);
+        }
+    }
+
+    #[test]
+    fn step_4_must_understand() {
+        cc("max-age=60, no-store, must-understand").is_stored();
+        cc("max-age=60, must-understand")
+            .status(599)
+            .is_neither(NoStore::NotUnderstood);
+        cc("max-age=60, no-store, must-understand")
+            .status(299)
+            .is_neither(NoStore::NotUnderstood);
+    }
+
+    #[test]
+    fn steps_5_and_6_no_store_and_private() {
+        cc("max-age=60, no-store").is_neither(NoStore::NoStore);
+        cc("max-age=60, private").is_neither(NoStore::Private);
+        cc("max-age=60, private=\"\"").is_neither(NoStore::Private);
+        cc("max-age=60, private=\"x-user\"").is_stored();
+    }
+
+    #[test]
+    fn col_07_step_7_authorization() {
+        cc("max-age=60").authorized().is_neither(NoStore::Authorization);
+        for permission in ["public", "s-maxage=60", "must-revalidate"] {
+            cc(&format!("max-age=60, {permission}")).authorized().is_stored();
+        }
+    }
+
+    #[test]
+    fn step_8_vary_star_anywhere() {
+        for value in ["*", "*, *", ", *", "Foo, *", "*, Foo", " * "] {
+            response(&[("cache-control", "max-age=60"), ("vary", value)]).is_neither(NoStore::VaryStar);
+        }
+        response(&[("cache-control", "max-age=60"), ("vary", "Foo"), ("vary", "*")])
+            .is_neither(NoStore::VaryStar);
+        response(&[("cache-control", "max-age=60"), ("vary", "Foo")]).is_stored();
+    }
+
+    #[test]
+    fn col_06_step_9_set_cookie() {
+        response(&[("cache-control", "max-age=60"), ("set-cookie", "a=b")]).is_neither(NoStore::SetCookie);
+        // What is not stored hurts nobody.
+        response(&[
+            ("cache-control", "max-age=60, no-cache=\"set-cookie\""),
+            ("set-cookie", "a=b"),
+        ])
+        .is_stored();
+    }
+
+    #[test]
+    fn step_10_endless_bodies() {
+        for kind in [
+            "text/event-stream",
+            "Text/Event-Stream ; charset=utf-8",
+            "multipart/x-mixed-replace; boundary=x",
+            "application/grpc",
+            "application/grpc+proto",
+            "application/grpc-web-text",
+        ] {
+            let lines = [("cache-control", "max-age=60"), ("content-type", kind)];
+            response(&lines).is_neither(NoStore::Stream);
+            response(&lines).instructs().is_stored();
+            response(&[lines[0], lines[1], ("content-length", "5")]).is_stored();
+        }
+        response(&[("cache-control", "max-age=60"), ("content-type", "text/html")]).is_stored();
+    }
+
+    #[test]
+    fn grp_03_step_11_grip_status() {
+        let case = |status: &str, vary: &str| {
+            response(&[
+                ("cache-control", "max-age=60"),
+                ("grip-status", status),
+                ("vary", vary),
+            ])
+            .instructs()
+        };
+        for status in ["304", "304 Not Modified", "412", "206", "416"] {
+            case(status, "accept").is_neither(NoStore::Grip);
+        }
+        case("304", "accept, If-None-Match").is_stored();
+        case("412", "if-match").is_stored();
+        case("206", "range").is_stored();
+        case("304", "range").is_neither(NoStore::Grip);
+        case("404", "accept").is_stored();
+    }
+
+    #[test]
+    fn mem_02_step_12_size() {
+        let mut case = response(&[("cache-control", "max-age=60"), ("content-length", "100")]);
+        case.limits.max_object_bytes = 100;
+        assert!(case.judge().is_storable());
+        case.limits.max_object_bytes = 99;
+        case.is_shared_only(NoStore::TooLarge);
+        response(&[
+            ("cache-control", "max-age=60"),
+            ("content-length", "999999999999999999999"),
+        ])
+        .is_shared_only(NoStore::TooLarge);
+    }
+
+    #[test]
+    fn org_10_step_12_header_bytes() {
+        let mut case = cc("max-age=60");
+        let written = "cache-control: max-age=60\r\n".len();
+        case.limits.max_header_bytes = written;
+        assert!(case.judge().is_storable());
+        case.limits.max_header_bytes = written - 1;
+        case.is_shared_only(NoStore::TooLarge);
+    }
+
+    #[test]
+    fn step_13_silence_is_no_permission() {
+        response(&[]).status(599).is_neither(NoStore::NoPermission);
+        response(&[("etag", "\"1\"")])
+            .status(302)
+            .is_neither(NoStore::NoPermission);
+        response(&[("etag", "\"1\"")])
+            .status(414)
+            .is_neither(NoStore::NoPermission);
+        // Worth validating, not worth sharing.
+        response(&[("etag", "\"1\"")]).is_stored_only(NoStore::NoPermission);
+        response(&[("etag", "\"1\""), ("cache-control", "public")])
+            .status(302)
+            .is_stored();
+    }
+
+    #[test]
+    fn failures_are_shared() {
+        response(&[]).status(503).is_shared_only(NoStore::NoPermission);
+        response(&[("cache-control", "private")])
+            .status(503)
+            .is_neither(NoStore::Private);
+    }
+
+    #[test]
+    fn step_14_useless() {
+        let verdict = response(&[]).judge();
+        assert_eq!(verdict.storable, Err(NoStore::Useless));
+        for value in ["max-age=0", "s-maxage=0", "public", "max-age=0, stale-if-error=0"] {
+            cc(value).is_shared_only(NoStore::Useless);
+        }
+        cc("max-age=0, stale-while-revalidate=5").is_stored();
+        cc("max-age=0, stale-if-error=5").is_stored();
+        response(&[("expires", "0")]).is_shared_only(NoStore::Useless);
+    }
+
+    #[test]
+    fn col_08_c4_max_age_0_is_shared_and_stored_only_to_be_validated() {
+        cc("max-age=0").is_shared_only(NoStore::Useless);
+        response(&[("cache-control", "max-age=0"), ("etag", "\"1\"")]).is_stored();
+        response(&[
+            ("cache-control", "max-age=0"),
+            ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ])
+        .is_stored();
+    }
+
+    #[test]
+    fn c5_no_cache_is_stored_to_be_validated_and_never_shared() {
+        response(&[("cache-control", "no-cache, max-age=60"), ("etag", "\"1\"")])
+            .is_stored_only(NoStore::NoCache);
+        let verdict = cc("no-cache, max-age=60, stale-if-error=60").judge();
+        assert_eq!(verdict.shareable, Err(NoStore::NoCache));
+        assert_eq!(verdict.storable, Err(NoStore::Useless));
+        cc("no-cache=\"x\", max-age=60").is_stored();
+    }
+
+    #[test]
+    fn live_counter_is_stored() {
+        response(&[
+            ("content-type", "text/event-stream"),
+            ("cache-control", "s-maxage=600"),
+            ("vary", "Accept"),
+            ("grip-hold", "stream"),
+            ("grip-channel", "counter-x"),
+        ])
+        .instructs()
+        .is_stored();
+    }
+
+    proptest! {
+        #[test]
+        fn any_headers_are_judged_without_panic(
+            lines in proptest::collection::vec(
+                (
+                    prop_oneof![
+                        Just("cache-control"), Just("vary"), Just("content-type"), Just("content-length"),
+                        Just("grip-status"), Just("expires"), Just("date"), Just("age"), Just("etag"),
+                    ],
+                    proptest::collection::vec(any::<u8>(), 0..30),
+                ),
+                0..6,
+            ),
+            status in 100u16..1000,
+        ) {
+            let mut case = response(&[]).status(status);
+            for (name, value) in lines {
+                if let Ok(value) = HeaderValue::from_bytes(&value) {
+                    case.response.append(name, value);
+                }
+            }
+            case.judge();
+        }
+    }
+}

@@ -1,0 +1,497 @@
+//! `Vary`: which requests a stored response is for (RFC 9111 4.1, RFC 9110 12.5.5).
+
+use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
+
+use http::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, IF_NONE_MATCH, VARY};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::list::{members, split_once, trim};
+
+/// Fields that the push layer adds. All requests on its behalf have the same (whether a request is one is part of the
+/// primary key), and a signature that changes would make each request a variant of its own.
+const SAME_FOR_ALL_HOLDS: [&str; 2] = ["grip-sig", "grip-feature"];
+
+/// The codings that are asked for, best first.
+const CODINGS: [&str; 3] = ["br", "zstd", "gzip"];
+
+/// Bytes that no header value contains, so that different lists never hash alike.
+const PRESENT: &[u8] = b"\x01";
+const ABSENT: &[u8] = b"\x02";
+const END: &[u8] = b"\0";
+
+/// The request fields that select a variant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum VarySpec {
+    /// These, each once, in alphabetical order: the order in which the origin names them means nothing.
+    Fields(Vec<HeaderName>),
+    /// Something that is no field. No request matches.
+    Star,
+}
+
+/// Hashes variants with keys that are random per process, so that nobody can make two of them collide.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct VariantHasher {
+    high: RandomState,
+    low: RandomState,
+}
+
+/// Rewrites `Accept-Encoding` to the one coding that is served to this client: the best known one that it accepts, or
+/// `identity`. A request without the field stays without.
+///
+/// Variants are told apart by that coding, so whatever is fetched to be filed under
+/// [`VarySpec::variant_key`] must have gone through this: else an origin might choose a coding that another client of
+/// the same variant cannot read.
+pub(crate) fn reduce_accept_encoding(request: &mut HeaderMap) {
+    if let Some(coding) = preferred_coding(request) {
+        request.insert(ACCEPT_ENCODING, HeaderValue::from_static(coding));
+    }
+}
+
+// === impl VarySpec ===
+
+impl Default for VarySpec {
+    /// No field: one variant.
+    fn default() -> Self {
+        Self::Fields(Vec::new())
+    }
+}
+
+impl VarySpec {
+    /// Of a response. What is no field name can be in no request and is left out.
+    pub(crate) fn of(response: &HeaderMap) -> Self {
+        let mut fields = Vec::new();
+        for member in members(response.get_all(VARY)) {
+            if member == b"*" {
+                return Self::Star;
+            }
+            if let Ok(name) = HeaderName::from_bytes(member)
+                && !SAME_FOR_ALL_HOLDS.contains(&name.as_str())
+            {
+                fields.push(name);
+            }
+        }
+        fields.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        fields.dedup();
+        Self::Fields(fields)
+    }
+
+    /// Whether no request matches.
+    pub(crate) fn is_star(&self) -> bool {
+        *self == Self::Star
+    }
+
+    /// The names; none for a star.
+    pub(crate) fn names(&self) -> &[HeaderName] {
+        match self {
+            Self::Fields(names) => names,
+            Self::Star => &[],
+        }
+    }
+
+    /// Whether this field selects.
+    pub(crate) fn contains(&self, name: &HeaderName) -> bool {
+        self.names().contains(name)
+    }
+
+    /// Identifies the variant that this request wants; `None` for a star. Two requests have the same key if for each
+    /// name both lack the field, or have values that mean the same:
+    ///
+    /// - `Accept-Encoding`: that lead to the same coding (see [`reduce_accept_encoding`]);
+    /// - `Accept-Language`: the same tags and weights, in any case; in any order if the weights are equal;
+    /// - `Accept`: the same types in any case, with the same parameters;
+    /// - `If-None-Match`: the same set of tags;
+    /// - others: the same bytes, but for white space around commas and the division into lines.
+    pub(crate) fn variant_key(&self, request: &HeaderMap, hasher: &VariantHasher) -> Option<u128> {
+        let Self::Fields(names) = self else {
+            return None;
+        };
+        let mut key = KeyWriter {
+            high: hasher.high.build_hasher(),
+            low: hasher.low.build_hasher(),
+        };
+        for name in names {
+            key.write(name.as_str().as_bytes());
+            if request.contains_key(name) {
+                key.write(PRESENT);
+                write_value(&mut key, request, name);
+            } else {
+                key.write(ABSENT);
+            }
+            key.write(END);
+        }
+        Some(u128::from(key.high.finish()) << 64 | u128::from(key.low.finish()))
+    }
+}
+
+struct KeyWriter {
+    high: DefaultHasher,
+    low: DefaultHasher,
+}
+
+// === impl KeyWriter ===
+
+impl KeyWriter {
+    fn write(&mut self, bytes: &[u8]) {
+        self.high.write(bytes);
+        self.low.write(bytes);
+    }
+
+    fn write_lower(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(32) {
+            let mut lower = [0; 32];
+            let lower = &mut lower[..chunk.len()];
+            lower.copy_from_slice(chunk);
+            lower.make_ascii_lowercase();
+            self.write(lower);
+        }
+    }
+}
+
+fn write_value(key: &mut KeyWriter, request: &HeaderMap, name: &HeaderName) {
+    let lines = request.get_all(name);
+    if *name == ACCEPT_ENCODING {
+        key.write(preferred_coding(request).unwrap_or_default().as_bytes());
+    } else if *name == ACCEPT_LANGUAGE {
+        write_languages(key, request);
+    } else if *name == ACCEPT {
+        for member in members(lines).filter(|member| !member.is_empty()) {
+            for (index, part) in member.split(|&byte| byte == b';').enumerate() {
+                match index {
+                    0 => key.write_lower(trim(part)),
+                    _ => {
+                        key.write(b";");
+                        key.write(trim(part));
+                    }
+                }
+            }
+            key.write(b",");
+        }
+    } else if *name == IF_NONE_MATCH {
+        let mut tags: Vec<&[u8]> = members(lines).filter(|tag| !tag.is_empty()).collect();
+        tags.sort_unstable();
+        tags.dedup();
+        for tag in tags {
+            key.write(tag);
+            key.write(b",");
+        }
+    } else {
+        for member in members(lines) {
+            key.write(member);
+            key.write(b",");
+        }
+    }
+}
+
+/// Tags with their weights. Sorting changes nothing for the origin if it is told that all are as good.
+fn write_languages(key: &mut KeyWriter, request: &HeaderMap) {
+    let members = members(request.get_all(ACCEPT_LANGUAGE)).filter(|member| !member.is_empty());
+    let mut ranges: Vec<_> = members.map(|member| (member, weighted(member))).collect();
+    if ranges.windows(2).all(|pair| pair[0].1.1 == pair[1].1.1) {
+        ranges.sort_unstable_by(|(_, (a, _)), (_, (b, _))| {
+            let (a, b) = (
+                a.iter().map(u8::to_ascii_lowercase),
+                b.iter().map(u8::to_ascii_lowercase),
+            );
+            a.cmp(b)
+        });
+    }
+    for (member, (tag, weight)) in ranges {
+        match weight {
+            Some(1000) => key.write_lower(tag),
+            Some(weight) => {
+                key.write_lower(tag);
+                let digit = |place: u16| b'0' + (weight / place % 10) as u8;
+                key.write(&[b';', digit(100), digit(10), digit(1)]);
+            }
+            // Whatever that means to the origin.
+            None => key.write_lower(member),
+        }
+        key.write(b",");
+    }
+}
+
+/// The coding that `Accept-Encoding` leads to; `None` without the field (RFC 9110 12.5.3).
+fn preferred_coding(request: &HeaderMap) -> Option<&'static str> {
+    if !request.contains_key(ACCEPT_ENCODING) {
+        return None;
+    }
+    let mut accepted = [None; CODINGS.len()];
+    let mut any_other = false;
+    for member in members(request.get_all(ACCEPT_ENCODING)) {
+        let (coding, weight) = weighted(member);
+        let accepts = weight.is_some_and(|weight| weight > 0);
+        if coding == b"*" {
+            any_other = accepts;
+            continue;
+        }
+        let coding = if coding.eq_ignore_ascii_case(b"x-gzip") {
+            b"gzip"
+        } else {
+            coding
+        };
+        if let Some(index) = CODINGS
+            .iter()
+            .position(|known| coding.eq_ignore_ascii_case(known.as_bytes()))
+        {
+            accepted[index] = Some(accepts);
+        }
+    }
+    let best = accepted.iter().position(|accepts| accepts.unwrap_or(any_other));
+    Some(best.map_or("identity", |index| CODINGS[index]))
+}
+
+/// A member without its weight, and the weight in thousandths: 1000 if there is none, `None` if it is malformed
+/// (RFC 9110 12.4.2).
+fn weighted(member: &[u8]) -> (&[u8], Option<u16>) {
+    let (value, parameter) = split_once(member, b';');
+    let value = trim(value);
+    let Some(parameter) = parameter else {
+        return (value, Some(1000));
+    };
+    match trim(parameter) {
+        [b'q' | b'Q', b'=', weight @ ..] => (value, thousandths(weight)),
+        _ => (value, None),
+    }
+}
+
+fn thousandths(weight: &[u8]) -> Option<u16> {
+    let (whole, fraction) = split_once(weight, b'.');
+    let fraction = fraction.unwrap_or_default();
+    if fraction.len() > 3 || !fraction.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let mut thousandths = 0;
+    for place in 0..3 {
+        thousandths = thousandths * 10 + u16::from(fraction.get(place).map_or(0, |digit| digit - b'0'));
+    }
+    match whole {
+        b"0" => Some(thousandths),
+        b"1" if thousandths == 0 => Some(1000),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn spec(lines: &[&str]) -> VarySpec {
+        VarySpec::of(&headers(
+            &lines.iter().map(|line| ("vary", *line)).collect::<Vec<_>>(),
+        ))
+    }
+
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    /// Whether two requests want the same variant of a response that varies by this field.
+    fn same(name: &'static str, a: &[&str], b: &[&str]) -> bool {
+        let hasher = VariantHasher::default();
+        let key = |values: &[&str]| {
+            let lines: Vec<_> = values.iter().map(|value| (name, *value)).collect();
+            spec(&[name]).variant_key(&headers(&lines), &hasher).unwrap()
+        };
+        key(a) == key(b)
+    }
+
+    #[test]
+    fn v01_names_are_lower_case_and_once() {
+        let spec = spec(&["Foo, accept", "BAR,foo, ,"]);
+        assert_eq!(spec.names(), ["accept", "bar", "foo"]);
+        assert!(spec.contains(&ACCEPT) && !spec.contains(&ACCEPT_ENCODING));
+    }
+
+    #[test]
+    fn the_order_of_names_means_nothing() {
+        assert_eq!(spec(&["a, b"]), spec(&["B", "A"]));
+    }
+
+    #[test]
+    fn a_star_anywhere_is_a_star() {
+        for lines in [
+            &["*"][..],
+            &["*, *"],
+            &[", *"],
+            &["foo, *"],
+            &["*, foo"],
+            &["foo", "*"],
+            &["", "*"],
+        ] {
+            let spec = spec(lines);
+            assert!(spec.is_star(), "{lines:?}");
+            assert_eq!(
+                spec.variant_key(&HeaderMap::new(), &VariantHasher::default()),
+                None
+            );
+        }
+        assert!(!spec(&["x*"]).is_star());
+    }
+
+    #[test]
+    fn poi_11_signatures_make_no_variants() {
+        let spec = spec(&["Grip-Sig, Accept, grip-feature"]);
+        assert_eq!(spec.names(), ["accept"]);
+        let hasher = VariantHasher::default();
+        let key = |token: &str| spec.variant_key(&headers(&[("grip-sig", token)]), &hasher);
+        assert_eq!(key("one"), key("two"));
+    }
+
+    #[test]
+    fn keys_differ_by_every_named_field_and_by_no_other() {
+        let spec = spec(&["foo, bar"]);
+        let hasher = VariantHasher::default();
+        let key = |lines: &[(&'static str, &str)]| spec.variant_key(&headers(lines), &hasher);
+        let base = key(&[("foo", "1"), ("bar", "2")]);
+        assert_eq!(base, key(&[("bar", "2"), ("other", "3"), ("foo", "1")]));
+        assert_ne!(base, key(&[("foo", "1"), ("bar", "3")]));
+        assert_ne!(base, key(&[("foo", "2"), ("bar", "1")]));
+        assert_ne!(base, key(&[("foo", "1")]));
+        assert_eq!(key(&[("foo", "1")]), key(&[("foo", "1"), ("other", "3")]));
+        // Nor do names and values run into each other.
+        assert_ne!(
+            super::VarySpec::of(&headers(&[("vary", "a")])).variant_key(&headers(&[("a", "b")]), &hasher),
+            super::VarySpec::of(&headers(&[("vary", "ab")])).variant_key(&headers(&[("ab", "")]), &hasher),
+        );
+    }
+
+    #[test]
+    fn v01_absent_differs_from_empty() {
+        for name in [
+            "foo",
+            "accept",
+            "accept-language",
+            "accept-encoding",
+            "if-none-match",
+        ] {
+            assert!(!same(name, &[], &[""]), "{name}");
+            assert!(same(name, &[], &[]), "{name}");
+        }
+    }
+
+    #[test]
+    fn v03_white_space_around_commas_and_lines() {
+        assert!(same("foo", &["1,2"], &[" 1 ,\t2 "]));
+        assert!(same("foo", &["1, 2"], &["1", "2"]));
+        assert!(!same("foo", &["1, 2"], &["2, 1"]));
+        assert!(!same("foo", &["1,2"], &["12"]));
+        assert!(!same("foo", &["a b"], &["ab"]));
+        assert!(!same("foo", &["A"], &["a"]));
+        assert!(!same("foo", &["\"a, b\""], &["\"a,b\""]));
+    }
+
+    #[test]
+    fn v03_languages() {
+        let same = |a: &str, b: &str| same("accept-language", &[a], &[b]);
+        assert!(same("en, de", "de,EN"));
+        assert!(same("en;q=1, de", "en, de;q=1.000"));
+        assert!(same("en;q=0.5, de;q=0.50", "de;q=0.5, en;q=0.500"));
+        assert!(same("en, de;q=0.5", "en , DE ; q=0.50"));
+        assert!(!same("en, de;q=0.5", "de, en;q=0.5"));
+        assert!(!same("en, de;q=0.5", "en, de;q=0.4"));
+        assert!(!same("en;q=bad", "en"));
+        assert!(!same("en;q=bad", "en;q=worse"));
+        assert!(!same("en", "en-GB"));
+    }
+
+    #[test]
+    fn v03_media_types() {
+        let same = |a: &str, b: &str| same("accept", &[a], &[b]);
+        assert!(same("text/event-stream", "Text/Event-Stream"));
+        assert!(same("text/html;level=1, */*", "text/html ; level=1,*/*"));
+        assert!(!same("text/html;level=1", "text/html;level=2"));
+        assert!(!same("text/html", "text/event-stream"));
+    }
+
+    #[test]
+    fn g12_entity_tags_are_a_set() {
+        let same = |a: &str, b: &str| same("if-none-match", &[a], &[b]);
+        assert!(same("\"a\", \"b\"", "\"b\",\"a\", \"b\""));
+        assert!(!same("\"a\"", "W/\"a\""));
+        assert!(!same("\"a,b\"", "\"a\", \"b\""));
+    }
+
+    fn reduced(value: &str) -> String {
+        let mut request = headers(&[("accept-encoding", value)]);
+        reduce_accept_encoding(&mut request);
+        request[ACCEPT_ENCODING].to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn encodings_are_reduced_to_one() {
+        for (value, coding) in [
+            ("gzip, deflate, br, zstd", "br"),
+            ("gzip, deflate", "gzip"),
+            ("x-gzip", "gzip"),
+            ("GZIP;q=0.1", "gzip"),
+            ("zstd, gzip", "zstd"),
+            ("br;q=0, gzip", "gzip"),
+            ("br; q=0.000, gzip;q=0", "identity"),
+            ("*", "br"),
+            ("br;q=0, *", "zstd"),
+            ("*;q=0", "identity"),
+            ("identity", "identity"),
+            ("deflate", "identity"),
+            ("br;q=nonsense", "identity"),
+            ("br;q=1.1", "identity"),
+            ("", "identity"),
+        ] {
+            assert_eq!(reduced(value), coding, "{value}");
+        }
+    }
+
+    #[test]
+    fn encodings_select_the_variant_they_are_reduced_to() {
+        let same = |a: &str, b: &str| same("accept-encoding", &[a], &[b]);
+        assert!(same("gzip, deflate, br", "br"));
+        assert!(same("", "identity"));
+        assert!(!same("gzip", "br"));
+    }
+
+    #[test]
+    fn no_encoding_stays_none() {
+        let mut request = HeaderMap::new();
+        reduce_accept_encoding(&mut request);
+        assert!(request.is_empty());
+    }
+
+    #[test]
+    fn every_process_has_its_own_keys() {
+        let key = |hasher: &VariantHasher| spec(&["foo"]).variant_key(&HeaderMap::new(), hasher);
+        let hasher = VariantHasher::default();
+        assert_eq!(key(&hasher), key(&hasher.clone()));
+        assert_ne!(key(&hasher), key(&VariantHasher::default()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_request_has_a_key(
+            vary in proptest::collection::vec(any::<u8>(), 0..30),
+            value in proptest::collection::vec(any::<u8>(), 0..60),
+        ) {
+            let mut response = headers(&[("vary", "accept, accept-language, accept-encoding, if-none-match, foo")]);
+            if let Ok(vary) = HeaderValue::from_bytes(&vary) {
+                response.append(VARY, vary);
+            }
+            let spec = VarySpec::of(&response);
+            let hasher = VariantHasher::default();
+            let mut request = HeaderMap::new();
+            if let Ok(value) = HeaderValue::from_bytes(&value) {
+                for name in [ACCEPT, ACCEPT_LANGUAGE, ACCEPT_ENCODING, IF_NONE_MATCH] {
+                    request.insert(name, value.clone());
+                }
+            }
+            let key = spec.variant_key(&request, &hasher);
+            prop_assert_eq!(key.is_none(), spec.is_star());
+            // Reducing what is forwarded does not change the variant it is for.
+            reduce_accept_encoding(&mut request);
+            prop_assert_eq!(key, spec.variant_key(&request, &hasher));
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! One URL: what is known of it while a variant, a flight or a hold of it lives.
+
+use std::collections::HashMap;
+
+use tokio::time::Instant;
+
+use super::entry::VariantKey;
+use super::flight::Flight;
+use super::policy::VarySpec;
+use crate::message::Channel;
+use crate::order::{Target, TargetKey, Url};
+use crate::sync::{Arc, Mutex};
+use std::sync::Weak;
+
+/// Channels of one URL that are remembered; with more, the URL counts as changed by every message.
+const MAX_CHANNELS: usize = 64;
+/// Variants of one URL whose pace is remembered.
+const MAX_PACED: usize = 64;
+/// Shards of the index.
+const SHARDS: usize = 16;
+
+/// One URL.
+pub(crate) struct Resource {
+    pub(super) url: Url,
+    /// The URL, as it is and as API clients rebuild it; its host; everything.
+    pub(super) keys: Box<[TargetKey]>,
+    pub(super) state: Mutex<State>,
+    key: TargetKey,
+    index: Weak<Index>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    /// The `Vary` of its last storable answer.
+    pub(super) vary: Option<Arc<VarySpec>>,
+    /// The union of what its answers named.
+    pub(super) channels: Arc<Channels>,
+    pub(super) flights: Vec<Arc<Flight>>,
+    /// Variants, and when the last paced revalidation of each starts or started.
+    pub(super) paced: Vec<(VariantKey, Instant)>,
+    /// Its fetches fail: none before this moment for those who can have an old answer; and how many failed.
+    pub(super) failing: Option<(Instant, u32)>,
+}
+
+/// The channels of a URL, and the keys that make them targets of purges.
+#[derive(Default)]
+pub(super) struct Channels {
+    pub(super) names: Vec<Channel>,
+    pub(super) keys: Vec<TargetKey>,
+    /// There are more than are remembered.
+    pub(super) overflow: bool,
+}
+
+/// All resources that live.
+pub(super) struct Index {
+    shards: [Mutex<HashMap<TargetKey, Weak<Resource>>>; SHARDS],
+}
+
+// === impl Resource ===
+
+impl Resource {
+    pub(super) fn key(&self) -> TargetKey {
+        self.key
+    }
+
+    /// Takes a flight off the list if nobody waits for it or reads it: then nobody will.
+    pub(super) fn abandon(&self, flight: &Arc<Flight>, readers: impl Fn() -> usize) -> bool {
+        let mut state = self.state.lock();
+        let abandoned = readers() == 0 && flight.phase.receiver_count() == 0;
+        if abandoned {
+            state.flights.retain(|other| !Arc::ptr_eq(other, flight));
+        }
+        abandoned
+    }
+
+    /// Adds channels that an answer named.
+    pub(super) fn learn(&self, channels: &[Channel]) {
+        let mut state = self.state.lock();
+        if channels
+            .iter()
+            .all(|channel| state.channels.names.contains(channel))
+        {
+            return;
+        }
+        let mut known = Channels {
+            names: state.channels.names.clone(),
+            keys: state.channels.keys.clone(),
+            overflow: state.channels.overflow,
+        };
+        for channel in channels {
+            if known.names.contains(channel) {
+                continue;
+            }
+            if known.names.len() >= MAX_CHANNELS {
+                known.overflow = true;
+                break;
+            }
+            known.keys.push(TargetKey::of(&Target::channel(channel)));
+            known.names.push(channel.clone());
+        }
+        state.channels = Arc::new(known);
+    }
+}
+
+impl Drop for Resource {
+    fn drop(&mut self) {
+        let Some(index) = self.index.upgrade() else { return };
+        let mut shard = index.shards[self.key.slot(SHARDS)].lock();
+        // Another one may have taken its place already.
+        if shard.get(&self.key).is_some_and(|weak| weak.strong_count() == 0) {
+            shard.remove(&self.key);
+        }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// When the next paced revalidation of this variant may start; takes that turn.
+    pub(super) fn take_turn(
+        &mut self,
+        variant: VariantKey,
+        now: Instant,
+        interval: std::time::Duration,
+    ) -> Instant {
+        self.paced.retain(|(_, last)| *last + interval > now);
+        let turn = match self.paced.iter_mut().find(|(paced, _)| *paced == variant) {
+            Some((_, last)) => {
+                *last += interval;
+                *last
+            }
+            None => {
+                if self.paced.len() < MAX_PACED {
+                    self.paced.push((variant, now));
+                }
+                now
+            }
+        };
+        turn.max(now)
+    }
+}
+
+// === impl Index ===
+
+impl Index {
+    pub(super) fn new() -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Mutex::new(HashMap::new())),
+        }
+    }
+
+    /// The resource of this URL, made if it does not live.
+    pub(super) fn resource(self: &Arc<Self>, url: Url) -> Arc<Resource> {
+        let target = Target::Url(url);
+        let key = TargetKey::of(&target);
+        let Target::Url(url) = target else {
+            unreachable!("made two lines above")
+        };
+        let mut shard = self.shards[key.slot(SHARDS)].lock();
+        if let Some(resource) = shard.get(&key).and_then(Weak::upgrade) {
+            return resource;
+        }
+        let canonical = url.canonical().map(|url| TargetKey::of(&Target::Url(url)));
+        let host = TargetKey::of(&Target::Host(url.host().into()));
+        let everything = TargetKey::of(&Target::Everything);
+        let resource = Arc::new(Resource {
+            keys: [Some(key), canonical, Some(host), Some(everything)]
+                .into_iter()
+                .flatten()
+                .collect(),
+            url,
+            state: Mutex::default(),
+            key,
+            index: Arc::downgrade(self),
+        });
+        shard.insert(key, Arc::downgrade(&resource));
+        resource
+    }
+
+    /// Whether anything of this URL lives.
+    pub(super) fn knows(&self, url: &Url) -> bool {
+        let key = TargetKey::of(&Target::Url(url.clone()));
+        self.shards[key.slot(SHARDS)]
+            .lock()
+            .get(&key)
+            .is_some_and(|weak| weak.strong_count() > 0)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+}

@@ -1,0 +1,138 @@
+//! An entry as the answer to one request.
+
+use http::header::{AGE, CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+
+use super::entry::Entry;
+use super::look::Ask;
+use super::policy::{CacheStatus, is_not_modified, not_modified_headers};
+use crate::body::EdgeBody;
+use crate::handoff::Handoff;
+use crate::position::Stamp;
+use crate::sync::{Arc, Mutex};
+use crate::time::Now;
+
+pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// The fields of a fresh hit that change only with the second: formatted once for all hits of that second.
+#[derive(Default)]
+pub(super) struct Lines(Mutex<Option<(u64, HeaderValue, HeaderValue)>>);
+
+/// How an entry is given to a request.
+pub(super) struct Given<'a> {
+    pub(super) ask: &'a Ask,
+    pub(super) request: &'a HeaderMap,
+    pub(super) now: Now,
+    pub(super) stamp: Stamp,
+    /// `None`: a fresh hit.
+    pub(super) status: Option<CacheStatus<'a>>,
+    pub(super) name: &'a str,
+}
+
+impl Given<'_> {
+    /// `None`, if the body can no longer be read from its beginning.
+    pub(super) fn respond(self, entry: &Arc<Entry>) -> Option<Response<EdgeBody>> {
+        let Self { ask, request, .. } = self;
+        let asks_conditionally =
+            request.contains_key(IF_NONE_MATCH) || request.contains_key(IF_MODIFIED_SINCE);
+        // A hold must have its instructions and its body: it is never told that nothing changed.
+        let holds = ask.by_hold && entry.is_hold();
+        let received = entry.freshness.received().wall;
+        let not_modified = asks_conditionally
+            && !holds
+            && entry.status == StatusCode::OK
+            && is_not_modified(request, &entry.headers, received);
+        let length = entry.length.get().copied();
+        let (status, mut headers, body) = if not_modified {
+            (
+                StatusCode::NOT_MODIFIED,
+                not_modified_headers(&entry.headers),
+                EdgeBody::empty(),
+            )
+        } else if ask.is_head {
+            let mut headers = entry.headers.clone();
+            if let Some(length) = length.filter(|_| !headers.contains_key(CONTENT_LENGTH)) {
+                headers.insert(CONTENT_LENGTH, length.into());
+            }
+            (entry.status, headers, EdgeBody::empty())
+        } else {
+            (
+                entry.status,
+                entry.headers.clone(),
+                EdgeBody::from_log(&entry.body, length)?,
+            )
+        };
+        self.write_lines(entry, &mut headers);
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        if self.ask.by_hold
+            && let Some(instruct) = &entry.instruct
+        {
+            let mut handoff = Handoff::new(instruct.clone(), self.stamp);
+            handoff.keep = Some(entry.resource.clone());
+            response.extensions_mut().insert(handoff);
+        }
+        Some(response)
+    }
+
+    /// `Age` and `Cache-Status`. Stored headers have room for both, so that this moves nothing.
+    fn write_lines(&self, entry: &Entry, headers: &mut HeaderMap) {
+        let age = entry.freshness.age(self.now.mono).as_secs();
+        let ttl = entry.freshness.ttl(self.now.mono);
+        match &self.status {
+            None => {
+                let (age, status) = entry.lines.of(age, || {
+                    (age.into(), CacheStatus::hit().name(self.name).ttl(ttl).to_value())
+                });
+                headers.insert(AGE, age);
+                set_status(headers, status);
+            }
+            Some(status) => {
+                match age {
+                    0 => drop(headers.remove(AGE)),
+                    _ => drop(headers.insert(AGE, age.into())),
+                }
+                set_status(headers, status.ttl(ttl).to_value());
+            }
+        }
+    }
+}
+
+/// Ours is the last member (RFC 9211 2); the stored headers hold a place for it.
+fn set_status(headers: &mut HeaderMap, ours: HeaderValue) {
+    if let http::header::Entry::Occupied(mut place) = headers.entry(CACHE_STATUS)
+        && let Some(last) = place.iter_mut().last()
+    {
+        *last = ours;
+        return;
+    }
+    headers.append(CACHE_STATUS, ours);
+}
+
+/// Makes room for what each answer adds.
+pub(super) fn with_places(mut headers: HeaderMap) -> HeaderMap {
+    headers.insert(AGE, HeaderValue::from_static("0"));
+    headers.append(CACHE_STATUS, HeaderValue::from_static("-"));
+    headers
+}
+
+// === impl Lines ===
+
+impl Lines {
+    fn of(
+        &self,
+        second: u64,
+        format: impl FnOnce() -> (HeaderValue, HeaderValue),
+    ) -> (HeaderValue, HeaderValue) {
+        let mut lines = self.0.lock();
+        if let Some((at, age, status)) = &*lines
+            && *at == second
+        {
+            return (age.clone(), status.clone());
+        }
+        let (age, status) = format();
+        *lines = Some((second, age.clone(), status.clone()));
+        (age, status)
+    }
+}

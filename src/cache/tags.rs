@@ -1,0 +1,81 @@
+//! What an answer names: its surrogate keys and its channels.
+
+use http::{HeaderMap, HeaderName};
+
+use crate::message::Channel;
+use crate::order::{Target, TargetKey};
+
+/// The field that lists surrogate keys, separated by spaces.
+pub(super) const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
+
+/// Longest key, in bytes.
+const MAX_KEY: usize = 1_024;
+/// Longest list, in bytes. The key that crosses it and all after it are ignored.
+const MAX_LIST: usize = 16_384;
+
+/// The surrogate keys of an answer.
+#[derive(Debug, Default)]
+pub(super) struct Tags {
+    pub(super) keys: Vec<TargetKey>,
+    /// Keys of the form `ch:<channel>` make the channel one of the URL's.
+    pub(super) channels: Vec<Channel>,
+    /// The list was longer than is read.
+    pub(super) truncated: bool,
+}
+
+impl Tags {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let mut tags = Self::default();
+        let mut read = 0;
+        for line in headers.get_all(SURROGATE_KEY) {
+            for key in line
+                .as_bytes()
+                .split(|byte| *byte == b' ')
+                .filter(|key| !key.is_empty())
+            {
+                read += key.len() + 1;
+                if read > MAX_LIST || key.len() > MAX_KEY {
+                    tags.truncated = true;
+                    return tags;
+                }
+                let Ok(key) = std::str::from_utf8(key) else {
+                    continue;
+                };
+                tags.keys.push(TargetKey::of(&Target::Key(key.into())));
+                if let Some(channel) = key.strip_prefix("ch:").and_then(|name| Channel::new(name).ok()) {
+                    tags.channels.push(channel);
+                }
+            }
+        }
+        tags
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[String]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|line| (SURROGATE_KEY, line.parse().expect("a valid value")))
+            .collect()
+    }
+
+    #[test]
+    fn pur_11_the_crossing_key_and_the_rest_are_ignored() {
+        let list: Vec<String> = (0..20).map(|n| format!("{n:0>999}")).collect();
+        let tags = Tags::of(&headers(&[list.join(" ")]));
+        assert!(tags.truncated);
+        assert_eq!(tags.keys.len(), 16);
+        let tags = Tags::of(&headers(&["a b".into(), "x".repeat(1_025), "c".into()]));
+        assert_eq!((tags.keys.len(), tags.truncated), (2, true));
+    }
+
+    #[test]
+    fn a_key_can_name_a_channel() {
+        let tags = Tags::of(&headers(&["a ch:updates  b".into()]));
+        assert_eq!(tags.channels, [Channel::new("updates").expect("valid")]);
+        assert_eq!(tags.keys.len(), 3);
+    }
+}

@@ -1,0 +1,285 @@
+//! What the service below answers: reading its instructions, and making responses of it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_RANGES, AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG,
+    EXPIRES, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    WARNING,
+};
+use http::{Response, StatusCode, response::Parts};
+use http_body::Body;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::failure::HoldError;
+use crate::body::EdgeBody;
+use crate::grip::{self, HoldChannel, HoldMode, Instruct, MAX_INSTRUCT_BYTES};
+use crate::handoff::{Handoff, Keep};
+use crate::hub::{Fetch, Hub};
+use crate::message::{Channel, PushedResponse};
+use crate::mutants::mutant;
+use crate::position::{Position, Stamp};
+
+/// How long a body that must be whole may take.
+const COLLECT: Duration = Duration::from_secs(15);
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// What says to caches how long, and by what, an answer may be used again. A held answer may not be.
+const VALIDITY: [HeaderName; 6] = [
+    AGE,
+    EXPIRES,
+    ETAG,
+    LAST_MODIFIED,
+    HeaderName::from_static("surrogate-control"),
+    HeaderName::from_static("cdn-cache-control"),
+];
+
+/// What speaks of exactly one body.
+const OF_ONE_BODY: [HeaderName; 8] = [
+    CONTENT_LENGTH,
+    CONTENT_RANGE,
+    ACCEPT_RANGES,
+    TRAILER,
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("content-md5"),
+];
+
+/// What frames a message or belongs to one connection: a published response does not set it.
+const FRAMING: [HeaderName; 8] = [
+    CONTENT_LENGTH,
+    TRANSFER_ENCODING,
+    CONNECTION,
+    TE,
+    TRAILER,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// A response of the service below, its instructions read and carried out as far as they concern its head.
+pub(super) struct Answer {
+    pub(super) parts: Parts,
+    pub(super) body: EdgeBody,
+    pub(super) instruct: std::sync::Arc<Instruct>,
+    pub(super) stamp: Stamp,
+    pub(super) keep: Option<Keep>,
+}
+
+/// Whether there is anything for the hold layer in this response.
+pub(super) fn is_for_us<B>(response: &Response<B>) -> bool {
+    grip::has_grip(response.headers())
+        || response.extensions().get::<Handoff>().is_some()
+        || grip::is_instruct_type(response.headers())
+}
+
+/// All of a body, if it is short enough and comes in time.
+pub(super) async fn collect(body: EdgeBody) -> Result<Bytes, HoldError> {
+    if body.size_hint().lower() > MAX_INSTRUCT_BYTES as u64 {
+        return Err(HoldError::TooLarge);
+    }
+    let collected = Limited::new(body, MAX_INSTRUCT_BYTES).collect();
+    match tokio::time::timeout(COLLECT, collected).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(HoldError::TooLarge),
+        Ok(Err(error)) => Err(HoldError::Broken(error.to_string().into())),
+        Err(_elapsed) => Err(HoldError::Late),
+    }
+}
+
+/// Says that messages may be missing.
+pub(super) fn mark(headers: &mut HeaderMap) {
+    headers.append(CACHE_STATUS, HeaderValue::from_static("gripstack; detail=gap"));
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// Reads a response to a fetch. Afterwards nothing in it is called `Grip-*`.
+    pub(super) async fn read(
+        response: Response<EdgeBody>,
+        fetch: &Fetch,
+        hub: &Hub,
+    ) -> Result<Self, HoldError> {
+        let (mut parts, mut body) = response.into_parts();
+        let mut keep = None;
+        let (instruct, stamp) = if let Some(handoff) = parts.extensions.remove::<Handoff>() {
+            keep = handoff.keep;
+            (handoff.instruct, handoff.stamp)
+        } else {
+            // Some cache had it before: nothing is known of when it was made.
+            let stamp = if parts.headers.contains_key(AGE) {
+                hub.stamp_at(Position::ZERO)
+            } else if mutant!("stamp-late") {
+                hub.stamp_at(hub.now())
+            } else {
+                fetch.stamp()
+            };
+            let instruct = if grip::is_instruct_type(&parts.headers) {
+                let json = collect(std::mem::take(&mut body)).await?;
+                let (mut instruct, response) = Instruct::from_json(parts.status, &parts.headers, &json)?;
+                parts.headers = response.headers;
+                instruct.status = Some(response.status);
+                instruct.reason = response.reason;
+                body = response.body.into();
+                instruct
+            } else {
+                let instruct = Instruct::from_headers(&parts.headers)?.unwrap_or_default();
+                // The reference proxy collects what it does not hold as well. This streams, but refuses the same,
+                // unless the response names channels: then it is for our cache.
+                let too_long = body.size_hint().lower() > MAX_INSTRUCT_BYTES as u64;
+                if too_long
+                    && grip::has_grip(&parts.headers)
+                    && instruct.channels().is_empty()
+                    && instruct.hold.is_none()
+                {
+                    return Err(HoldError::TooLarge);
+                }
+                instruct
+            };
+            (instruct.into(), stamp)
+        };
+        grip::strip(&mut parts.headers);
+        if let Some(status) = instruct.status {
+            parts.status = status;
+            set_reason(&mut parts, instruct.reason.as_deref());
+        }
+        if !instruct.expose_headers.is_empty() {
+            expose(&mut parts.headers, &instruct.expose_headers);
+        }
+        Ok(Self {
+            parts,
+            body,
+            instruct,
+            stamp,
+            keep,
+        })
+    }
+
+    /// How it is to be held.
+    pub(super) fn mode(&self) -> Option<HoldMode> {
+        self.instruct.hold.as_ref().map(|hold| hold.mode)
+    }
+
+    /// The channels of its hold.
+    pub(super) fn channels(&self) -> &[HoldChannel] {
+        self.instruct.hold.as_ref().map_or(&[], |hold| &hold.channels)
+    }
+
+    /// Their names.
+    pub(super) fn names(&self) -> Vec<Channel> {
+        self.channels()
+            .iter()
+            .map(|channel| channel.name.clone())
+            .collect()
+    }
+
+    /// Whether it says that the service below has failed.
+    pub(super) fn is_failure(&self) -> bool {
+        self.parts.status.is_server_error() && self.mode().is_none()
+    }
+
+    /// Whether a body can follow this head at all.
+    pub(super) fn has_body(&self) -> bool {
+        may_have_body(self.parts.status)
+    }
+
+    /// The response as it is, not held.
+    pub(super) fn into_plain(self) -> Response<EdgeBody> {
+        Response::from_parts(self.parts, self.body)
+    }
+
+    /// The head of a held stream, as it is also answered to HEAD.
+    pub(super) fn stream_head(parts: &mut Parts) {
+        forbid_reuse(&mut parts.headers);
+        for name in OF_ONE_BODY {
+            parts.headers.remove(name);
+        }
+    }
+
+    /// A long poll's answer when its time is up: the origin's own.
+    pub(super) fn timed_out(mut parts: Parts, body: Bytes) -> Response<EdgeBody> {
+        forbid_reuse(&mut parts.headers);
+        complete(parts, body)
+    }
+
+    /// A long poll's answer by a message: its headers, and those of the origin that it does not name.
+    pub(super) fn pushed(mut parts: Parts, pushed: &PushedResponse) -> Response<EdgeBody> {
+        let own = &pushed.headers;
+        forbid_reuse(&mut parts.headers);
+        for name in OF_ONE_BODY.into_iter().chain([CONTENT_ENCODING, WARNING]) {
+            parts.headers.remove(name);
+        }
+        for name in own.keys() {
+            parts.headers.remove(name);
+        }
+        for (name, value) in own {
+            if !FRAMING.contains(name) {
+                parts.headers.append(name, value.clone());
+            }
+        }
+        grip::strip(&mut parts.headers);
+        parts.status = pushed.status;
+        set_reason(&mut parts, None);
+        complete(parts, pushed.body.clone())
+    }
+}
+
+/// Whether a response with this status has a body (RFC 9110 6.4.1).
+fn may_have_body(status: StatusCode) -> bool {
+    !status.is_informational()
+        && !matches!(
+            status,
+            StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+        )
+}
+
+/// A response with a body that is all there.
+fn complete(mut parts: Parts, body: Bytes) -> Response<EdgeBody> {
+    if !may_have_body(parts.status) {
+        parts.headers.remove(CONTENT_LENGTH);
+        return Response::from_parts(parts, EdgeBody::empty());
+    }
+    parts.headers.insert(CONTENT_LENGTH, body.len().into());
+    Response::from_parts(parts, body.into())
+}
+
+/// No cache may use it again, nor validate by it. Whether it may be transformed stays.
+fn forbid_reuse(headers: &mut HeaderMap) {
+    for name in VALIDITY {
+        headers.remove(name);
+    }
+    let directives = headers.get_all(CACHE_CONTROL).into_iter();
+    let mut directives = directives.flat_map(|value| value.as_bytes().split(|&b| b == b','));
+    let value = if directives.any(|directive| directive.trim_ascii().eq_ignore_ascii_case(b"no-transform")) {
+        "no-store, no-transform"
+    } else {
+        "no-store"
+    };
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(value));
+}
+
+/// Keeps only these headers, and what frames the body.
+fn expose(headers: &mut HeaderMap, names: &[HeaderName]) {
+    let hidden = |name: &&HeaderName| **name != CONTENT_LENGTH && !names.contains(name);
+    let hidden: Vec<HeaderName> = headers.keys().filter(hidden).cloned().collect();
+    for name in hidden {
+        headers.remove(name);
+    }
+}
+
+/// The phrase beside the status: of the instructions, or none of an earlier status.
+fn set_reason(parts: &mut Parts, reason: Option<&str>) {
+    #[cfg(any(feature = "serve", feature = "origin"))]
+    {
+        parts.extensions.remove::<hyper::ext::ReasonPhrase>();
+        let phrase = reason.map(|reason| hyper::ext::ReasonPhrase::try_from(reason.as_bytes()));
+        if let Some(Ok(phrase)) = phrase {
+            parts.extensions.insert(phrase);
+        }
+    }
+    let _ = (parts, reason);
+}

@@ -1,0 +1,287 @@
+//! The body of a held stream: first what the origin answered, then what is published, then keep-alives.
+//!
+//! It needs no task. It has one timer, made when it first has to wait and set again in place, for whatever comes
+//! first: its end, a keep-alive, a message that was withheld for long enough. A delivery sets no timer.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, Sleep};
+
+use super::drained::Drained;
+use super::guard::{EndReason, HoldGuard};
+use super::ids::{Ids, Placed};
+use super::keep_alive::KeepAliveClock;
+use crate::body::EdgeBody;
+use crate::error::BoxError;
+use crate::grip::KeepAlive;
+use crate::handoff::Keep;
+use crate::hub::{Delivery, Subscription};
+use crate::message::StreamForm;
+use crate::position::Position;
+
+/// After so many messages in a row it is looked whether the hold ends.
+const BURST: u8 = 64;
+
+/// The client read too slowly: messages were gone before it had them.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("read too slowly: messages were gone before they were read")]
+pub struct Lagged;
+
+/// A held stream.
+pub(super) struct HoldBody {
+    state: State,
+    /// `None` once it has ended.
+    live: Option<Box<Live>>,
+}
+
+enum State {
+    /// The origin's answer. Messages wait in their logs.
+    Initial(EdgeBody),
+    /// The replay begins: who falls behind while it reads the initial body goes on at the oldest message.
+    Begin,
+    Live,
+    Done,
+}
+
+/// What a held stream is made of.
+pub(super) struct Live {
+    pub(super) subscription: Subscription,
+    pub(super) ids: Ids,
+    /// What it sends in silence.
+    pub(super) keep_alive: Option<KeepAlive>,
+    /// A `close` at or before this is older than the hold.
+    pub(super) deaf_to: Position,
+    /// When it ends, and why.
+    pub(super) end: (Instant, EndReason),
+    /// How long it may last from the moment that messages turn out to be missing.
+    pub(super) marked_age: Duration,
+    pub(super) drained: Option<Drained>,
+    pub(super) guard: HoldGuard,
+    /// What the cache below wants kept.
+    pub(super) _keep: Option<Keep>,
+    pub(super) wait: Wait,
+}
+
+/// The part of a stream that no caller sets.
+#[derive(Default)]
+pub(super) struct Wait {
+    clock: Option<KeepAliveClock>,
+    timer: Option<Pin<Box<Sleep>>>,
+    burst: u8,
+}
+
+/// What a stream does next.
+enum Step {
+    Send(Bytes),
+    End(EndReason),
+    Abort,
+}
+
+// === impl HoldBody ===
+
+impl HoldBody {
+    /// Begins with the origin's answer.
+    pub(super) fn new(initial: EdgeBody, live: Live) -> Self {
+        Self {
+            state: State::Initial(initial),
+            live: Some(Box::new(live)),
+        }
+    }
+
+    /// Ends, and lets go of everything.
+    fn end(&mut self, reason: EndReason) {
+        self.state = State::Done;
+        if let Some(live) = self.live.take() {
+            live.guard.end(reason);
+        }
+    }
+}
+
+impl Body for HoldBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        let Some(live) = &mut this.live else {
+            return Poll::Ready(None);
+        };
+        while let State::Initial(initial) = &mut this.state {
+            match Pin::new(initial).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) if data.is_empty() => {}
+                    Ok(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                    // What follows is no longer what the trailers speak of.
+                    Err(_trailers) => {}
+                },
+                Poll::Ready(Some(Err(error))) => {
+                    this.end(EndReason::OriginBroke);
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Poll::Ready(None) => {
+                    this.state = State::Begin;
+                    live.wait.clock = live
+                        .keep_alive
+                        .take()
+                        .map(|keep_alive| KeepAliveClock::new(&keep_alive, Instant::now()));
+                }
+                Poll::Pending => {
+                    let reason = std::task::ready!(live.poll_end(cx));
+                    this.end(reason);
+                    return Poll::Ready(None);
+                }
+            }
+        }
+        let begins = matches!(std::mem::replace(&mut this.state, State::Live), State::Begin);
+        match std::task::ready!(live.poll_step(begins, cx)) {
+            Step::Send(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            Step::End(reason) => {
+                this.end(reason);
+                Poll::Ready(None)
+            }
+            Step::Abort => {
+                this.end(EndReason::Lagged);
+                Poll::Ready(Some(Err(Lagged.into())))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.live.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.live.is_none() {
+            SizeHint::with_exact(0)
+        } else {
+            SizeHint::default()
+        }
+    }
+}
+
+// === impl Live ===
+
+impl Live {
+    /// What comes next. `begins`: messages that are gone already are forgiven, until the first that is there.
+    fn poll_step(&mut self, mut begins: bool, cx: &mut Context<'_>) -> Poll<Step> {
+        if self.wait.burst >= BURST {
+            self.wait.burst = 0;
+            if let Some(reason) = self.is_over(cx) {
+                return Poll::Ready(Step::End(reason));
+            }
+        }
+        loop {
+            while let Some(placed) = self.ids.ready() {
+                if let Some(step) = self.act(placed) {
+                    return Poll::Ready(step);
+                }
+            }
+            match self.subscription.poll_next(cx) {
+                Poll::Ready(Delivery::Message { channel, at, message }) => {
+                    begins = false;
+                    let placed = Placed { at, message };
+                    if let Some(placed) = self.ids.offer(channel, placed, Instant::now)
+                        && let Some(step) = self.act(placed)
+                    {
+                        return Poll::Ready(step);
+                    }
+                }
+                Poll::Ready(Delivery::Lagged { .. }) if begins => self.mark(),
+                Poll::Ready(Delivery::Lagged { .. }) => return Poll::Ready(Step::Abort),
+                Poll::Pending => {
+                    begins = false;
+                    if let Some(step) = std::task::ready!(self.poll_wait(cx)) {
+                        return Poll::Ready(step);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What a message does to the stream, if anything.
+    fn act(&mut self, placed: Placed) -> Option<Step> {
+        match &placed.message.stream {
+            Some(StreamForm::Send(bytes)) if !bytes.is_empty() => {
+                self.guard.delivered();
+                if let Some(clock) = &mut self.wait.clock {
+                    clock.sent(Instant::now);
+                }
+                self.wait.burst += 1;
+                Some(Step::Send(bytes.clone()))
+            }
+            Some(StreamForm::Close) if placed.at > self.deaf_to => Some(Step::End(EndReason::Close)),
+            // There is no link to fetch anew from.
+            Some(StreamForm::Hint | StreamForm::Send(_) | StreamForm::Close) | None => None,
+        }
+    }
+
+    /// Messages were gone before the initial body was read: the client is made to come back.
+    fn mark(&mut self) {
+        self.guard.marked();
+        let end = (Instant::now() + self.marked_age, EndReason::Gap);
+        if end.0 < self.end.0 {
+            self.end = end;
+        }
+        tracing::info!(target: "gripstack::hold", "a client read its initial body too slowly: messages are missing");
+    }
+
+    /// Waits for what time brings; `None`: something became ready.
+    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<Step>> {
+        loop {
+            if let Some(reason) = self.is_over(cx) {
+                return Poll::Ready(Some(Step::End(reason)));
+            }
+            let now = Instant::now();
+            if self.ids.deadline().is_some_and(|deadline| deadline <= now) {
+                self.ids.release_overdue(now);
+                return Poll::Ready(None);
+            }
+            if let Some(bytes) = self.wait.clock.as_mut().and_then(|clock| clock.take(now)) {
+                return Poll::Ready(Some(Step::Send(bytes)));
+            }
+            let keep_alive = self.wait.clock.as_ref().map(KeepAliveClock::due);
+            let times = [Some(self.end.0), self.ids.deadline(), keep_alive];
+            let next = times.into_iter().flatten().min().unwrap_or(self.end.0);
+            std::task::ready!(self.poll_until(next, cx));
+        }
+    }
+
+    /// Waits for the end alone.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<EndReason> {
+        loop {
+            if let Some(reason) = self.is_over(cx) {
+                return Poll::Ready(reason);
+            }
+            std::task::ready!(self.poll_until(self.end.0, cx));
+        }
+    }
+
+    fn is_over(&mut self, cx: &mut Context<'_>) -> Option<EndReason> {
+        if let Some(drained) = &mut self.drained
+            && drained.as_mut().poll(cx).is_ready()
+        {
+            self.drained = None;
+            return Some(EndReason::Drain);
+        }
+        let (at, reason) = self.end;
+        (Instant::now() >= at).then_some(reason)
+    }
+
+    /// Ready at this time, or earlier. A timer that is set for earlier is left alone: a delivery that moves a
+    /// keep-alive costs nothing.
+    fn poll_until(&mut self, time: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = (self.wait.timer).get_or_insert_with(|| Box::pin(tokio::time::sleep_until(time)));
+        if timer.is_elapsed() || timer.deadline() > time {
+            timer.as_mut().reset(time);
+        }
+        timer.as_mut().poll(cx)
+    }
+}

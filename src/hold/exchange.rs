@@ -1,0 +1,230 @@
+//! One client request whose answer has instructions: what becomes of it.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body::Body;
+use tower_service::Service;
+
+use super::answer::Answer;
+use super::drained::{Drained, drained};
+use super::failure::HoldError;
+use super::guard::HoldGuard;
+use super::layer::Shared;
+use super::original::{Again, Original};
+use super::request_body::BodyWatch;
+use crate::body::EdgeBody;
+use crate::error::BoxError;
+use crate::grip::{Hold, HoldMode, MAX_CHANNELS};
+use crate::hub::Fetch;
+use crate::position::Position;
+use crate::sync::Arc;
+use crate::time::Now;
+
+/// How often the service below is asked again for one request, whatever the reasons.
+pub(super) const MOST_ASKS: u8 = 10;
+
+/// How long an answer to asking again may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long the rest of a request's body may take.
+const REQUEST_BODY: Duration = Duration::from_secs(15);
+
+/// One client request, as long as it may have to be made again.
+pub(super) struct Exchange<S> {
+    pub(super) shared: Arc<Shared>,
+    pub(super) inner: S,
+    pub(super) original: Original,
+    pub(super) watch: Option<BodyWatch>,
+    pub(super) asked: u8,
+}
+
+/// What a hold comes to before it answers.
+pub(super) enum Turn {
+    /// It answers.
+    Done(Response<EdgeBody>),
+    /// The service below was asked again, and this is what it says. A long poll made of it starts at `from`; at
+    /// its fetch's stamp, if that is not given.
+    Fresh {
+        answer: Answer,
+        fetch: Fetch,
+        from: Option<Position>,
+    },
+}
+
+/// Why asking again brought nothing.
+pub(super) enum AskError<E> {
+    /// It must not be asked again, or has been too often.
+    Never,
+    /// No answer in time.
+    Late,
+    /// The answer cannot be read.
+    Unreadable(HoldError),
+    /// The service failed.
+    Service(E),
+}
+
+impl<S, B> Exchange<S>
+where
+    S: Service<Request<EdgeBody>, Response = Response<B>>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// Turns what the service below answered into what the client gets.
+    pub(super) async fn settle(
+        mut self,
+        response: Response<EdgeBody>,
+        fetch: Fetch,
+    ) -> Result<Response<EdgeBody>, S::Error> {
+        let arrival = fetch.stamp().at;
+        let mut turn = match Answer::read(response, &fetch, &self.shared.options.hub).await {
+            Ok(answer) => Turn::Fresh {
+                answer,
+                fetch,
+                from: Some(arrival),
+            },
+            Err(error) => Turn::Done(self.refuse(error)),
+        };
+        loop {
+            turn = match turn {
+                Turn::Done(response) => return Ok(response),
+                Turn::Fresh { answer, fetch, from } => {
+                    let from = from.unwrap_or(fetch.stamp().at);
+                    self.hold(answer, fetch, from).await?
+                }
+            }
+        }
+    }
+
+    /// Holds an answer, if that is what it asks.
+    async fn hold(&mut self, mut answer: Answer, fetch: Fetch, from: Position) -> Result<Turn, S::Error> {
+        let Some(hold) = &answer.instruct.hold else {
+            return Ok(Turn::Done(answer.into_plain()));
+        };
+        let mode = hold.mode;
+        self.warn_of_dropped(hold);
+        if self.original.is_head() || (mode == HoldMode::Stream && !answer.has_body()) {
+            Answer::stream_head(&mut answer.parts);
+            return Ok(Turn::Done(answer.into_plain()));
+        }
+        if answer.parts.status == StatusCode::PARTIAL_CONTENT {
+            let whole = Again {
+                whole: true,
+                ..Again::default()
+            };
+            return Ok(match self.ask(whole).await {
+                Ok((fresh, fetch)) if fresh.parts.status != StatusCode::PARTIAL_CONTENT => Turn::Fresh {
+                    answer: fresh,
+                    fetch,
+                    from: Some(from),
+                },
+                _ => Turn::Done(answer.into_plain()),
+            });
+        }
+        if let Some(watch) = self.watch.take() {
+            let read = tokio::time::timeout(REQUEST_BODY, watch.finish()).await;
+            match read {
+                Ok(Ok(())) => {}
+                Ok(Err(_too_large)) => return Ok(Turn::Done(self.refuse(HoldError::RequestTooLarge))),
+                Err(_elapsed) => return Ok(Turn::Done(self.refuse(HoldError::RequestLate))),
+            }
+        }
+        match mode {
+            HoldMode::Stream => self.stream(answer, fetch).await,
+            HoldMode::Response => self.long_poll(answer, fetch, from).await,
+        }
+    }
+
+    /// Asks the service below once more.
+    pub(super) async fn ask(&mut self, again: Again) -> Result<(Answer, Fetch), AskError<S::Error>> {
+        let now = Now::read();
+        let options = &self.shared.options;
+        let Some(request) = self
+            .original
+            .again(again, options, now)
+            .filter(|_| self.asked < MOST_ASKS)
+        else {
+            return Err(AskError::Never);
+        };
+        self.asked += 1;
+        let hub = &options.hub;
+        let inner = &mut self.inner;
+        let answer = async {
+            poll_fn(|cx| inner.poll_ready(cx))
+                .await
+                .map_err(AskError::Service)?;
+            let fetch = hub.begin_fetch(tokio::time::Instant::now());
+            let response = inner.call(request).await.map_err(AskError::Service)?;
+            let answer = Answer::read(response.map(EdgeBody::new), &fetch, hub).await;
+            Ok((answer.map_err(AskError::Unreadable)?, fetch))
+        };
+        match tokio::time::timeout(PATIENCE, answer).await {
+            Ok(answer) => answer,
+            Err(_elapsed) => Err(AskError::Late),
+        }
+    }
+
+    /// Asks for a younger answer because none can be held from this one. `None`: there is none to be had.
+    pub(super) async fn fresher(
+        &mut self,
+        at_least: Position,
+        last: Vec<HeaderValue>,
+    ) -> Option<(Answer, Fetch)> {
+        let again = Again {
+            at_least,
+            no_cache: true,
+            last,
+            ..Again::default()
+        };
+        let why = match self.ask(again).await {
+            Ok((answer, fetch)) if !answer.is_failure() => return Some((answer, fetch)),
+            Ok((answer, _)) => format!("the answer is a {}", answer.parts.status),
+            Err(AskError::Never) => "the request cannot be made again".into(),
+            Err(AskError::Late) => "no answer in time".into(),
+            Err(AskError::Unreadable(error)) => error.to_string(),
+            Err(AskError::Service(_)) => "the service failed".into(),
+        };
+        let (method, path) = self.original.describe();
+        tracing::info!(target: "gripstack::hold", method, path, why, "no younger answer for a hold");
+        None
+    }
+
+    /// The client's answer where nothing can be held.
+    pub(super) fn refuse(&self, error: HoldError) -> Response<EdgeBody> {
+        let (method, path) = self.original.describe();
+        tracing::warn!(target: "gripstack::hold", method, path, %error, "cannot hold");
+        error.into_response(self.shared.options.debug)
+    }
+
+    /// A hold begins.
+    pub(super) fn guard(&self, kind: HoldMode) -> HoldGuard {
+        let (method, path) = self.original.describe();
+        tracing::debug!(target: "gripstack::hold", method, path, kind = kind.as_str(), "hold");
+        HoldGuard::new(&self.shared.counters)
+    }
+
+    /// The end of the server, or of the edge.
+    pub(super) fn drained(&self) -> Option<Drained> {
+        drained(self.original.drain.clone(), self.shared.options.drain.clone())
+    }
+
+    /// Counts and logs a hold that starts although messages may be missing.
+    pub(super) fn note_mark(&self, guard: &HoldGuard) {
+        guard.marked();
+        let (method, path) = self.original.describe();
+        tracing::info!(target: "gripstack::hold", method, path, "messages may be missing");
+    }
+
+    fn warn_of_dropped(&self, hold: &Hold) {
+        if hold.dropped_channels > 0 {
+            let (method, path) = self.original.describe();
+            let dropped = hold.dropped_channels;
+            tracing::warn!(
+                target: "gripstack::hold", method, path, dropped,
+                "more than {MAX_CHANNELS} channels: only the first are held"
+            );
+        }
+    }
+}

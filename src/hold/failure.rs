@@ -1,0 +1,63 @@
+//! The layer's own failures. They are responses.
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+
+use super::original::header_text;
+use crate::body::EdgeBody;
+use crate::grip::InstructError;
+
+/// Says why, for operators.
+const GRIPSTACK_ERROR: HeaderName = HeaderName::from_static("gripstack-error");
+
+/// In the extensions of a response that the hold layer made because it could not hold: why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HoldError {
+    /// The origin's instructions are malformed. 502.
+    #[error("Failed to parse accept instructions: {0}")]
+    Instruct(#[from] InstructError),
+    /// The origin's response is too long for what it asks. 502.
+    #[error("GRIP instruct response too large")]
+    TooLarge,
+    /// The origin's response broke off. 502.
+    #[error("the body of the GRIP instruct response broke off: {0}")]
+    Broken(Box<str>),
+    /// The origin's response did not arrive in time. 502.
+    #[error("the body of the GRIP instruct response did not arrive in time")]
+    Late,
+    /// The request's body is too long to be held. 400.
+    #[error("Request too large to accept GRIP instruct.")]
+    RequestTooLarge,
+    /// The request's body did not arrive in time. 400.
+    #[error("Request body too slow to accept GRIP instruct.")]
+    RequestLate,
+}
+
+// === impl HoldError ===
+
+impl HoldError {
+    /// The client's answer. Its body says why only if `debug`, or if it is the client's fault.
+    pub(super) fn into_response(self, debug: bool) -> Response<EdgeBody> {
+        let (status, kind) = match self {
+            Self::RequestTooLarge | Self::RequestLate => (StatusCode::BAD_REQUEST, "grip-request"),
+            _ => (StatusCode::BAD_GATEWAY, "grip-instruct"),
+        };
+        let text = self.to_string();
+        let body = if debug || status == StatusCode::BAD_REQUEST {
+            Bytes::from(format!("{text}\n"))
+        } else {
+            Bytes::from_static(b"Error while proxying to origin.\n")
+        };
+        let mut response = Response::new(EdgeBody::empty());
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        headers.insert(CONTENT_LENGTH, body.len().into());
+        headers.insert(GRIPSTACK_ERROR, header_text(&format!("{kind}; {text}")));
+        response.extensions_mut().insert(self);
+        *response.body_mut() = body.into();
+        response
+    }
+}

@@ -1,0 +1,113 @@
+//! The response's future. A response without instructions passes without a box and without a task.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::answer;
+use super::exchange::Exchange;
+use crate::body::{EdgeBody, Held};
+use crate::error::BoxError;
+use crate::grip;
+use crate::hub::Fetch;
+
+pin_project_lite::pin_project! {
+    /// The future of a [`GripHold`](super::GripHold)'s response. A long poll waits in it.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<S, F, E> {
+        #[pin]
+        state: State<S, F, E>,
+    }
+}
+
+pin_project_lite::pin_project! {
+    #[project = StateProj]
+    enum State<S, F, E> {
+        /// The layer has nothing to do with it.
+        Passing {
+            #[pin]
+            future: F,
+        },
+        /// The service below is asked.
+        Asking {
+            #[pin]
+            future: F,
+            asking: Option<(Exchange<S>, Fetch)>,
+        },
+        /// Its answer has instructions.
+        Settling {
+            settling: Settling<E>,
+        },
+    }
+}
+
+type Settling<E> = Pin<Box<dyn Future<Output = Result<Response<EdgeBody>, E>> + Send>>;
+
+// === impl ResponseFuture ===
+
+impl<S, F, E> ResponseFuture<S, F, E> {
+    pub(super) fn passing(future: F) -> Self {
+        Self {
+            state: State::Passing { future },
+        }
+    }
+
+    pub(super) fn asking(future: F, exchange: Exchange<S>, fetch: Fetch) -> Self {
+        Self {
+            state: State::Asking {
+                future,
+                asking: Some((exchange, fetch)),
+            },
+        }
+    }
+}
+
+impl<S, F, E, B> Future for ResponseFuture<S, F, E>
+where
+    S: Service<Request<EdgeBody>, Response = Response<B>, Error = E, Future = F> + Send + 'static,
+    F: Future<Output = Result<Response<B>, E>> + Send + 'static,
+    E: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<Response<EdgeBody>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let settling: Settling<E> = match this.state.as_mut().project() {
+                StateProj::Passing { future } => {
+                    return future.poll(cx).map_ok(|response| response.map(EdgeBody::new));
+                }
+                StateProj::Settling { settling } => return settling.as_mut().poll(cx),
+                StateProj::Asking { future, asking } => {
+                    let mut response = match ready!(future.poll(cx)) {
+                        Ok(response) => response.map(EdgeBody::new),
+                        Err(error) => return Poll::Ready(Err(error)),
+                    };
+                    let (exchange, fetch) = asking.take().expect("polled after it was ready");
+                    if response.extensions().get::<Held>().is_some() {
+                        exchange
+                            .shared
+                            .warn_of_order("a hold layer above another one does nothing");
+                        return Poll::Ready(Ok(response));
+                    }
+                    if !answer::is_for_us(&response) {
+                        return Poll::Ready(Ok(response));
+                    }
+                    if response.status().is_informational() {
+                        grip::strip(response.headers_mut());
+                        return Poll::Ready(Ok(response));
+                    }
+                    Box::pin(exchange.settle(response, fetch))
+                }
+            };
+            this.state.set(State::Settling { settling });
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The layer and its options.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+use tower_layer::Layer;
+
+use super::guard::Counters;
+use super::service::GripHold;
+#[cfg(feature = "jwt")]
+use super::sign::{SignError, Signer};
+use crate::drain::Drain;
+use crate::grip::FEATURES;
+use crate::hub::Hub;
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicBool, Ordering};
+
+/// Longest hold unless told otherwise.
+const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// When the client of a stream that may lack messages is made to come back, unless told otherwise.
+const MARKED_AGE: Duration = Duration::from_secs(60);
+
+/// Holds clients whose responses carry GRIP instructions, and pushes messages to them. See the
+/// [module](super) for what it does.
+///
+/// All state is in the [`Hub`]: layers of one hub share it, however many are made.
+#[derive(Clone)]
+pub struct GripHoldLayer {
+    options: Options,
+    warned: Arc<AtomicBool>,
+    counters: Arc<Counters>,
+}
+
+/// What the services of a layer share.
+pub(super) struct Shared {
+    pub(super) options: Options,
+    pub(super) counters: Arc<Counters>,
+    /// A wrong order of layers was logged.
+    warned: Arc<AtomicBool>,
+}
+
+#[derive(Clone)]
+pub(super) struct Options {
+    pub(super) hub: Hub,
+    pub(super) drain: Option<Drain>,
+    max_age: Duration,
+    marked_age: Duration,
+    pub(super) debug: bool,
+    pub(super) enabled: bool,
+    pub(super) features: HeaderValue,
+    #[cfg(feature = "jwt")]
+    pub(super) signer: Option<Arc<Signer>>,
+}
+
+// === impl GripHoldLayer ===
+
+impl GripHoldLayer {
+    /// Holds for the channels of this hub. Install a metrics recorder before.
+    pub fn new(hub: Hub) -> Self {
+        Self {
+            options: Options {
+                hub,
+                drain: None,
+                max_age: MAX_AGE,
+                marked_age: MARKED_AGE,
+                debug: false,
+                enabled: true,
+                features: HeaderValue::from_static(FEATURES),
+                #[cfg(feature = "jwt")]
+                signer: None,
+            },
+            warned: Arc::new(AtomicBool::new(false)),
+            counters: Arc::new(Counters::new()),
+        }
+    }
+
+    /// Longest hold. Default 24 h; each hold's own limit lies within 10 % of it, at random, so that holds that
+    /// began together do not end together. A stream then ends cleanly and its client comes back; a long poll gets
+    /// its timeout answer.
+    #[must_use]
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.options.max_age = age;
+        self
+    }
+
+    /// How long a stream lives that had to start although messages may be missing (it says so in `Cache-Status`).
+    /// Default 60 s; each one's own limit lies within half of it, at random. Its client then comes back and gets
+    /// the present.
+    #[must_use]
+    pub fn marked_age(mut self, age: Duration) -> Self {
+        self.options.marked_age = age;
+        self
+    }
+
+    /// Whether the body of a 502 tells clients what is wrong with an origin's instructions. Default no. Logs and
+    /// the header `gripstack-error` tell it always.
+    #[must_use]
+    pub fn debug(mut self, debug: bool) -> Self {
+        self.options.debug = debug;
+        self
+    }
+
+    /// Whether the layer does anything. Default yes; otherwise requests and responses pass as they are, `Grip-*`
+    /// included.
+    #[must_use]
+    pub fn enabled(mut self, enabled: bool) -> Self {
+        self.options.enabled = enabled;
+        self
+    }
+
+    /// Ends all holds in an orderly way when this drain begins. [`Edge::hold_layer`](crate::Edge::hold_layer)
+    /// sets that of its edge. A drain in a request's extensions is watched as well.
+    #[must_use]
+    pub fn drain(mut self, drain: Drain) -> Self {
+        self.options.drain = Some(drain);
+        self
+    }
+
+    /// Signs requests to the origin: `Grip-Sig` is a JWT (HS256) with this issuer, valid for an hour. Default: no
+    /// `Grip-Sig`. Installs the process's JWT crypto provider if there is none yet.
+    ///
+    /// # Errors
+    /// If the issuer cannot be signed, or this was compiled without a JWT backend (`jwt-rust-crypto` or
+    /// `jwt-aws-lc`).
+    #[cfg(feature = "jwt")]
+    pub fn sign(mut self, issuer: &str, key: impl AsRef<[u8]>) -> Result<Self, SignError> {
+        self.options.signer = Some(Arc::new(Signer::new(issuer, key.as_ref())?));
+        Ok(self)
+    }
+}
+
+impl<S> Layer<S> for GripHoldLayer {
+    type Service = GripHold<S>;
+
+    fn layer(&self, inner: S) -> GripHold<S> {
+        let shared = Shared {
+            options: self.options.clone(),
+            counters: self.counters.clone(),
+            warned: self.warned.clone(),
+        };
+        GripHold::new(inner, Arc::new(shared))
+    }
+}
+
+impl std::fmt::Debug for GripHoldLayer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GripHoldLayer")
+            .field("max_age", &self.options.max_age)
+            .field("enabled", &self.options.enabled)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// How long one hold may last.
+    pub(super) fn max_age(&self) -> Duration {
+        self.options.max_age.mul_f64(0.9 + 0.2 * fastrand::f64())
+    }
+
+    /// How long one marked stream may last.
+    pub(super) fn marked_age(&self) -> Duration {
+        self.options.marked_age.mul_f64(0.5 + fastrand::f64())
+    }
+
+    /// Logs a wrong order of layers, once.
+    pub(super) fn warn_of_order(&self, what: &'static str) {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(target: "gripstack::hold", "{what}");
+        }
+    }
+}

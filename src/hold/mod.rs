@@ -1,0 +1,112 @@
+//! The push edge: holds clients, and pushes to them what is published.
+//!
+//! A [`GripHoldLayer`] goes over any HTTP service. A response of that service with GRIP instructions becomes a hold:
+//!
+//! - `Grip-Hold: stream`: the response goes out at once; its body goes on with every message, until a `close`, a
+//!   drain, or its maximum age.
+//! - `Grip-Hold: response` (long poll): the next message is the response; when the time is up, the origin's is.
+//!
+//! Any other response passes as it is. Clients can neither send nor see a `Grip-*`.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use gripstack::body::EdgeBody;
+//! use gripstack::grip::Instruct;
+//! use gripstack::{Channel, Edge, Message};
+//! use http::{Request, Response};
+//! use http_body_util::BodyExt;
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), gripstack::BoxError> {
+//! let edge = Edge::new();
+//! let service = ServiceBuilder::new()
+//!     .layer(edge.hold_layer())
+//!     .service(service_fn(async |_: Request<EdgeBody>| {
+//!         let mut response = Response::new(EdgeBody::from("hello\n"));
+//!         *response.headers_mut() = Instruct::stream().channel("news").into_headers()?;
+//!         Ok::<_, gripstack::BoxError>(response)
+//!     }));
+//!
+//! let request = Request::new(EdgeBody::empty());
+//! let mut body = service.oneshot(request).await?.into_body();
+//! assert_eq!(body.frame().await.unwrap()?.into_data().unwrap(), "hello\n");
+//! edge.publish(Channel::new("news")?, Message::bytes("world\n")).await?;
+//! assert_eq!(body.frame().await.unwrap()?.into_data().unwrap(), "world\n");
+//! # Ok(()) }
+//! ```
+//!
+//! # Nothing falls between an answer and its hold
+//!
+//! The clock is read before a request can leave. What comes back carries that stamp, or, from a cache of ours, that of
+//! the fetch which once brought it. The hold replays what was published above the stamp, and goes on. So an old
+//! cached answer is as good to hold from as a new one.
+//!
+//! Where the log no longer reaches back to the stamp, or a `close` or `hint` is above it, the service below is asked
+//! once more, past every cache. If that brings nothing younger, because the origin is down, the hold starts from what
+//! there is: its response says `Cache-Status: gripstack; detail=gap`, it is counted, and it ends after about a
+//! minute ([`GripHoldLayer::marked_age`]), so that its client comes back. Only a GET without a body is ever made again.
+//!
+//! # Ids
+//!
+//! Without ids a client may get a message that its initial body contains already, never the reverse. Where
+//! `Grip-Channel` names a `prev-id` and messages have ids, each comes once and in order. A message whose predecessor is
+//! missing waits 5 s for it, then goes out without it. A long poll asks the origin instead, after 0.2 s, with
+//! `Grip-Last`; one that is not a GET gets its timeout answer.
+//!
+//! What is published between two long polls of a client reaches it by an id, or when its time is up.
+//!
+//! # Where this differs from the reference proxy
+//!
+//! - A stream with a `prev-id` and without a next link is held. Links are not followed: a `hint` means nothing to a
+//!   stream.
+//! - A client that reads too slowly is cut when the log no longer has what it needs; until then nothing is dropped.
+//! - Held answers say `Cache-Control: no-store` and lose `Age`, `Expires`, `ETag` and `Last-Modified`, unless a
+//!   published response brings its own.
+//! - HEAD is answered at once, and what is not a GET is never made a second time.
+//! - A response that asks for no hold streams through; it is refused above 100,000 bytes only where its length
+//!   is known beforehand.
+//! - `Grip-Expose-Headers` is obeyed for long streams as well; in a published response it means nothing.
+//! - A part of a stream (206) is not held: the whole is asked for.
+//!
+//! # The layer's own failures
+//!
+//! They are responses; the header `gripstack-error` says why, and a [`HoldError`] is in the extensions. 502: the
+//! instructions are malformed, or the response of a long poll is longer than 100,000 bytes or took longer than 15 s.
+//! 400: the request to be held has a longer body, or one that took longer.
+
+mod answer;
+mod body;
+mod drained;
+mod exchange;
+mod failure;
+mod future;
+mod guard;
+mod ids;
+mod keep_alive;
+mod layer;
+mod long_poll;
+mod original;
+mod request_body;
+mod service;
+#[cfg(feature = "jwt")]
+mod sign;
+mod stream;
+
+pub use self::body::Lagged;
+pub use self::failure::HoldError;
+pub use self::future::ResponseFuture;
+pub use self::guard::{EndReason, HoldEnd};
+pub use self::layer::GripHoldLayer;
+pub use self::service::GripHold;
+#[cfg(feature = "jwt")]
+pub use self::sign::SignError;
+
+use crate::edge::Edge;
+
+impl Edge {
+    /// A hold layer for the channels of this edge. It watches [`Edge::drain`].
+    #[cfg_attr(docsrs, doc(cfg(feature = "hold")))]
+    pub fn hold_layer(&self) -> GripHoldLayer {
+        GripHoldLayer::new(self.hub().clone()).drain(self.watch_drain())
+    }
+}

@@ -1,0 +1,180 @@
+//! What is kept of a request: enough to log it and, where that is safe, to ask again.
+
+use std::borrow::Cow;
+
+use http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, HeaderName, HeaderValue, IF_RANGE, RANGE, UPGRADE,
+};
+use http::request::Parts;
+use http::{Extensions, Method, Request, Uri, Version};
+
+use super::layer::Options;
+use crate::body::EdgeBody;
+use crate::drain::Drain;
+use crate::grip;
+use crate::handoff::AskedByHold;
+use crate::position::Position;
+use crate::time::Now;
+
+const GRIP_FEATURE: HeaderName = HeaderName::from_static("grip-feature");
+const GRIP_LAST: HeaderName = HeaderName::from_static("grip-last");
+#[cfg(feature = "jwt")]
+const GRIP_SIG: HeaderName = HeaderName::from_static("grip-sig");
+
+/// A request, as it went to the service below.
+pub(super) struct Original {
+    method: Method,
+    uri: Uri,
+    pub(super) drain: Option<Drain>,
+    copy: Option<Saved>,
+}
+
+/// The rest of a request that may be made again. A list takes one allocation where a map takes more.
+struct Saved {
+    version: Version,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    extensions: Extensions,
+}
+
+/// How a request is made again.
+#[derive(Debug, Default)]
+pub(super) struct Again {
+    /// An answer stamped below this is of no use.
+    pub(super) at_least: Position,
+    /// Past every cache: without it an answer is sought that ours find good enough.
+    pub(super) no_cache: bool,
+    /// Without `Range`: a part of a body cannot be held from.
+    pub(super) whole: bool,
+    /// Values of `Grip-Last`.
+    pub(super) last: Vec<HeaderValue>,
+}
+
+/// Makes a client's request one of the edge's: without `Grip-*` and `Accept-Encoding` (what is pushed is appended
+/// as it is), with what the edge says of itself.
+pub(super) fn prepare(parts: &mut Parts, options: &Options, now: Now) {
+    grip::strip(&mut parts.headers);
+    parts.headers.remove(ACCEPT_ENCODING);
+    parts.headers.insert(GRIP_FEATURE, options.features.clone());
+    #[cfg(feature = "jwt")]
+    if let Some(signer) = &options.signer {
+        parts.headers.insert(GRIP_SIG, signer.value(now));
+    }
+    let _ = now;
+}
+
+/// Tells a cache of ours who asks, and for what.
+pub(super) fn ask(extensions: &mut Extensions, at_least: Position) {
+    extensions.insert(AskedByHold { at_least });
+}
+
+// === impl Original ===
+
+impl Original {
+    /// Of a prepared request. Only a GET without a body is copied. A handle for an upgrade must not be: two
+    /// takers panic.
+    pub(super) fn of(parts: &Parts, has_body: bool) -> Self {
+        let copy = (parts.method == Method::GET && !has_body).then(|| {
+            let upgrades = parts.headers.contains_key(UPGRADE);
+            let kept = |name: &HeaderName| !upgrades || (name != UPGRADE && name != CONNECTION);
+            let mut headers = Vec::with_capacity(parts.headers.len());
+            let all = parts.headers.iter().filter(|(name, _)| kept(name));
+            headers.extend(all.map(|(name, value)| (name.clone(), value.clone())));
+            Saved {
+                version: parts.version,
+                headers,
+                extensions: if upgrades {
+                    Extensions::new()
+                } else {
+                    parts.extensions.clone()
+                },
+            }
+        });
+        Self {
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            drain: parts.extensions.get().cloned(),
+            copy,
+        }
+    }
+
+    pub(super) fn is_head(&self) -> bool {
+        self.method == Method::HEAD
+    }
+
+    /// Whether it may be made again.
+    pub(super) fn is_repeatable(&self) -> bool {
+        self.copy.is_some()
+    }
+
+    /// Method and path, for logs: a query may hold secrets.
+    pub(super) fn describe(&self) -> (&str, &str) {
+        (self.method.as_str(), self.uri.path())
+    }
+
+    /// The request once more.
+    pub(super) fn again(&self, again: Again, options: &Options, now: Now) -> Option<Request<EdgeBody>> {
+        let copy = self.copy.as_ref()?;
+        let mut request = Request::new(EdgeBody::empty());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.version_mut() = copy.version;
+        *request.extensions_mut() = copy.extensions.clone();
+        request.headers_mut().reserve(copy.headers.len() + 4);
+        for (name, value) in &copy.headers {
+            request.headers_mut().append(name, value.clone());
+        }
+        let (mut parts, body) = request.into_parts();
+        prepare(&mut parts, options, now);
+        if again.whole {
+            parts.headers.remove(RANGE);
+            parts.headers.remove(IF_RANGE);
+        }
+        if again.no_cache {
+            parts
+                .headers
+                .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        }
+        for value in again.last {
+            parts.headers.append(GRIP_LAST, value);
+        }
+        ask(&mut parts.extensions, again.at_least);
+        Some(Request::from_parts(parts, body))
+    }
+}
+
+/// `channel; last-id=id`, if a header can carry it.
+pub(super) fn grip_last(channel: &str, id: &str) -> Option<HeaderValue> {
+    let plain = |text: &str| !text.contains([';', ',', '"']) && text == text.trim();
+    if !plain(channel) || !plain(id) {
+        return None;
+    }
+    HeaderValue::from_bytes(format!("{channel}; last-id={id}").as_bytes()).ok()
+}
+
+/// Text as a header's value: what it cannot carry is replaced.
+pub(super) fn header_text(text: &str) -> HeaderValue {
+    let clean = |c: char| matches!(c, ' '..='~');
+    let text = if text.chars().all(clean) {
+        Cow::Borrowed(text)
+    } else {
+        text.chars().map(|c| if clean(c) { c } else { '?' }).collect()
+    };
+    HeaderValue::from_str(&text).expect("only visible ASCII and spaces are left")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_travel_where_a_header_can_carry_them() {
+        assert_eq!(
+            grip_last("t", "1").as_ref().map(HeaderValue::as_bytes),
+            Some(&b"t; last-id=1"[..])
+        );
+        for (channel, id) in [("a;b", "1"), ("t", "1,2"), ("t", " 1"), ("t", "\n")] {
+            assert_eq!(grip_last(channel, id), None);
+        }
+        assert_eq!(header_text("a\tb\u{e9}c"), "a?b?c");
+    }
+}

@@ -1,0 +1,100 @@
+//! The service.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use super::exchange::Exchange;
+use super::future::ResponseFuture;
+use super::layer::Shared;
+use super::original::{Original, ask, prepare};
+use super::request_body::WatchedBody;
+use crate::body::EdgeBody;
+use crate::error::BoxError;
+use crate::handoff::AskedByHold;
+use crate::position::Position;
+use crate::sync::Arc;
+use crate::time::Now;
+
+/// Holds clients whose responses carry GRIP instructions. Made by a [`GripHoldLayer`](super::GripHoldLayer).
+#[derive(Clone)]
+pub struct GripHold<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+// === impl GripHold ===
+
+impl<S> GripHold<S> {
+    pub(super) fn new(inner: S, shared: Arc<Shared>) -> Self {
+        Self { inner, shared }
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for GripHold<S>
+where
+    S: Service<Request<EdgeBody>, Response = Response<ResBody>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send,
+    ReqBody: Body<Data = Bytes> + Send + 'static,
+    ReqBody::Error: Into<BoxError>,
+    ResBody: Body<Data = Bytes> + Send + 'static,
+    ResBody::Error: Into<BoxError>,
+{
+    type Response = Response<EdgeBody>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S, S::Future, S::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        // The one that was polled ready is called, and asked again if need be; a clone takes its place.
+        let fresh = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, fresh);
+        let request = request.map(EdgeBody::new);
+        if !self.shared.options.enabled {
+            return ResponseFuture::passing(inner.call(request));
+        }
+        if request.extensions().get::<AskedByHold>().is_some() {
+            self.shared
+                .warn_of_order("a hold layer below another one does nothing");
+            return ResponseFuture::passing(inner.call(request));
+        }
+        let now = Now::read();
+        let (mut parts, body) = request.into_parts();
+        prepare(&mut parts, &self.shared.options, now);
+        let has_body = !body.is_end_stream();
+        let original = Original::of(&parts, has_body);
+        let (body, watch) = if has_body {
+            let (body, watch) = WatchedBody::new(body);
+            (EdgeBody::new(body), Some(watch))
+        } else {
+            (body, None)
+        };
+        ask(&mut parts.extensions, Position::ZERO);
+        // Before the request can leave: whatever is accepted from here on may be missing from the answer.
+        let fetch = self.shared.options.hub.begin_fetch(now.mono);
+        let future = inner.call(Request::from_parts(parts, body));
+        let exchange = Exchange {
+            shared: self.shared.clone(),
+            inner,
+            original,
+            watch,
+            asked: 0,
+        };
+        ResponseFuture::asking(future, exchange, fetch)
+    }
+}
+
+impl<S: std::fmt::Debug> std::fmt::Debug for GripHold<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GripHold")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,246 @@
+//! Building an [`Origin`].
+
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use super::connect::Connector;
+use super::forward::{Inner, Origin};
+use super::headers::{ForwardedFor, Forwarding, HostPolicy};
+use super::route::{Route, Routes};
+use crate::sync::Arc;
+
+/// hyper's smallest buffer.
+const MIN_HEAD_BYTES: usize = 8 * 1024;
+
+/// Options of an [`Origin`]. Begun with [`Origin::builder`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder {
+    routes: Vec<Result<Route, BuildError>>,
+    connect_timeout: Duration,
+    first_byte_timeout: Duration,
+    between_bytes: Option<Duration>,
+    idle_timeout: Duration,
+    max_idle: usize,
+    max_head_bytes: usize,
+    upgrades: bool,
+    forwarding: Forwarding,
+    #[cfg(feature = "tls")]
+    ca_pem: Option<Vec<u8>>,
+}
+
+/// Why an [`Origin`] cannot be built: which route or URL, and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("origin {subject:?}: {problem}")]
+pub struct BuildError {
+    subject: String,
+    problem: BuildProblem,
+}
+
+/// What is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildProblem {
+    /// The pattern of a route.
+    #[error("{0}")]
+    Pattern(&'static str),
+    /// The URL.
+    #[error("{0}")]
+    Url(String),
+    /// The URL is `https://`, but TLS was not compiled in.
+    #[error("https needs the feature `tls` of gripstack")]
+    TlsDisabled,
+    /// TLS cannot be set up.
+    #[error("{0}")]
+    Tls(String),
+    /// Another route has the same host and prefix.
+    #[error("another route has the same host and prefix")]
+    Duplicate,
+    /// There is no route at all.
+    #[error("there is no route to any origin")]
+    NoRoutes,
+}
+
+// === impl Builder ===
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Self {
+            routes: Vec::new(),
+            connect_timeout: Duration::from_secs(2),
+            first_byte_timeout: Duration::from_secs(15),
+            between_bytes: Some(Duration::from_secs(30)),
+            idle_timeout: Duration::from_secs(4),
+            max_idle: 128,
+            max_head_bytes: 64 * 1024,
+            upgrades: true,
+            forwarding: Forwarding::default(),
+            #[cfg(feature = "tls")]
+            ca_pem: None,
+        }
+    }
+
+    /// Requests for `HOST[/PREFIX]` go to this URL; see [`Route`]. The order does not matter: a host with a port
+    /// beats one without, which beats `*`, and among the same host the longest prefix wins.
+    pub fn route(mut self, pattern: &str, url: &str) -> Self {
+        self.routes.push(Route::new(pattern, url));
+        self
+    }
+
+    /// The same with routes that were parsed before.
+    pub fn routes(mut self, routes: impl IntoIterator<Item = Route>) -> Self {
+        self.routes.extend(routes.into_iter().map(Ok));
+        self
+    }
+
+    /// Longest time for resolving, TCP and TLS together. Default 2 s. Then 504.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Longest time until the whole head of the answer is there, connecting included. It counts from the moment
+    /// the origin had the last it was sent: a client that sends its body slowly does not use it up. Default
+    /// 15 s. Then 504.
+    pub fn first_byte_timeout(mut self, timeout: Duration) -> Self {
+        self.first_byte_timeout = timeout;
+        self
+    }
+
+    /// Longest pause within the body of an answer while a client waits for more; then the body breaks off.
+    /// Default 30 s; `None` is no limit. Streams of events have none: `text/event-stream`,
+    /// `multipart/x-mixed-replace` and gRPC; TCP keep-alive finds out when their origin has vanished.
+    pub fn between_bytes(mut self, timeout: Option<Duration>) -> Self {
+        self.between_bytes = timeout;
+        self
+    }
+
+    /// How long an idle connection is kept. Default 4 s: many servers close theirs after 5 s, and a request that
+    /// crosses with that is lost. A connection whose origin announces no more than this (`Keep-Alive:
+    /// timeout=N`, seconds) is used once.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    /// Most idle connections kept to one origin. Default 128.
+    pub fn max_idle(mut self, connections: usize) -> Self {
+        self.max_idle = connections;
+        self
+    }
+
+    /// Longest head of an answer, in bytes. Default 64 KiB, at least 8 KiB; it may have 100 fields. A longer one
+    /// is a 502. The same size bounds how much of a body is read ahead.
+    pub fn max_head_bytes(mut self, bytes: usize) -> Self {
+        self.max_head_bytes = bytes.max(MIN_HEAD_BYTES);
+        self
+    }
+
+    /// Whether upgrades (WebSocket and others, not `h2c`) are passed through. On by default. An upgraded
+    /// connection has no time limit and goes past everything above.
+    pub fn upgrades(mut self, on: bool) -> Self {
+        self.upgrades = on;
+        self
+    }
+
+    /// What becomes of `X-Forwarded-For`. Default [`ForwardedFor::Append`].
+    pub fn forwarded_for(mut self, policy: ForwardedFor) -> Self {
+        self.forwarding.forwarded_for = policy;
+        self
+    }
+
+    /// Keeps an `X-Forwarded-Proto` and `X-Forwarded-Host` that are there already: right behind a proxy of one's
+    /// own that sets them for each request, a hole everywhere else. Off by default.
+    pub fn trust_forwarded(mut self, on: bool) -> Self {
+        self.forwarding.trust_forwarded = on;
+        self
+    }
+
+    /// What `Host` the origin sees. Default [`HostPolicy::Client`].
+    pub fn host(mut self, policy: HostPolicy) -> Self {
+        self.forwarding.host = policy;
+        self
+    }
+
+    /// Appends `Via: 1.1 <name>` to requests (RFC 9110 7.6.3). Off by default.
+    pub fn via(mut self, name: &HeaderName) -> Self {
+        // A field name is a token, as a pseudonym is, so the value is valid.
+        self.forwarding.via = HeaderValue::from_str(&format!("1.1 {name}")).ok();
+        self
+    }
+
+    /// Trusts these certificates (PEM, one or several) for `https://` origins, instead of the system's.
+    #[cfg(feature = "tls")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
+    pub fn ca_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.ca_pem = Some(pem.into());
+        self
+    }
+
+    /// Builds it. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// A route or URL that cannot be used, the same route twice, none at all, or certificates that cannot be
+    /// loaded.
+    pub fn build(self) -> Result<Origin, BuildError> {
+        let routes = Routes::new(self.routes.into_iter().collect::<Result<_, _>>()?)?;
+        if routes.origins().next().is_none() {
+            return Err(BuildError::new("", BuildProblem::NoRoutes));
+        }
+        #[cfg(feature = "tls")]
+        let tls = match routes.origins().find(|origin| origin.is_https()) {
+            Some(origin) => Some(
+                super::tls::connector(self.ca_pem.as_deref())
+                    .map_err(|why| BuildError::new(origin.url(), BuildProblem::Tls(why)))?,
+            ),
+            None => None,
+        };
+        let connector = Connector::new(
+            self.connect_timeout,
+            #[cfg(feature = "tls")]
+            tls,
+        );
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(self.idle_timeout)
+            .pool_max_idle_per_host(self.max_idle)
+            .http1_max_buf_size(self.max_head_bytes)
+            // What is sent again was never begun: the connection had been closed while it was idle.
+            .retry_canceled_requests(true)
+            .set_host(false)
+            .build(connector);
+        Ok(Origin::from_inner(Arc::new(Inner {
+            client,
+            routes,
+            forwarding: self.forwarding,
+            first_byte_timeout: self.first_byte_timeout,
+            between_bytes: self.between_bytes,
+            idle_timeout: self.idle_timeout,
+            upgrades: self.upgrades,
+        })))
+    }
+}
+
+// === impl BuildError ===
+
+impl BuildError {
+    pub(super) fn new(subject: &str, problem: BuildProblem) -> Self {
+        Self {
+            subject: subject.to_owned(),
+            problem,
+        }
+    }
+
+    /// The route or URL.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// What is wrong with it.
+    pub fn problem(&self) -> &BuildProblem {
+        &self.problem
+    }
+}

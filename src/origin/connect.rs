@@ -1,0 +1,158 @@
+//! Connections to origins: TCP, and TLS on top where the URL says so.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiFuture, GaiResolver, Name};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tower_service::Service;
+
+use super::failure::classify_connect;
+use crate::error::{OriginError, OriginFailure};
+
+/// An idle TCP connection is probed after this long, so that a stream from an origin that vanished ends.
+const TCP_KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// Bytes that the origin does not take for this long end the connection (Linux).
+#[cfg(target_os = "linux")]
+const TCP_USER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A byte stream to an origin.
+pub(super) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+
+type BoxIo = Box<dyn Io>;
+
+/// Connects to the scheme and authority of a URI.
+#[derive(Clone)]
+pub(super) struct Connector {
+    tcp: HttpConnector<Resolver>,
+    timeout: Duration,
+    #[cfg(feature = "tls")]
+    tls: Option<tokio_rustls::TlsConnector>,
+}
+
+/// The system's resolver; its errors say that they are its own.
+#[derive(Clone)]
+pub(super) struct Resolver(GaiResolver);
+
+/// Addresses of a name, to come.
+pub(super) struct Resolving {
+    future: GaiFuture,
+}
+
+// === impl Connector ===
+
+impl Connector {
+    /// `timeout` bounds resolving, TCP and TLS together.
+    pub(super) fn new(
+        timeout: Duration,
+        #[cfg(feature = "tls")] tls: Option<tokio_rustls::TlsConnector>,
+    ) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(TCP_KEEP_ALIVE));
+        // Splits the time over the addresses of a name, so that one that drops packets does not use it up.
+        tcp.set_connect_timeout(Some(timeout));
+        #[cfg(target_os = "linux")]
+        tcp.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT));
+        Self {
+            tcp,
+            timeout,
+            #[cfg(feature = "tls")]
+            tls,
+        }
+    }
+
+    async fn connect(mut self, uri: Uri) -> Result<BoxIo, OriginError> {
+        #[cfg(feature = "tls")]
+        let tls = match (uri.scheme() == Some(&http::uri::Scheme::HTTPS), &self.tls) {
+            (false, _) => None,
+            (true, Some(tls)) => Some((tls.clone(), super::tls::server_name(&uri)?)),
+            (true, None) => return Err(OriginError::new(OriginFailure::Tls, "no TLS was configured")),
+        };
+        let tcp = self
+            .tcp
+            .call(uri)
+            .await
+            .map_err(|error| classify_connect(&error))?;
+        let tcp = tcp.into_inner();
+        #[cfg(feature = "tls")]
+        if let Some((tls, name)) = tls {
+            return match tls.connect(name, tcp).await {
+                Ok(stream) => Ok(Box::new(stream)),
+                Err(error) => Err(OriginError::new(OriginFailure::Tls, error.to_string())),
+            };
+        }
+        Ok(Box::new(tcp))
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<BoxIo>;
+    type Error = OriginError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, OriginError>> + Send>>;
+
+    /// Always: nothing is reserved.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), OriginError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let timeout = self.timeout;
+        let connecting = self.clone().connect(uri);
+        Box::pin(async move {
+            match tokio::time::timeout(timeout, connecting).await {
+                Ok(result) => result.map(TokioIo::new),
+                Err(_) => Err(OriginError::new(
+                    OriginFailure::ConnectTimeout,
+                    format!("no connection after {timeout:?}"),
+                )),
+            }
+        })
+    }
+}
+
+// === impl Resolver ===
+
+impl Service<Name> for Resolver {
+    type Response = GaiAddrs;
+    type Error = OriginError;
+    type Future = Resolving;
+
+    /// Always: nothing is reserved.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), OriginError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Resolving {
+        Resolving {
+            future: self.0.call(name),
+        }
+    }
+}
+
+impl Future for Resolving {
+    type Output = Result<GaiAddrs, OriginError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.future)
+            .poll(cx)
+            .map_err(|error: io::Error| OriginError::new(OriginFailure::Dns, error.to_string()))
+    }
+}
+
+// === impl Io ===
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
+
+impl Connection for BoxIo {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}

@@ -1,0 +1,352 @@
+//! Fields on their way to and from an origin. Pure.
+
+use std::net::SocketAddr;
+
+use http::header::{self, CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+
+use crate::error::OriginFailure;
+
+/// In a request's extensions: who sent it. A server puts it there; without it nothing is known of the client,
+/// and its connection counts as plain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// The address that the connection came from.
+    pub addr: Option<SocketAddr>,
+    /// Whether the connection was encrypted.
+    pub tls: bool,
+}
+
+/// What becomes of `X-Forwarded-For`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForwardedFor {
+    /// The client's address is appended to what the client sent (the default). All but the last may be forged.
+    #[default]
+    Append,
+    /// The client's address alone.
+    Replace,
+    /// Removed.
+    Off,
+}
+
+/// What `Host` an origin sees.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum HostPolicy {
+    /// That which the client asked for (the default).
+    #[default]
+    Client,
+    /// That of the origin's URL.
+    Origin,
+    /// This one.
+    Fixed(Authority),
+}
+
+/// How forwarded fields are written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Forwarding {
+    pub(super) forwarded_for: ForwardedFor,
+    pub(super) trust_forwarded: bool,
+    pub(super) host: HostPolicy,
+    pub(super) via: Option<HeaderValue>,
+}
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Fields of one connection, in either direction (RFC 9110 7.6.1), and those that proxies abuse.
+const HOP_BY_HOP: [HeaderName; 11] = [
+    CONNECTION,
+    KEEP_ALIVE,
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-authentication-info"),
+    HeaderName::from_static("proxy"),
+    HeaderName::from_static("http2-settings"),
+    TE,
+    TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Fields that applications trust although no cache key covers them: whoever sends one could poison what others
+/// get.
+const UNKEYED: [HeaderName; 19] = [
+    header::FORWARDED,
+    HeaderName::from_static("x-host"),
+    HeaderName::from_static("x-original-host"),
+    HeaderName::from_static("x-forwarded-server"),
+    HeaderName::from_static("x-forwarded-scheme"),
+    HeaderName::from_static("x-forwarded-protocol"),
+    HeaderName::from_static("x-forwarded-ssl"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-prefix"),
+    HeaderName::from_static("x-forwarded-path"),
+    HeaderName::from_static("x-forwarded-uri"),
+    HeaderName::from_static("x-url-scheme"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-method-override"),
+    HeaderName::from_static("front-end-https"),
+    HeaderName::from_static("x-wap-profile"),
+];
+
+// === requests ===
+
+/// The authority that a request is for: that of its target, else its `Host` (RFC 9112 3.2.2).
+pub(super) fn authority(uri: &Uri, headers: &HeaderMap) -> Result<Option<Authority>, OriginFailure> {
+    if let Some(authority) = uri.authority() {
+        return without_user(authority.clone()).map(Some);
+    }
+    let mut hosts = headers.get_all(HOST).iter();
+    let Some(host) = hosts.next() else {
+        return Ok(None);
+    };
+    if hosts.next().is_some() {
+        return Err(OriginFailure::BadRequest);
+    }
+    if host.is_empty() {
+        return Ok(None);
+    }
+    let authority = Authority::try_from(host.as_bytes()).map_err(|_| OriginFailure::BadRequest)?;
+    if authority.as_str().contains('@') {
+        return Err(OriginFailure::BadRequest);
+    }
+    Ok(Some(authority))
+}
+
+fn without_user(authority: Authority) -> Result<Authority, OriginFailure> {
+    match authority.as_str().rsplit_once('@') {
+        None => Ok(authority),
+        Some((_, host)) => host.parse().map_err(|_| OriginFailure::BadRequest),
+    }
+}
+
+/// Makes a client's fields into those for the origin, all but `Host`, the length and an upgrade.
+pub(super) fn clean_request(
+    headers: &mut HeaderMap,
+    client: ClientInfo,
+    authority: Option<&Authority>,
+    forwarding: &Forwarding,
+) {
+    let grpc_trailers = has_token(headers, &TE, "trailers")
+        && headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+    remove_hop_by_hop(headers);
+    headers.remove(header::EXPECT);
+    if grpc_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    for name in &UNKEYED {
+        headers.remove(name);
+    }
+    set_forwarded_for(headers, client, forwarding.forwarded_for);
+    if !(forwarding.trust_forwarded && headers.contains_key(X_FORWARDED_PROTO)) {
+        let proto = if client.tls { "https" } else { "http" };
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
+    }
+    if !(forwarding.trust_forwarded && headers.contains_key(X_FORWARDED_HOST)) {
+        headers.remove(X_FORWARDED_HOST);
+        if let Some(value) = authority.and_then(authority_value) {
+            headers.insert(X_FORWARDED_HOST, value);
+        }
+    }
+    if let Some(via) = &forwarding.via {
+        headers.append(header::VIA, via.clone());
+    }
+}
+
+/// Sets the `Host` that the policy says.
+pub(super) fn set_host(
+    headers: &mut HeaderMap,
+    client: Option<&Authority>,
+    origin: &Authority,
+    policy: &HostPolicy,
+) {
+    let host = match policy {
+        HostPolicy::Client => client.unwrap_or(origin),
+        HostPolicy::Origin => origin,
+        HostPolicy::Fixed(host) => host,
+    };
+    if let Some(value) = authority_value(host) {
+        headers.insert(HOST, value);
+    }
+}
+
+/// Makes `Content-Length` agree with the body, or removes it (then the body goes chunked).
+pub(super) fn set_length(headers: &mut HeaderMap, exact: Option<u64>, was_chunked: bool) {
+    match exact {
+        // Said only where the client said something: a GET has none.
+        Some(0) if !headers.contains_key(CONTENT_LENGTH) && !was_chunked => {}
+        Some(length) => {
+            headers.insert(CONTENT_LENGTH, length.into());
+        }
+        None if was_chunked || !matches!(content_length(headers), Ok(Some(_))) => {
+            headers.remove(CONTENT_LENGTH);
+        }
+        None => {}
+    }
+}
+
+/// Whether an answer of 304 makes sense (RFC 9110 13.1).
+pub(super) fn is_conditional(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::IF_NONE_MATCH) || headers.contains_key(header::IF_MODIFIED_SINCE)
+}
+
+fn authority_value(authority: &Authority) -> Option<HeaderValue> {
+    HeaderValue::from_str(authority.as_str()).ok()
+}
+
+fn set_forwarded_for(headers: &mut HeaderMap, client: ClientInfo, policy: ForwardedFor) {
+    let address = client.addr.map(|addr| addr.ip().to_canonical().to_string());
+    let mut list = Vec::new();
+    if policy == ForwardedFor::Append {
+        for value in headers.get_all(&X_FORWARDED_FOR) {
+            push_member(&mut list, value.as_bytes());
+        }
+    }
+    if let (ForwardedFor::Append | ForwardedFor::Replace, Some(address)) = (policy, address) {
+        push_member(&mut list, address.as_bytes());
+    }
+    headers.remove(&X_FORWARDED_FOR);
+    if let (false, Ok(value)) = (
+        list.is_empty(),
+        HeaderValue::from_maybe_shared(bytes::Bytes::from(list)),
+    ) {
+        headers.insert(X_FORWARDED_FOR, value);
+    }
+}
+
+fn push_member(list: &mut Vec<u8>, member: &[u8]) {
+    if member.is_empty() {
+        return;
+    }
+    if !list.is_empty() {
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(member);
+}
+
+// === responses ===
+
+/// What the head of an answer says about the end of its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    Length,
+    Chunked,
+    Close,
+}
+
+/// Reads the framing of an answer with a body (RFC 9112 6.3), and makes several equal lengths one.
+pub(super) fn framing(headers: &mut HeaderMap) -> Result<Framing, OriginFailure> {
+    let length = content_length(headers)?;
+    if headers.contains_key(TRANSFER_ENCODING) {
+        if length.is_some() {
+            return Err(OriginFailure::AmbiguousFraming);
+        }
+        let chunked = has_token(headers, &TRANSFER_ENCODING, "chunked");
+        return Ok(if chunked { Framing::Chunked } else { Framing::Close });
+    }
+    match length {
+        Some(length) => {
+            headers.insert(CONTENT_LENGTH, length.into());
+            Ok(Framing::Length)
+        }
+        None => Ok(Framing::Close),
+    }
+}
+
+/// For how many seconds the origin keeps an idle connection, if it says so (`Keep-Alive: timeout=5`).
+pub(super) fn announced_keep_alive(headers: &HeaderMap) -> Option<u64> {
+    let value = headers.get(KEEP_ALIVE)?.to_str().ok()?;
+    value.split(',').find_map(|parameter| {
+        let (name, seconds) = parameter.split_once('=')?;
+        if !name.trim().eq_ignore_ascii_case("timeout") {
+            return None;
+        }
+        seconds.trim().trim_matches('"').parse().ok()
+    })
+}
+
+/// Whether a body is a stream of events, which may be silent for as long as it likes.
+pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return false;
+    };
+    let value = value.as_bytes();
+    let starts = |prefix: &str| {
+        value
+            .get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+    };
+    starts("text/event-stream") || starts("multipart/x-mixed-replace") || starts("application/grpc")
+}
+
+// === both ===
+
+/// Removes the fields of the connection, and those that `Connection` lists. A client must not be able to remove
+/// what we or the layers above add for the origin, so some names cannot be listed.
+pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let mut listed: Vec<HeaderName> = Vec::new();
+    for value in headers.get_all(CONNECTION) {
+        for token in value.as_bytes().split(|byte| *byte == b',') {
+            if let Ok(name) = HeaderName::from_bytes(token.trim_ascii())
+                && !is_end_to_end(&name)
+            {
+                listed.push(name);
+            }
+        }
+    }
+    for name in &listed {
+        headers.remove(name);
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Names that `Connection` cannot make hop-by-hop.
+fn is_end_to_end(name: &HeaderName) -> bool {
+    *name == HOST
+        || *name == CONTENT_LENGTH
+        || *name == header::CACHE_CONTROL
+        || name.as_str().starts_with("grip-")
+}
+
+/// Whether a comma-separated field lists a token, in any case.
+pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    headers.get_all(name).iter().any(|value| {
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|member| member.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+    })
+}
+
+/// The one length that all `Content-Length` fields and their members agree on.
+fn content_length(headers: &HeaderMap) -> Result<Option<u64>, OriginFailure> {
+    let mut length = None;
+    for value in headers.get_all(CONTENT_LENGTH) {
+        for member in value.as_bytes().split(|byte| *byte == b',') {
+            let member = member.trim_ascii();
+            if member.is_empty() || !member.iter().all(u8::is_ascii_digit) {
+                return Err(OriginFailure::AmbiguousFraming);
+            }
+            let member = std::str::from_utf8(member)
+                .ok()
+                .and_then(|digits| digits.parse::<u64>().ok());
+            match (member, length) {
+                (Some(this), None) => length = Some(this),
+                (Some(this), Some(other)) if this == other => {}
+                _ => return Err(OriginFailure::AmbiguousFraming),
+            }
+        }
+    }
+    Ok(length)
+}

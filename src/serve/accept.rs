@@ -1,0 +1,252 @@
+//! The accept loop and the drain.
+
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Response};
+use http_body::Body;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{sleep, timeout};
+use tower_service::Service;
+
+use super::adapter::{Hook, Shared};
+use super::connection::{Connection, Phase, Phases};
+use super::limits::Limits;
+use super::listener::{Listener, Peer};
+use super::stats::{Open, Stats};
+#[cfg(feature = "tls")]
+use super::tls::Tls;
+use crate::body::EdgeBody;
+use crate::drain::DrainSignal;
+use crate::error::BoxError;
+use crate::sync::Arc;
+
+/// First and longest pause after a failed accept.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// How long connections that are cut may take to go.
+const CUT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Begins a drain when it resolves.
+type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A server that starts when it is awaited. Made by [`serve`]; options first, then `.await`.
+///
+/// It resolves after a drain, and without [`drain`](Self::drain) never. Dropping the future cuts all connections.
+#[must_use = "a server does nothing until it is awaited"]
+pub struct Serve<L, S> {
+    listener: L,
+    service: S,
+    limits: Limits,
+    stats: Stats,
+    hook: Option<Box<Hook>>,
+    drain: Option<(Signal, Duration)>,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
+}
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// Connections that were still open at the deadline, and cut.
+    pub cut: usize,
+    /// Of these, upgraded ones that their owner, the service, still holds.
+    pub left: usize,
+}
+
+/// Serves a Tower service on a listener: HTTP/1.x, and HTTP/2 with prior knowledge or by ALPN.
+///
+/// The service is cloned for each request. See the [module](super) for what it sees, [`Limits`] for what clients may
+/// do.
+pub fn serve<L, S, B>(listener: L, service: S) -> Serve<L, S>
+where
+    L: Listener,
+    S: Service<Request<EdgeBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    Serve {
+        listener,
+        service,
+        limits: Limits::default(),
+        stats: Stats::new(),
+        hook: None,
+        drain: None,
+        #[cfg(feature = "tls")]
+        tls: None,
+    }
+}
+
+// === impl Serve ===
+
+impl<L, S> Serve<L, S> {
+    /// What clients may do. Default [`Limits::default`].
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Speaks TLS, and only TLS. Default plain. Keep a clone of the handle to reload the certificate.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Called with each request before the service sees it, for instance to put the peer where a framework looks
+    /// for it. Must not block.
+    pub fn on_request(mut self, hook: impl Fn(&Peer, &mut Parts) + Send + Sync + 'static) -> Self {
+        self.hook = Some(Box::new(hook));
+        self
+    }
+
+    /// When `signal` resolves: closes the listener, tells clients (GOAWAY, `Connection: close`) and long-lived
+    /// responses ([`Drain`](crate::Drain)), waits `deadline` for connections to end, then cuts them.
+    pub fn drain<F>(mut self, signal: F, deadline: Duration) -> Self
+    where
+        F: Future + Send + 'static,
+    {
+        let signal = async move {
+            signal.await;
+        };
+        self.drain = Some((Box::pin(signal), deadline));
+        self
+    }
+
+    /// The server's counters.
+    pub fn stats(&self) -> Stats {
+        self.stats.clone()
+    }
+}
+
+impl<L, S> std::fmt::Debug for Serve<L, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Serve")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<L, S, B> IntoFuture for Serve<L, S>
+where
+    L: Listener,
+    S: Service<Request<EdgeBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Output = Drained;
+    type IntoFuture = Pin<Box<dyn Future<Output = Drained> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl<L, S> Serve<L, S> {
+    async fn run<B>(mut self) -> Drained
+    where
+        L: Listener,
+        S: Service<Request<EdgeBody>, Response = Response<B>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let most = self
+            .limits
+            .connections
+            .clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        let slots = Arc::new(Semaphore::new(most));
+        let (phase, phases) = watch::channel(Phase::Serving);
+        let (drain_signal, drain) = DrainSignal::new();
+        let shared = Arc::new(Shared {
+            limits: Arc::new(self.limits),
+            stats: self.stats.clone(),
+            drain,
+            hook: self.hook,
+        });
+        let (mut signal, deadline) = match self.drain {
+            Some((signal, deadline)) => (signal, deadline),
+            None => (Box::pin(std::future::pending()) as Signal, Duration::ZERO),
+        };
+
+        loop {
+            let (io, peer, open) = tokio::select! {
+                biased;
+                () = &mut signal => break,
+                accepted = accept(&mut self.listener, &slots, &self.stats) => accepted,
+            };
+            let connection = Connection {
+                service: self.service.clone(),
+                shared: shared.clone(),
+                peer,
+                phases: Phases(phases.clone()),
+                #[cfg(feature = "tls")]
+                tls: self.tls.clone(),
+            };
+            tokio::spawn(connection.run(io, open));
+        }
+
+        drop(self.listener);
+        // Clients are told first, so that those whose hold ends come back elsewhere.
+        phase.send_replace(Phase::Draining);
+        drain_signal.start();
+        let all = u32::try_from(most).unwrap_or(u32::MAX);
+        if timeout(deadline, slots.acquire_many(all)).await.is_ok() {
+            return Drained { cut: 0, left: 0 };
+        }
+        let cut = most - slots.available_permits();
+        phase.send_replace(Phase::Cutting);
+        let left = match timeout(CUT_PATIENCE, slots.acquire_many(all)).await {
+            Ok(_) => 0,
+            Err(_) => most - slots.available_permits(),
+        };
+        tracing::warn!(target: "gripstack::serve", cut, left, "the drain met its deadline");
+        Drained { cut, left }
+    }
+}
+
+/// The next connection, as soon as there is room for one.
+async fn accept<L: Listener>(listener: &mut L, slots: &Arc<Semaphore>, stats: &Stats) -> (L::Io, Peer, Open) {
+    let slot = take_slot(slots, stats).await;
+    let (first, longest) = BACKOFF;
+    let mut pause = first;
+    loop {
+        match listener.accept().await {
+            Ok((io, peer)) => return (io, peer, stats.open_connection(slot)),
+            // The client's doing, and gone with it.
+            Err(error) if is_of_one_connection(&error) => stats.count_accept_error(),
+            Err(error) => {
+                stats.count_accept_error();
+                tracing::error!(target: "gripstack::serve", %error, "cannot accept");
+                sleep(pause).await;
+                pause = (pause * 2).min(longest);
+            }
+        }
+    }
+}
+
+async fn take_slot(slots: &Arc<Semaphore>, stats: &Stats) -> OwnedSemaphorePermit {
+    const NEVER_CLOSED: &str = "nobody closes the semaphore";
+    if let Ok(slot) = slots.clone().try_acquire_owned() {
+        return slot;
+    }
+    stats.count_pause();
+    tracing::warn!(target: "gripstack::serve", "accepting pauses: too many connections");
+    slots.clone().acquire_owned().await.expect(NEVER_CLOSED)
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}

@@ -1,0 +1,348 @@
+//! Between hyper and the service: what hyper calls for each request.
+
+use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body::Body;
+use hyper::body::Incoming;
+use tower_service::Service;
+
+use super::authority;
+use super::body::{Fault, Flow, Pace, RequestBody, ResponseBody};
+use super::head::parse_length;
+use super::limits::Limits;
+use super::link::{InFlight, Link};
+use super::listener::Peer;
+use super::refusal::Refusal;
+use super::stats::Stats;
+use super::streams::{Handed, Streams};
+use crate::body::EdgeBody;
+use crate::drain::Drain;
+use crate::error::BoxError;
+use crate::sync::Arc;
+
+/// Sees each request before the service does.
+pub(super) type Hook = dyn Fn(&Peer, &mut Parts) + Send + Sync;
+
+/// What all connections of a server share.
+pub(super) struct Shared {
+    pub(super) limits: Arc<Limits>,
+    pub(super) stats: Stats,
+    pub(super) drain: Drain,
+    pub(super) hook: Option<Box<Hook>>,
+}
+
+/// What hyper calls for each request of a connection.
+pub(super) struct Adapter<S> {
+    pub(super) service: S,
+    pub(super) shared: Arc<Shared>,
+    pub(super) peer: Peer,
+    pub(super) side: Side,
+}
+
+/// The protocol's side of a connection.
+#[derive(Clone)]
+pub(super) enum Side {
+    Http1(Arc<Link>),
+    Http2(Arc<Streams>),
+}
+
+/// The protocol's side of a request.
+enum Exchange {
+    Http1 { link: Arc<Link>, in_flight: InFlight },
+    Http2 { handed: Arc<Handed> },
+}
+
+pin_project_lite::pin_project! {
+    /// The answer to a request.
+    pub(super) struct Respond<S>
+    where
+        S: Service<Request<EdgeBody>>,
+    {
+        #[pin]
+        state: State<S>,
+        exchange: Option<Exchange>,
+        // A body is expected and may break off.
+        fault: Option<Fault>,
+        is_connect: bool,
+        stats: Stats,
+    }
+}
+
+pin_project_lite::pin_project! {
+    #[project = StateProj]
+    enum State<S>
+    where
+        S: Service<Request<EdgeBody>>,
+    {
+        Refused { refusal: Refusal },
+        Ready { service: S, request: Option<Request<EdgeBody>> },
+        Calling { #[pin] future: S::Future },
+    }
+}
+
+/// What a service did.
+enum Outcome<T> {
+    Returned(T),
+    Failed(String),
+    Panicked,
+}
+
+// === impl Adapter ===
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for Adapter<S>
+where
+    S: Service<Request<EdgeBody>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<ResponseBody<B>>;
+    type Error = Infallible;
+    type Future = Respond<S>;
+
+    fn call(&self, request: Request<Incoming>) -> Respond<S> {
+        let is_connect = request.method() == Method::CONNECT;
+        let (exchange, refusal) = match &self.side {
+            Side::Http1(link) => {
+                let exchange = Exchange::Http1 {
+                    link: link.clone(),
+                    in_flight: link.in_flight(),
+                };
+                (exchange, link.take_refusal())
+            }
+            Side::Http2(streams) => {
+                let exchange = Exchange::Http2 {
+                    handed: streams.begin(),
+                };
+                (exchange, None)
+            }
+        };
+        let (mut parts, incoming) = request.into_parts();
+        let mut fault = None;
+        let state = match refusal.map_or_else(|| self.check(&parts), Err) {
+            Err(refusal) => State::Refused { refusal },
+            Ok(()) => {
+                self.shared.stats.count_request();
+                parts.extensions.insert(self.peer);
+                parts.extensions.insert(self.shared.drain.clone());
+                if let Some(hook) = &self.shared.hook {
+                    hook(&self.peer, &mut parts);
+                }
+                let body = if incoming.is_end_stream() {
+                    EdgeBody::empty()
+                } else {
+                    let pace = Pace::new(&self.shared.limits).filter(|_| !is_grpc(&parts));
+                    let fault = fault.insert(Fault::default()).clone();
+                    EdgeBody::new(RequestBody::new(incoming, pace, fault, self.shared.stats.clone()))
+                };
+                State::Ready {
+                    service: self.service.clone(),
+                    request: Some(Request::from_parts(parts, body)),
+                }
+            }
+        };
+        Respond {
+            state,
+            exchange: Some(exchange),
+            fault,
+            is_connect,
+            stats: self.shared.stats.clone(),
+        }
+    }
+}
+
+impl<S> Adapter<S> {
+    /// What the reader in front of HTTP/1 does not look at, and what HTTP/2 leaves to us.
+    fn check(&self, parts: &Parts) -> Result<(), Refusal> {
+        let checked = authority::check(parts).and_then(|()| match parts.version {
+            Version::HTTP_2 => self.check_http2(parts),
+            _ => Ok(()),
+        });
+        checked.inspect_err(|refusal| self.shared.stats.count_refusal(*refusal))
+    }
+
+    fn check_http2(&self, parts: &Parts) -> Result<(), Refusal> {
+        let limits = &self.shared.limits;
+        if parts.headers.len() > limits.head_fields {
+            return Err(Refusal::TooManyFields);
+        }
+        let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
+        if path.len() > limits.target_bytes {
+            return Err(Refusal::TargetTooLong);
+        }
+        let is_path = path.starts_with('/')
+            || (path == "*" && parts.method == Method::OPTIONS)
+            || (path.is_empty() && parts.method == Method::CONNECT);
+        if !is_path {
+            return Err(Refusal::Target);
+        }
+        let mut lengths = parts.headers.get_all(header::CONTENT_LENGTH).iter();
+        let length = lengths.next();
+        if lengths.next().is_some() {
+            return Err(Refusal::LengthTwice);
+        }
+        if length.is_some_and(|length| parse_length(length.as_bytes()).is_none()) {
+            return Err(Refusal::LengthInvalid);
+        }
+        Ok(())
+    }
+}
+
+/// gRPC's messages may be minutes apart in either direction.
+fn is_grpc(parts: &Parts) -> bool {
+    let content_type = parts.headers.get(header::CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+// === impl Respond ===
+
+impl<S, B> Future for Respond<S>
+where
+    S: Service<Request<EdgeBody>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<Response<ResponseBody<B>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut me = self.project();
+        let outcome = loop {
+            match me.state.as_mut().project() {
+                StateProj::Refused { refusal } => {
+                    let refusal = *refusal;
+                    return Poll::Ready(Ok(refuse(take(me.exchange), refusal)));
+                }
+                // The service is a clone made for this request: it is the one polled and the one called.
+                StateProj::Ready { service, request } => {
+                    let called = guard(|| match service.poll_ready(cx) {
+                        Poll::Pending => Poll::Pending,
+                        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                        Poll::Ready(Ok(())) => {
+                            let request = request.take().expect("called once: the state changes with it");
+                            Poll::Ready(Ok(service.call(request)))
+                        }
+                    });
+                    match std::task::ready!(called) {
+                        Outcome::Returned(future) => me.state.set(State::Calling { future }),
+                        Outcome::Failed(why) => break Outcome::Failed(why),
+                        Outcome::Panicked => break Outcome::Panicked,
+                    }
+                }
+                StateProj::Calling { future } => break std::task::ready!(guard(|| future.poll(cx))),
+            }
+        };
+
+        let exchange = take(me.exchange);
+        let broke_off = me.fault.as_ref().and_then(|fault| {
+            let on_the_wire = match &exchange {
+                Exchange::Http1 { link, .. } => link.take_refusal(),
+                Exchange::Http2 { .. } => None,
+            };
+            on_the_wire.or_else(|| fault.get().copied())
+        });
+        if let Some(refusal) = broke_off {
+            // Whatever the service made of half a body.
+            return Poll::Ready(Ok(refuse(exchange, refusal)));
+        }
+        Poll::Ready(Ok(match outcome {
+            Outcome::Returned(response) => {
+                let status = response.status();
+                let accepted =
+                    status == StatusCode::SWITCHING_PROTOCOLS || (*me.is_connect && status.is_success());
+                response.map(|body| ResponseBody::service(body, exchange.into_flow(accepted)))
+            }
+            Outcome::Failed(why) => {
+                me.stats.count_failure();
+                tracing::warn!(target: "gripstack::serve", error = %why, "the service failed");
+                text(
+                    StatusCode::BAD_GATEWAY,
+                    &format!("the service failed: {why}"),
+                    exchange.into_flow(false),
+                )
+            }
+            Outcome::Panicked => {
+                me.stats.count_panic();
+                tracing::error!(target: "gripstack::serve", "the service panicked");
+                text(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "the service panicked",
+                    exchange.into_flow(false),
+                )
+            }
+        }))
+    }
+}
+
+fn take(exchange: &mut Option<Exchange>) -> Exchange {
+    exchange.take().expect("not polled after it was ready")
+}
+
+/// Runs code of the service. A panic ends the request, not the connection.
+fn guard<T, E: Into<BoxError>>(f: impl FnOnce() -> Poll<Result<T, E>>) -> Poll<Outcome<T>> {
+    // What panicked is dropped and never used again.
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(Ok(value))) => Poll::Ready(Outcome::Returned(value)),
+        Ok(Poll::Ready(Err(error))) => Poll::Ready(Outcome::Failed(chain(error.into()))),
+        Err(_) => Poll::Ready(Outcome::Panicked),
+    }
+}
+
+/// An error and what caused it, in one line.
+fn chain(error: BoxError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text.replace(['\r', '\n'], " ")
+}
+
+impl Exchange {
+    /// Where the response's body goes. Whether the client may leave HTTP is decided with it.
+    fn into_flow(self, upgrade_accepted: bool) -> Flow {
+        match self {
+            Self::Http1 { link, in_flight } => {
+                link.decide_upgrade(upgrade_accepted);
+                Flow::Http1 {
+                    _in_flight: in_flight,
+                }
+            }
+            Self::Http2 { handed } => Flow::Http2 {
+                handed,
+                rest: Bytes::new(),
+            },
+        }
+    }
+}
+
+fn refuse<B>(exchange: Exchange, refusal: Refusal) -> Response<ResponseBody<B>> {
+    tracing::debug!(target: "gripstack::serve", reason = refusal.as_str(), "refused a request");
+    let closes = matches!(exchange, Exchange::Http1 { .. });
+    let mut response = text(refusal.status(), &refusal.to_string(), exchange.into_flow(false));
+    if closes {
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// An answer of one line.
+fn text<B>(status: StatusCode, why: &str, flow: Flow) -> Response<ResponseBody<B>> {
+    let body = ResponseBody::text(format!("{status}: {why}\n"), flow);
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}

@@ -1,0 +1,137 @@
+//! Hosts and authorities: what they may look like, and when two are the same.
+
+use http::request::Parts;
+use http::uri::Authority;
+use http::{Version, header};
+
+use super::refusal::Refusal;
+
+/// Whether this is `host[:port]` (RFC 9110 4.2, 7.2): not empty, without userinfo, the port a number.
+pub(super) fn is_host(value: &[u8]) -> bool {
+    let port = match value {
+        [b'[', rest @ ..] => {
+            let Some(end) = rest.iter().position(|&byte| byte == b']') else {
+                return false;
+            };
+            let address = &rest[..end];
+            if address.is_empty()
+                || !address
+                    .iter()
+                    .all(|&byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
+            {
+                return false;
+            }
+            &rest[end + 1..]
+        }
+        _ => {
+            let end = value.iter().position(|&byte| byte == b':').unwrap_or(value.len());
+            let name = &value[..end];
+            if name.is_empty() || !name.iter().copied().all(is_name) {
+                return false;
+            }
+            &value[end..]
+        }
+    };
+    match port {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
+/// Characters of a registered name (RFC 3986 3.2.2), without the comma: it would be two names in one field.
+const fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'.'
+                | b'_'
+                | b'~'
+                | b'%'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b';'
+                | b'='
+        )
+}
+
+/// Checks that a request names one host. HTTP/1 comes here with one valid Host at most; HTTP/2 as it is.
+pub(super) fn check(parts: &Parts) -> Result<(), Refusal> {
+    let authority = parts.uri.authority();
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Refusal::HostTwice);
+    }
+    if let Some(authority) = authority
+        && !is_host(authority.as_str().as_bytes())
+    {
+        return Err(Refusal::HostInvalid);
+    }
+    match (authority, host) {
+        (None, None) if parts.version == Version::HTTP_2 => Err(Refusal::HostMissing),
+        (None, Some(host)) if !is_host(host.as_bytes()) => Err(Refusal::HostInvalid),
+        (Some(authority), Some(host)) => {
+            let host = Authority::try_from(host.as_bytes()).map_err(|_| Refusal::HostInvalid)?;
+            let default = match parts.uri.scheme_str() {
+                Some("http") => Some(80),
+                Some("https") => Some(443),
+                _ => None,
+            };
+            if authority.host().eq_ignore_ascii_case(host.host())
+                && authority.port_u16().or(default) == host.port_u16().or(default)
+            {
+                Ok(())
+            } else {
+                Err(Refusal::HostMismatch)
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn check_request(version: Version, uri: &str, hosts: &[&str]) -> Result<(), Refusal> {
+        let mut request = Request::builder().version(version).uri(uri);
+        for host in hosts {
+            request = request.header(header::HOST, *host);
+        }
+        check(&request.body(()).expect("a valid request").into_parts().0)
+    }
+
+    #[test]
+    fn one_request_names_one_host() {
+        let one = Version::HTTP_11;
+        let two = Version::HTTP_2;
+        assert_eq!(check_request(one, "http://a/", &["A:80"]), Ok(()));
+        assert_eq!(check_request(two, "https://a/", &["a:443"]), Ok(()));
+        assert_eq!(check_request(two, "http://a/", &[]), Ok(()));
+        assert_eq!(check_request(two, "/", &["a"]), Ok(()));
+        assert_eq!(
+            check_request(one, "http://a/", &["b"]),
+            Err(Refusal::HostMismatch)
+        );
+        assert_eq!(
+            check_request(two, "http://a/", &["a:8080"]),
+            Err(Refusal::HostMismatch)
+        );
+        assert_eq!(
+            check_request(two, "http://a/", &["a", "a"]),
+            Err(Refusal::HostTwice)
+        );
+        assert_eq!(check_request(two, "/", &[]), Err(Refusal::HostMissing));
+        assert_eq!(check_request(two, "http://u@a/", &[]), Err(Refusal::HostInvalid));
+        assert_eq!(check_request(two, "/", &["a/b"]), Err(Refusal::HostInvalid));
+    }
+}

@@ -1,0 +1,344 @@
+//! Bodies on their way through a server: the request's, which must keep a pace, and the response's, whose end is
+//! looked for.
+
+use std::pin::Pin;
+use std::sync::OnceLock;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::limits::Limits;
+use super::link::InFlight;
+use super::refusal::Refusal;
+use super::stats::Stats;
+use super::streams::Handed;
+use super::timer::{Timer, after};
+use crate::error::BoxError;
+use crate::sync::Arc;
+
+/// Largest piece in which a body is given to HTTP/2, so that each piece taken shows progress, in bytes.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// Fields that must not come in trailers, for a recipient that merges them would read another message
+/// (RFC 9110 6.5.1).
+const NOT_IN_TRAILERS: [header::HeaderName; 8] = [
+    header::TRANSFER_ENCODING,
+    header::CONTENT_LENGTH,
+    header::HOST,
+    header::CONNECTION,
+    header::UPGRADE,
+    header::TRAILER,
+    header::TE,
+    header::AUTHORIZATION,
+];
+
+/// Why a body broke off while its request was being answered, for the answer.
+pub(super) type Fault = Arc<OnceLock<Refusal>>;
+
+/// A request's body: breaks off when it comes too slowly while somebody waits for it.
+pub(super) struct RequestBody {
+    incoming: Incoming,
+    pace: Option<Pace>,
+    fault: Fault,
+    stats: Stats,
+    is_over: bool,
+}
+
+/// Time that a body may still pause: what `Limits::body_grace` gives, used up by waiting and earned back by bytes.
+pub(super) struct Pace {
+    rate: u32,
+    grace: Duration,
+    credit: Duration,
+    waits_since: Option<Instant>,
+    timer: Timer,
+}
+
+pin_project_lite::pin_project! {
+    /// A response's body on its way to hyper.
+    pub(super) struct ResponseBody<B> {
+        #[pin]
+        inner: Inner<B>,
+        flow: Flow,
+    }
+}
+
+pin_project_lite::pin_project! {
+    #[project = InnerProj]
+    enum Inner<B> {
+        Service { #[pin] body: B },
+        Text { text: Option<Bytes> },
+    }
+}
+
+/// Where a response's body goes.
+pub(super) enum Flow {
+    /// To an HTTP/1 connection, which is done with the request when the body is dropped.
+    Http1 { _in_flight: InFlight },
+    /// To an HTTP/2 stream, in pieces; what is left of a frame.
+    Http2 { handed: Arc<Handed>, rest: Bytes },
+}
+
+// === impl RequestBody ===
+
+impl RequestBody {
+    pub(super) fn new(incoming: Incoming, pace: Option<Pace>, fault: Fault, stats: Stats) -> Self {
+        Self {
+            incoming,
+            pace,
+            fault,
+            stats,
+            is_over: false,
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let me = &mut *self;
+        if me.is_over {
+            return Poll::Ready(None);
+        }
+        match Pin::new(&mut me.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                if let (Some(pace), Some(data)) = (&mut me.pace, frame.data_ref()) {
+                    pace.earn(data.len());
+                }
+                if let Some(trailers) = frame.trailers_mut() {
+                    strip(trailers);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(end) => {
+                me.is_over = true;
+                Poll::Ready(end.map(|result| result.map_err(Into::into)))
+            }
+            Poll::Pending => {
+                let Some(pace) = &mut me.pace else {
+                    return Poll::Pending;
+                };
+                std::task::ready!(pace.poll_used_up(cx));
+                me.is_over = true;
+                me.stats.count_refusal(Refusal::BodyTooSlow);
+                let _ = me.fault.set(Refusal::BodyTooSlow);
+                Poll::Ready(Some(Err(Refusal::BodyTooSlow.into())))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_over || self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.is_over {
+            SizeHint::with_exact(0)
+        } else {
+            self.incoming.size_hint()
+        }
+    }
+}
+
+fn strip(trailers: &mut HeaderMap) {
+    for name in &NOT_IN_TRAILERS {
+        trailers.remove(name);
+    }
+}
+
+// === impl Pace ===
+
+impl Pace {
+    /// The pace that these limits ask for, if any.
+    pub(super) fn new(limits: &Limits) -> Option<Self> {
+        (limits.body_rate > 0).then(|| Self {
+            rate: limits.body_rate,
+            grace: limits.body_grace,
+            credit: limits.body_grace,
+            waits_since: None,
+            timer: Timer::default(),
+        })
+    }
+
+    fn earn(&mut self, bytes: usize) {
+        if let Some(since) = self.waits_since.take() {
+            self.credit = self.credit.saturating_sub(since.elapsed());
+        }
+        let earned = Duration::from_secs_f64(bytes as f64 / f64::from(self.rate));
+        self.credit = self.grace.min(self.credit.saturating_add(earned));
+    }
+
+    fn poll_used_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let since = *self.waits_since.get_or_insert_with(Instant::now);
+        self.timer.poll(after(since, self.credit), cx)
+    }
+}
+
+// === impl ResponseBody ===
+
+impl<B> ResponseBody<B> {
+    pub(super) fn service(body: B, flow: Flow) -> Self {
+        Self {
+            inner: Inner::Service { body },
+            flow,
+        }
+    }
+
+    pub(super) fn text(text: String, flow: Flow) -> Self {
+        Self {
+            inner: Inner::Text {
+                text: Some(text.into()),
+            },
+            flow,
+        }
+    }
+}
+
+impl<B> Body for ResponseBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let me = self.project();
+        if let Flow::Http2 { handed, rest } = me.flow
+            && !rest.is_empty()
+        {
+            handed.give();
+            return Poll::Ready(Some(Ok(Frame::data(rest.split_to(rest.len().min(PIECE_BYTES))))));
+        }
+        let next = match me.inner.project() {
+            InnerProj::Service { body } => body.poll_frame(cx).map_err(Into::into),
+            InnerProj::Text { text } => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+        };
+        let Flow::Http2 { handed, rest } = me.flow else {
+            return next;
+        };
+        match next {
+            Poll::Pending => {
+                handed.wait_for_source();
+                Poll::Pending
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                handed.give();
+                Poll::Ready(Some(Ok(match frame.into_data() {
+                    Ok(mut data) if data.len() > PIECE_BYTES => {
+                        *rest = data.split_off(PIECE_BYTES);
+                        Frame::data(data)
+                    }
+                    Ok(data) => Frame::data(data),
+                    Err(frame) => frame,
+                })))
+            }
+            Poll::Ready(end) => Poll::Ready(end),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let rest_is_empty = match &self.flow {
+            Flow::Http1 { .. } => true,
+            Flow::Http2 { rest, .. } => rest.is_empty(),
+        };
+        rest_is_empty
+            && match &self.inner {
+                Inner::Service { body } => body.is_end_stream(),
+                Inner::Text { text } => text.is_none(),
+            }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let mut hint = match &self.inner {
+            Inner::Service { body } => body.size_hint(),
+            Inner::Text { text } => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
+        };
+        if let Flow::Http2 { rest, .. } = &self.flow {
+            let rest = rest.len() as u64;
+            if let Some(upper) = hint.upper() {
+                hint.set_upper(upper.saturating_add(rest));
+            }
+            hint.set_lower(hint.lower().saturating_add(rest));
+        }
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::check_body;
+
+    #[test]
+    fn a_response_body_passes_on_what_it_is_told() {
+        check_body(|body| {
+            let flow = Flow::Http1 {
+                _in_flight: super::super::link::Link::new().in_flight(),
+            };
+            Box::pin(ResponseBody::service(body, flow))
+        });
+        check_body(|body| {
+            let flow = Flow::Http2 {
+                handed: Arc::default(),
+                rest: Bytes::new(),
+            };
+            Box::pin(ResponseBody::service(body, flow))
+        });
+    }
+
+    #[test]
+    fn a_large_frame_goes_to_http2_in_pieces() {
+        let whole = Bytes::from(vec![7; 3 * PIECE_BYTES + 1]);
+        let body = crate::EdgeBody::from(whole.clone());
+        let flow = Flow::Http2 {
+            handed: Arc::default(),
+            rest: Bytes::new(),
+        };
+        let mut body = ResponseBody::service(body, flow);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut got = Vec::new();
+        while let Poll::Ready(Some(frame)) = Pin::new(&mut body).poll_frame(&mut cx) {
+            let data = frame.expect("no error").into_data().expect("data");
+            assert!(data.len() <= PIECE_BYTES);
+            got.extend_from_slice(&data);
+            assert_eq!(body.size_hint().exact(), Some((whole.len() - got.len()) as u64));
+            assert_eq!(body.is_end_stream(), got.len() == whole.len());
+        }
+        assert_eq!(got, whole);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pace_is_used_up_by_waiting_and_earned_by_bytes() {
+        let mut pace = Pace::new(&Limits::default()).expect("limited by default");
+        let start = Instant::now();
+        let used_up = async |pace: &mut Pace, seconds| {
+            let wait = std::future::poll_fn(|cx| pace.poll_used_up(cx));
+            tokio::time::timeout(Duration::from_secs(seconds), wait)
+                .await
+                .is_ok()
+        };
+        assert!(!used_up(&mut pace, 29).await);
+        pace.earn(1_000);
+        assert!(!used_up(&mut pace, 10).await, "1 s left and 10 s earned");
+        pace.earn(100_000_000);
+        assert!(
+            !used_up(&mut pace, 29).await,
+            "no more than the grace can be earned"
+        );
+        assert!(used_up(&mut pace, 2).await);
+        assert_eq!(start.elapsed().as_secs(), 69);
+    }
+}

@@ -1,0 +1,244 @@
+//! One connection, from its first byte to its last.
+
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
+use tower_service::Service;
+
+use super::adapter::{Adapter, Shared, Side};
+use super::limits::Limits;
+use super::link::Link;
+use super::listener::Peer;
+use super::socket::{Protocol, Socket};
+use super::stats::Open;
+use super::streams::{StreamExecutor, Streams};
+#[cfg(feature = "tls")]
+use super::tls::Tls;
+use super::transport::Transport;
+use crate::body::EdgeBody;
+use crate::error::BoxError;
+use crate::sync::Arc;
+
+/// How long an HTTP/2 client without streams may take to close after GOAWAY.
+const GOAWAY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Smallest buffer that hyper's HTTP/1 takes, in bytes.
+const MIN_BUFFER_BYTES: usize = 8192;
+
+/// How far a server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    Serving,
+    Draining,
+    /// What is still open is cut.
+    Cutting,
+}
+
+/// Follows the phases of a server.
+#[derive(Clone)]
+pub(super) struct Phases(pub(super) watch::Receiver<Phase>);
+
+/// A connection that was accepted.
+pub(super) struct Connection<S> {
+    pub(super) service: S,
+    pub(super) shared: Arc<Shared>,
+    pub(super) peer: Peer,
+    pub(super) phases: Phases,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Tls>,
+}
+
+impl Phases {
+    /// Resolves when the server is that far, or gone.
+    async fn reach(&mut self, phase: Phase) {
+        // An error means that the server was dropped: then it is past all phases.
+        let _ = self.0.wait_for(|now| *now >= phase).await;
+    }
+}
+
+impl<S, B> Connection<S>
+where
+    S: Service<Request<EdgeBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// Serves until the client or the server ends it.
+    pub(super) async fn run<I>(mut self, io: I, open: Open)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut phases = self.phases.clone();
+        let io = tokio::select! {
+            biased;
+            () = phases.reach(Phase::Draining) => return,
+            io = self.shake_hands(io) => io,
+        };
+        let Some(io) = io else {
+            return;
+        };
+        let mut socket = Socket::new(io, self.shared.limits.clone(), open);
+        let protocol = tokio::select! {
+            biased;
+            () = phases.reach(Phase::Draining) => {
+                // Its first request, if one is on its way, must go elsewhere.
+                let _ = socket.shutdown().await;
+                return;
+            }
+            protocol = socket.sniff() => protocol,
+        };
+        drop(phases);
+        match protocol {
+            // Boxed, so that the many connections of HTTP/1 do not pay for the size of the other.
+            Ok(Protocol::Http2) => Box::pin(self.run_http2(socket)).await,
+            Ok(Protocol::Http1) => self.run_http1(socket).await,
+            Ok(Protocol::None) | Err(_) => {}
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    async fn shake_hands<I>(&mut self, io: I) -> Option<Transport<I>>
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Some(tls) = &self.tls else {
+            return Some(Transport::Plain(io));
+        };
+        let handshake = Box::pin(tls.acceptor().accept(io));
+        let error = match tokio::time::timeout(self.shared.limits.handshake, handshake).await {
+            Ok(Ok(stream)) => {
+                self.peer.tls = true;
+                return Some(Transport::Tls(Box::new(stream)));
+            }
+            Ok(Err(error)) => error,
+            Err(too_long) => too_long.into(),
+        };
+        self.shared.stats.count_handshake_failure();
+        tracing::debug!(target: "gripstack::serve", peer = %self.peer.remote, %error, "handshake failed");
+        None
+    }
+
+    #[cfg(not(feature = "tls"))]
+    async fn shake_hands<I>(&mut self, io: I) -> Option<Transport<I>> {
+        Some(Transport::Plain(io))
+    }
+
+    async fn run_http1<I>(mut self, mut socket: Socket<I>)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let link = Link::new();
+        socket.speak_http1(link.clone());
+        let limits = self.shared.limits.clone();
+        let adapter = Adapter {
+            service: self.service,
+            shared: self.shared,
+            peer: self.peer,
+            side: Side::Http1(link),
+        };
+        let connection = http1_builder(&limits).serve_connection(TokioIo::new(socket), adapter);
+        let mut connection = pin!(connection.with_upgrades());
+        let mut next = Phase::Draining;
+        loop {
+            tokio::select! {
+                // An answer that is ready when the drain begins must say that the connection closes.
+                biased;
+                () = self.phases.reach(next) => match next {
+                    Phase::Draining => {
+                        connection.as_mut().graceful_shutdown();
+                        next = Phase::Cutting;
+                    }
+                    _ => return,
+                },
+                result = connection.as_mut() => return log_end(self.peer, result),
+            }
+        }
+    }
+
+    async fn run_http2<I>(mut self, mut socket: Socket<I>)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        socket.speak_http2();
+        let limits = self.shared.limits.clone();
+        let streams = Streams::new(limits.stall, self.shared.stats.clone());
+        let adapter = Adapter {
+            service: self.service,
+            shared: self.shared,
+            peer: self.peer,
+            side: Side::Http2(streams.clone()),
+        };
+        let executor = StreamExecutor(streams.clone());
+        let connection = http2_builder(&limits, executor).serve_connection(TokioIo::new(socket), adapter);
+        let mut connection = pin!(connection);
+        let mut next = Phase::Draining;
+        let mut going_away = false;
+        loop {
+            let patience = if going_away { GOAWAY_PATIENCE } else { limits.idle };
+            tokio::select! {
+                result = connection.as_mut() => return log_end(self.peer, result),
+                () = self.phases.reach(next) => {
+                    if next == Phase::Cutting {
+                        return;
+                    }
+                    next = Phase::Cutting;
+                }
+                () = streams.idle_for(patience) => if going_away {
+                    return;
+                },
+            }
+            // GOAWAY; streams that are open go on.
+            Pin::as_mut(&mut connection).graceful_shutdown();
+            going_away = true;
+        }
+    }
+}
+
+fn http1_builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        // The socket keeps that time, and all limits of a head: it has to answer what it refuses.
+        .header_read_timeout(None)
+        .max_buf_size(limits.send_buffer_bytes.max(limits.head_bytes + MIN_BUFFER_BYTES));
+    if limits.head_fields > 100 {
+        // Hyper's default is 100, and as long as it is untouched costs no allocation.
+        builder.max_headers(limits.head_fields);
+    }
+    builder
+}
+
+fn http2_builder(limits: &Limits, executor: StreamExecutor) -> http2::Builder<StreamExecutor> {
+    let mut builder = http2::Builder::new(executor);
+    builder
+        .timer(TokioTimer::new())
+        .enable_connect_protocol()
+        .max_concurrent_streams(limits.h2_streams)
+        .max_pending_accept_reset_streams(limits.h2_pending_resets)
+        .max_local_error_reset_streams(limits.h2_error_resets)
+        .initial_stream_window_size(limits.h2_stream_window_bytes)
+        .initial_connection_window_size(limits.h2_connection_window_bytes)
+        .max_send_buf_size(
+            limits
+                .send_buffer_bytes
+                .clamp(MIN_BUFFER_BYTES, u32::MAX as usize),
+        )
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(limits.h2_ping)
+        .keep_alive_timeout(limits.h2_ping_timeout);
+    builder
+}
+
+fn log_end(peer: Peer, result: hyper::Result<()>) {
+    if let Err(error) = result {
+        tracing::debug!(target: "gripstack::serve", peer = %peer.remote, %error, "connection ended");
+    }
+}

@@ -1,0 +1,59 @@
+//! Where connections come from.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+
+/// The two ends of a connection; in each request's extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Peer {
+    /// The client's address.
+    pub remote: SocketAddr,
+    /// The server's address.
+    pub local: SocketAddr,
+    /// Whether the server ended TLS on it.
+    pub tls: bool,
+}
+
+/// Accepts connections. An error is taken as passing: accepting goes on after a pause.
+pub trait Listener: Send + 'static {
+    /// A connection.
+    type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next connection and its ends. Must be safe to drop and call again.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Io, Peer)>> + Send;
+}
+
+/// Silence after which TCP probes the peer, and the time between two probes.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(15));
+
+impl Peer {
+    /// A connection without TLS.
+    pub fn new(remote: SocketAddr, local: SocketAddr) -> Self {
+        Self {
+            remote,
+            local,
+            tls: false,
+        }
+    }
+}
+
+/// Sets TCP_NODELAY, for a push must not wait for an acknowledgement, and SO_KEEPALIVE (60 s, then every 15 s).
+impl Listener for TcpListener {
+    type Io = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, Peer)> {
+        let (stream, remote) = TcpListener::accept(self).await?;
+        stream.set_nodelay(true)?;
+        let (idle, interval) = KEEP_ALIVE;
+        let keep_alive = TcpKeepalive::new().with_time(idle).with_interval(interval);
+        SockRef::from(&stream).set_tcp_keepalive(&keep_alive)?;
+        let local = stream.local_addr()?;
+        Ok((stream, Peer::new(remote, local)))
+    }
+}

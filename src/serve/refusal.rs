@@ -1,0 +1,102 @@
+//! Why a request is refused before the service sees it.
+
+use std::fmt;
+
+use http::StatusCode;
+
+macro_rules! refusals {
+    ($($(#[doc = $doc:literal])+ $name:ident = $status:ident, $label:literal, $why:literal;)+) => {
+        /// Why a request was refused. It was answered with [`status`](Self::status) and one line that says why.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Refusal {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Refusal {
+            /// All reasons there are.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The status of the answer.
+            pub fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status,)+ }
+            }
+
+            /// A label for logs and metrics.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $label,)+ }
+            }
+
+            fn why(self) -> &'static str {
+                match self { $(Self::$name => $why,)+ }
+            }
+        }
+    };
+}
+
+refusals! {
+    /// A line of the head ends in LF without CR (RFC 9112 2.2).
+    BareLf = BAD_REQUEST, "bare-lf", "a line ends in a bare LF";
+    /// A CR that no LF follows (RFC 9112 2.2).
+    BareCr = BAD_REQUEST, "bare-cr", "a CR without LF";
+    /// NUL or another control character (RFC 9110 5.5).
+    ControlCharacter = BAD_REQUEST, "control-character", "a control character in the head";
+    /// A field line that continues the one before (RFC 9112 5.2).
+    FoldedLine = BAD_REQUEST, "folded-line", "a folded field line";
+    /// Not `method SP target SP version` (RFC 9112 3).
+    RequestLine = BAD_REQUEST, "request-line", "malformed request line";
+    /// Not a request target that the method may have (RFC 9112 3.2).
+    Target = BAD_REQUEST, "target", "malformed request target";
+    /// Not HTTP/1.0, HTTP/1.1 or HTTP/2.
+    Version = HTTP_VERSION_NOT_SUPPORTED, "version", "only HTTP/1.0, HTTP/1.1 and HTTP/2 are spoken here";
+    /// A field name that is not a token, or a line without a colon (RFC 9110 5.1).
+    FieldName = BAD_REQUEST, "field-name", "malformed field name";
+    /// Whitespace between a field name and the colon (RFC 9112 5.1).
+    SpaceBeforeColon = BAD_REQUEST, "space-before-colon", "whitespace before the colon of a field";
+    /// No Host where one is required (RFC 9112 3.2).
+    HostMissing = BAD_REQUEST, "host-missing", "no Host field";
+    /// More than one Host (RFC 9112 3.2).
+    HostTwice = BAD_REQUEST, "host-twice", "more than one Host field";
+    /// A Host that is not `host[:port]` (RFC 9112 3.2).
+    HostInvalid = BAD_REQUEST, "host-invalid", "malformed host";
+    /// Host and the authority of the target or `:authority` differ (RFC 9112 3.2, RFC 9113 8.3.1).
+    HostMismatch = BAD_REQUEST, "host-mismatch", "Host differs from the authority of the target";
+    /// More than one Content-Length (RFC 9112 6.3).
+    LengthTwice = BAD_REQUEST, "length-twice", "more than one Content-Length";
+    /// A Content-Length that is not a decimal number (RFC 9110 8.6).
+    LengthInvalid = BAD_REQUEST, "length-invalid", "malformed Content-Length";
+    /// Content-Length with Transfer-Encoding (RFC 9112 6.3).
+    LengthAndCoding = BAD_REQUEST, "length-and-coding", "Content-Length with Transfer-Encoding";
+    /// Transfer-Encoding in HTTP/1.0 (RFC 9112 6.1).
+    CodingInOldVersion = BAD_REQUEST, "coding-in-old-version", "Transfer-Encoding in HTTP/1.0";
+    /// A Transfer-Encoding that does not end in one `chunked`, or more than one (RFC 9112 6.1, 6.3).
+    CodingInvalid = BAD_REQUEST, "coding-invalid", "malformed Transfer-Encoding";
+    /// A transfer coding other than `chunked` (RFC 9112 6.1).
+    CodingUnknown = NOT_IMPLEMENTED, "coding-unknown", "the only transfer coding spoken here is chunked";
+    /// CONNECT with a body (RFC 9110 9.3.6).
+    ConnectWithBody = BAD_REQUEST, "connect-with-body", "CONNECT with a body";
+    /// A chunk size that is not a hexadecimal number, or too large (RFC 9112 7.1).
+    ChunkSize = BAD_REQUEST, "chunk-size", "malformed chunk size";
+    /// A chunk that does not end where its size says, or a malformed chunk extension (RFC 9112 7.1).
+    ChunkFraming = BAD_REQUEST, "chunk-framing", "malformed chunk";
+    /// A malformed or too large trailer section (RFC 9112 7.1.2).
+    Trailers = BAD_REQUEST, "trailers", "malformed or too large trailer section";
+    /// The target exceeds `Limits::target_bytes`.
+    TargetTooLong = URI_TOO_LONG, "target-too-long", "the request target is too long";
+    /// The head exceeds `Limits::head_bytes`.
+    HeadTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", "the head is too large";
+    /// The head exceeds `Limits::head_fields`.
+    TooManyFields = REQUEST_HEADER_FIELDS_TOO_LARGE, "too-many-fields", "too many field lines";
+    /// The head took longer than `Limits::head`.
+    HeadTimeout = REQUEST_TIMEOUT, "head-timeout", "the head took too long";
+    /// The body came slower than `Limits::body_rate`.
+    BodyTooSlow = REQUEST_TIMEOUT, "body-too-slow", "the body comes too slowly";
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.why())
+    }
+}
+
+impl std::error::Error for Refusal {}

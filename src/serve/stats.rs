@@ -1,0 +1,168 @@
+//! What a server has done, in numbers.
+
+use std::fmt;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::refusal::Refusal;
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// What a server has done, in numbers. A cheap handle: take it with [`Serve::stats`](super::Serve::stats) before
+/// serving, read it at any time.
+#[derive(Clone)]
+pub struct Stats(Arc<Counters>);
+
+struct Counters {
+    accepted: AtomicU64,
+    open: AtomicU64,
+    paused: AtomicU64,
+    accept_errors: AtomicU64,
+    handshake_failures: AtomicU64,
+    requests: AtomicU64,
+    stalled: AtomicU64,
+    failed: AtomicU64,
+    panicked: AtomicU64,
+    refused: Box<[AtomicU64]>,
+}
+
+/// A connection that is open: one of `Limits::connections`. Lives as long as its socket.
+pub(super) struct Open {
+    stats: Stats,
+    _slot: OwnedSemaphorePermit,
+}
+
+// === impl Stats ===
+
+impl Stats {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Counters {
+            accepted: AtomicU64::new(0),
+            open: AtomicU64::new(0),
+            paused: AtomicU64::new(0),
+            accept_errors: AtomicU64::new(0),
+            handshake_failures: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            stalled: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            panicked: AtomicU64::new(0),
+            refused: Refusal::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
+        }))
+    }
+
+    /// Connections accepted.
+    pub fn accepted(&self) -> u64 {
+        self.0.accepted.load(Relaxed)
+    }
+
+    /// Connections open now, upgraded ones included.
+    pub fn open(&self) -> u64 {
+        self.0.open.load(Relaxed)
+    }
+
+    /// How often accepting paused because of `Limits::connections`.
+    pub fn paused(&self) -> u64 {
+        self.0.paused.load(Relaxed)
+    }
+
+    /// How often accepting failed, for instance for want of file descriptors.
+    pub fn accept_errors(&self) -> u64 {
+        self.0.accept_errors.load(Relaxed)
+    }
+
+    /// TLS handshakes that failed or took too long.
+    pub fn handshake_failures(&self) -> u64 {
+        self.0.handshake_failures.load(Relaxed)
+    }
+
+    /// Requests given to the service.
+    pub fn requests(&self) -> u64 {
+        self.0.requests.load(Relaxed)
+    }
+
+    /// Readers cut because they made no progress for `Limits::stall`: HTTP/1 connections and HTTP/2 streams.
+    pub fn stalled(&self) -> u64 {
+        self.0.stalled.load(Relaxed)
+    }
+
+    /// Errors of the service, answered with 502.
+    pub fn failed(&self) -> u64 {
+        self.0.failed.load(Relaxed)
+    }
+
+    /// Panics of the service, answered with 500.
+    pub fn panicked(&self) -> u64 {
+        self.0.panicked.load(Relaxed)
+    }
+
+    /// Requests refused for this reason.
+    pub fn refused(&self, reason: Refusal) -> u64 {
+        self.0.refused[reason as usize].load(Relaxed)
+    }
+
+    pub(super) fn open_connection(&self, slot: OwnedSemaphorePermit) -> Open {
+        self.0.accepted.fetch_add(1, Relaxed);
+        self.0.open.fetch_add(1, Relaxed);
+        Open {
+            stats: self.clone(),
+            _slot: slot,
+        }
+    }
+
+    pub(super) fn count_pause(&self) {
+        self.0.paused.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_accept_error(&self) {
+        self.0.accept_errors.fetch_add(1, Relaxed);
+    }
+
+    #[cfg(feature = "tls")]
+    pub(super) fn count_handshake_failure(&self) {
+        self.0.handshake_failures.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_request(&self) {
+        self.0.requests.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_stall(&self) {
+        self.0.stalled.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_failure(&self) {
+        self.0.failed.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_panic(&self) {
+        self.0.panicked.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_refusal(&self, reason: Refusal) {
+        self.0.refused[reason as usize].fetch_add(1, Relaxed);
+    }
+}
+
+impl fmt::Debug for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stats")
+            .field("accepted", &self.accepted())
+            .field("open", &self.open())
+            .field("requests", &self.requests())
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    pub(super) fn stats(&self) -> &Stats {
+        &self.stats
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.stats.0.open.fetch_sub(1, Relaxed);
+    }
+}

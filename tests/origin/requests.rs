@@ -1,0 +1,408 @@
+//! What an origin gets to see.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use gripstack::EdgeBody;
+use gripstack::error::OriginFailure;
+use gripstack::origin::{ClientInfo, ForwardedFor, HostPolicy, Origin};
+use http::{HeaderName, Method, Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::channel::Channel;
+use http_body_util::{BodyExt, Full};
+use tower::Service;
+
+use crate::support::*;
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// The origin is a service like any other: in a stack, and inside an axum router, whose body is another one.
+#[test]
+fn it_composes() {
+    fn check<S>(service: S) -> S
+    where
+        S: Service<Request<EdgeBody>, Response = Response<EdgeBody>, Error = Infallible>,
+        S: Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+    {
+        service
+    }
+    let origin = check(Origin::new("http://127.0.0.1:1").unwrap());
+    let service = tower::ServiceBuilder::new()
+        .map_request(|request: Request<axum::body::Body>| request.map(EdgeBody::new))
+        .service(origin);
+    let _: axum::Router = axum::Router::new().fallback_service(service);
+}
+
+/// Sends a request with these fields and says the head that the origin got.
+async fn seen(origin: impl Fn(&RawOrigin) -> Origin, method: &str, fields: &[(&str, &str)]) -> String {
+    let raw = RawOrigin::answering(OK).await;
+    let mut request = Request::builder().method(method).uri("/x");
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(EdgeBody::empty()).unwrap();
+    assert_eq!(send(&origin(&raw), request).await.status(), StatusCode::OK);
+    raw.head()
+}
+
+async fn seen_get(fields: &[(&str, &str)]) -> String {
+    seen(RawOrigin::origin, "GET", fields).await
+}
+
+/// The values of a field in a head.
+fn values<'a>(head: &'a str, name: &str) -> Vec<&'a str> {
+    let lines = head.lines().filter_map(|line| line.split_once(": "));
+    lines
+        .filter(|(field, _)| *field == name)
+        .map(|(_, value)| value)
+        .collect()
+}
+
+#[tokio::test]
+async fn path_and_query_arrive_byte_for_byte() {
+    let raw = RawOrigin::answering(OK).await;
+    let origin = Origin::new(&format!("{}/base/", raw.url())).unwrap();
+    for path in ["/a%2f..%2Fb//c;d?e=%zz&%41+", "/", "/?", "/%E2%82%AC/../."] {
+        send(&origin, get(path)).await;
+        let head = raw.heads().pop().unwrap();
+        assert_eq!(head.lines().next().unwrap(), format!("GET /base{path} HTTP/1.1"));
+    }
+    let origin = raw.origin();
+    send(&origin, get("http://client.example/b?c")).await;
+    assert!(raw.heads().pop().unwrap().starts_with("GET /b?c HTTP/1.1\r\n"));
+    let options = Request::options("*").header("host", "client.example");
+    send(&origin, options.body(EdgeBody::empty()).unwrap()).await;
+    assert!(raw.heads().pop().unwrap().starts_with("OPTIONS * HTTP/1.1\r\n"));
+}
+
+#[tokio::test]
+async fn a_request_body_streams_through_chunk_by_chunk() {
+    let raw = RawOrigin::new(|mut conn| async move {
+        let head = conn.head().await.unwrap();
+        assert!(head.contains("transfer-encoding: chunked\r\n"), "{head}");
+        assert_eq!(conn.until(b"one\r\n").await, b"3\r\none\r\n");
+        conn.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nONE\r\n")
+            .await;
+        assert_eq!(conn.until(b"0\r\n\r\n").await, b"3\r\ntwo\r\n0\r\n\r\n");
+        conn.send(b"3\r\nTWO\r\n0\r\n\r\n").await;
+        conn.hang().await;
+    })
+    .await;
+    let (mut sender, body) = Channel::<Bytes, Infallible>::new(1);
+    let request = Request::post("/").body(EdgeBody::new(body)).unwrap();
+    sender.send_data("one".into()).await.unwrap();
+    // The answer's head and first chunk come while the request's body is still open.
+    let mut answer = send(&raw.origin(), request).await.into_body();
+    let frame = answer.frame().await.unwrap().unwrap();
+    assert_eq!(frame.into_data().unwrap(), "ONE");
+    sender.send_data("two".into()).await.unwrap();
+    drop(sender);
+    let frame = answer.frame().await.unwrap().unwrap();
+    assert_eq!(frame.into_data().unwrap(), "TWO");
+    assert!(answer.frame().await.is_none());
+}
+
+#[tokio::test]
+async fn a_body_of_known_length_says_it_whatever_the_client_said() {
+    for (said, body, length) in [
+        (None, "abc", Some("3")),
+        (Some("3"), "abc", Some("3")),
+        (Some("5"), "abc", Some("3")),
+        (Some("5"), "", Some("0")),
+        (Some("0"), "", Some("0")),
+        (None, "", None),
+    ] {
+        let raw = RawOrigin::new(|mut conn| async move {
+            conn.head().await;
+            conn.send(OK.as_bytes()).await;
+            conn.hang().await;
+        })
+        .await;
+        let mut request = Request::post("/x");
+        if let Some(said) = said {
+            request = request.header("content-length", said);
+        }
+        send(&raw.origin(), request.body(body.into()).unwrap()).await;
+        let head = raw.head();
+        assert_eq!(
+            values(&head, "content-length"),
+            Vec::from_iter(length),
+            "{said:?} {body:?}"
+        );
+        assert!(values(&head, "transfer-encoding").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn request_trailers_pass() {
+    let raw = RawOrigin::new(|mut conn| async move {
+        conn.head().await;
+        conn.until(b"0\r\nx-sum: 1\r\n\r\n").await;
+        conn.send(OK.as_bytes()).await;
+        conn.hang().await;
+    })
+    .await;
+    let trailers = [(HeaderName::from_static("x-sum"), "1".parse().unwrap())]
+        .into_iter()
+        .collect();
+    let (mut sender, body) = Channel::<Bytes, Infallible>::new(2);
+    sender.send(Frame::data("abc".into())).await.unwrap();
+    sender.send(Frame::trailers(trailers)).await.unwrap();
+    drop(sender);
+    let request = Request::post("/").header("trailer", "x-sum");
+    let answer = send(&raw.origin(), request.body(EdgeBody::new(body)).unwrap()).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn poi_07_the_body_of_a_get_is_not_forwarded() {
+    for method in [Method::GET, Method::HEAD] {
+        let raw = RawOrigin::new(|mut conn| async move {
+            conn.head().await;
+            conn.send(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+            assert_eq!(conn.end().await, b"", "nothing after the head");
+        })
+        .await;
+        let request = Request::builder()
+            .method(method)
+            .uri("/")
+            .header("content-length", "4");
+        let request = request
+            .body(EdgeBody::new(Full::new(Bytes::from("evil"))))
+            .unwrap();
+        let origin = raw.origin();
+        assert_eq!(send(&origin, request).await.status(), StatusCode::NO_CONTENT);
+        let head = raw.head();
+        assert!(
+            !head.contains("content-length") && !head.contains("transfer-encoding"),
+            "{head}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn fields_of_the_connection_stay_on_the_connection() {
+    let head = seen_get(&[
+        ("connection", "close, X-Mine"),
+        ("connection", "x-other"),
+        ("x-mine", "1"),
+        ("x-other", "1"),
+        ("keep-alive", "timeout=9"),
+        ("proxy-connection", "keep-alive"),
+        ("proxy-authorization", "Basic x"),
+        ("proxy", "http://evil"),
+        ("te", "trailers, gzip"),
+        ("transfer-encoding", "gzip"),
+        ("upgrade", "websocket"),
+        ("expect", "100-continue"),
+        ("cookie", "a=1"),
+        ("accept-encoding", "br"),
+        ("x-obs", "ok"),
+    ])
+    .await;
+    let mut names: Vec<_> = head
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_once(": "))
+        .collect();
+    names.sort_unstable();
+    let ours = raw_host(&head);
+    assert_eq!(
+        names,
+        [
+            ("accept-encoding", "br"),
+            ("cookie", "a=1"),
+            ("host", ours),
+            ("x-forwarded-proto", "http"),
+            ("x-obs", "ok"),
+        ]
+    );
+}
+
+fn raw_host(head: &str) -> &str {
+    let host = values(head, "host");
+    assert!(
+        host[0].starts_with("127.0.0.1:"),
+        "without a host of the client it is the origin's"
+    );
+    host[0]
+}
+
+#[tokio::test]
+async fn te_trailers_survives_for_grpc() {
+    let head = seen_get(&[("te", "trailers"), ("content-type", "application/grpc+proto")]).await;
+    assert_eq!(values(&head, "te"), ["trailers"]);
+    assert_eq!(values(&head, "connection"), ["te"]);
+}
+
+#[tokio::test]
+async fn r03_a_client_cannot_have_our_fields_removed() {
+    let head = seen_get(&[
+        (
+            "connection",
+            "Grip-Sig, X-Forwarded-For, X-Forwarded-Host, Host, Cache-Control",
+        ),
+        ("grip-sig", "ours"),
+        ("cache-control", "no-cache"),
+        ("host", "client.example"),
+    ])
+    .await;
+    assert_eq!(values(&head, "grip-sig"), ["ours"]);
+    assert_eq!(values(&head, "host"), ["client.example"]);
+    assert_eq!(values(&head, "x-forwarded-host"), ["client.example"]);
+    assert_eq!(values(&head, "cache-control"), ["no-cache"]);
+}
+
+#[tokio::test]
+async fn poi_01_forwarded_fields_are_ours() {
+    let head = seen_get(&[
+        ("host", "client.example:81"),
+        ("x-forwarded-host", "evil.example"),
+        ("x-forwarded-host", "more.example"),
+        ("x-forwarded-proto", "https"),
+        ("forwarded", "host=evil.example"),
+    ])
+    .await;
+    assert_eq!(values(&head, "x-forwarded-host"), ["client.example:81"]);
+    assert_eq!(values(&head, "x-forwarded-proto"), ["http"]);
+    assert_eq!(values(&head, "host"), ["client.example:81"]);
+    assert!(
+        !head.contains("evil") && !head.contains("forwarded: host"),
+        "{head}"
+    );
+
+    let trusting = |raw: &RawOrigin| raw.builder().trust_forwarded(true).build().unwrap();
+    let fields = [("x-forwarded-host", "a.example"), ("x-forwarded-proto", "https")];
+    let head = seen(trusting, "GET", &fields).await;
+    assert_eq!(values(&head, "x-forwarded-host"), ["a.example"]);
+    assert_eq!(values(&head, "x-forwarded-proto"), ["https"]);
+}
+
+#[tokio::test]
+async fn poi_08_overrides_that_no_key_covers_are_removed() {
+    let fields = [
+        "X-HTTP-Method-Override",
+        "X-HTTP-Method",
+        "X-Method-Override",
+        "X-Host",
+        "X-Forwarded-Server",
+        "X-Forwarded-Scheme",
+        "X-Forwarded-Port",
+        "Forwarded",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "Front-End-Https",
+        "X-Wap-Profile",
+    ];
+    let head = seen_get(&fields.map(|name| (name, "DELETE"))).await;
+    assert!(!head.contains("DELETE"), "{head}");
+}
+
+#[tokio::test]
+async fn forwarded_for_follows_its_policy() {
+    let peer = Some("192.0.2.7:99".parse::<SocketAddr>().unwrap());
+    let mapped = Some("[::ffff:192.0.2.8]:99".parse::<SocketAddr>().unwrap());
+    let sent: &[&str] = &["10.0.0.1, 10.0.0.2", "10.0.0.3"];
+    let joined = "10.0.0.1, 10.0.0.2, 10.0.0.3";
+    for (policy, peer, sent, expected) in [
+        (
+            ForwardedFor::Append,
+            peer,
+            sent,
+            Some(format!("{joined}, 192.0.2.7")),
+        ),
+        (ForwardedFor::Append, mapped, &[], Some("192.0.2.8".into())),
+        (ForwardedFor::Append, None, sent, Some(joined.into())),
+        (ForwardedFor::Append, None, &[], None),
+        (ForwardedFor::Replace, peer, sent, Some("192.0.2.7".into())),
+        (ForwardedFor::Replace, None, sent, None),
+        (ForwardedFor::Off, peer, sent, None),
+    ] {
+        let raw = RawOrigin::answering(OK).await;
+        let origin = raw.builder().forwarded_for(policy).build().unwrap();
+        let mut request = get("/");
+        for value in sent {
+            request
+                .headers_mut()
+                .append("x-forwarded-for", value.parse().unwrap());
+        }
+        request.extensions_mut().insert(ClientInfo {
+            addr: peer,
+            tls: true,
+        });
+        send(&origin, request).await;
+        let head = raw.head();
+        assert_eq!(
+            values(&head, "x-forwarded-for"),
+            Vec::from_iter(expected.as_deref()),
+            "{policy:?}"
+        );
+        assert_eq!(values(&head, "x-forwarded-proto"), ["https"]);
+    }
+}
+
+#[tokio::test]
+async fn poi_03_the_target_names_the_host_unless_the_policy_does() {
+    let fixed = HostPolicy::Fixed("inner.example".parse().unwrap());
+    for (policy, expected) in [
+        (HostPolicy::Client, "target.example"),
+        (HostPolicy::Origin, "127.0.0.1"),
+        (fixed, "inner.example"),
+    ] {
+        let raw = RawOrigin::answering(OK).await;
+        let origin = raw.builder().host(policy).build().unwrap();
+        let request = Request::get("http://user@target.example/").header("host", "other.example");
+        send(&origin, request.body(EdgeBody::empty()).unwrap()).await;
+        let head = raw.head();
+        let host = values(&head, "host");
+        assert_eq!(host.len(), 1);
+        assert!(host[0].starts_with(expected), "{host:?}");
+        assert_eq!(values(&head, "x-forwarded-host"), ["target.example"]);
+    }
+}
+
+#[tokio::test]
+async fn poi_02_what_names_no_one_host_is_refused_before_the_origin() {
+    let raw = RawOrigin::answering(OK).await;
+    let origin = raw.origin();
+    let mut two = get("/");
+    two.headers_mut().append("host", "b.example".parse().unwrap());
+    assert_failure(send(&origin, two).await, OriginFailure::BadRequest).await;
+    for host in ["a b", "a/b", "u@a.example", "a:b:c"] {
+        let mut bad = get("/");
+        bad.headers_mut().insert("host", host.parse().unwrap());
+        assert_failure(send(&origin, bad).await, OriginFailure::BadRequest).await;
+    }
+    let connect = Request::connect("a.example:443").body(EdgeBody::empty()).unwrap();
+    assert_failure(send(&origin, connect).await, OriginFailure::MethodUnsupported).await;
+    assert_eq!(raw.connections(), 0);
+}
+
+#[tokio::test]
+async fn via_is_appended_on_request() {
+    let name = HeaderName::from_static("edge-1");
+    let with_via = |raw: &RawOrigin| raw.builder().via(&name).build().unwrap();
+    let head = seen(with_via, "GET", &[("via", "2 first")]).await;
+    assert_eq!(values(&head, "via"), ["2 first", "1.1 edge-1"]);
+}
+
+#[tokio::test]
+async fn routes_pick_an_origin_and_none_is_a_502() {
+    let a = RawOrigin::answering("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na").await;
+    let b = RawOrigin::answering("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nb").await;
+    let origin = Origin::builder()
+        .route("client.example", &a.url())
+        .routes([format!("CLIENT.example:80/api={}", b.url()).parse().unwrap()])
+        .build()
+        .unwrap();
+    assert_eq!(read(send(&origin, get("/")).await).await.unwrap(), "a");
+    assert_eq!(read(send(&origin, get("/api/x")).await).await.unwrap(), "b");
+    let other = Request::get("/").header("host", "other.example");
+    let answer = send(&origin, other.body(EdgeBody::empty()).unwrap()).await;
+    assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
+    assert_failure(answer, OriginFailure::RouteNotFound).await;
+    let requests: Vec<_> = origin.stats().map(|(_, stats)| stats.requests()).collect();
+    assert_eq!(requests, [1, 1]);
+}

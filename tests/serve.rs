@@ -1,0 +1,708 @@
+//! `serve` as a whole: both protocols on one port, leaving clients, upgrades, limits, drain, TLS.
+#![cfg(feature = "serve")]
+
+mod serve_support;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use bytes::Bytes;
+use gripstack::serve::{Drained, Limits, Listener, Peer, Refusal, serve};
+use gripstack::{Drain, EdgeBody};
+use http::{Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serve_support::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+type Http2Sender = hyper::client::conn::http2::SendRequest<EdgeBody>;
+
+async fn http2(addr: std::net::SocketAddr) -> Http2Sender {
+    let stream = TcpStream::connect(addr).await.expect("connects");
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    let (sender, connection) = soon(handshake).await.expect("a handshake");
+    tokio::spawn(connection);
+    sender
+}
+
+fn get(uri: &str) -> Request<EdgeBody> {
+    Request::builder()
+        .uri(uri)
+        .body(EdgeBody::empty())
+        .expect("a request")
+}
+
+async fn text(response: Response<hyper::body::Incoming>) -> String {
+    let body = soon(response.into_body().collect())
+        .await
+        .expect("a body")
+        .to_bytes();
+    String::from_utf8(body.to_vec()).expect("text")
+}
+
+#[tokio::test]
+async fn both_protocols_on_one_port() {
+    let (service, _) = echo();
+    let (addr, server) = start_tcp(service, Limits::default()).await;
+    let mut one = connect(addr).await;
+    one.send("GET /one HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(soon(one.answer()).await.text(), "GET /one \n");
+    let mut two = http2(addr).await;
+    let response = soon(two.send_request(get("http://a/two")))
+        .await
+        .expect("an answer");
+    assert_eq!(text(response).await, "GET http://a/two \n");
+    assert_eq!(
+        (
+            server.stats.accepted(),
+            server.stats.open(),
+            server.stats.requests()
+        ),
+        (2, 2, 2)
+    );
+    drop((one, two));
+    until("both are closed", || server.stats.open() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_clients_of_both_protocols_at_once() {
+    let service = service(|request| async move {
+        tokio::task::yield_now().await;
+        let path = request.uri().path().to_owned();
+        let body = request
+            .into_body()
+            .collect()
+            .await
+            .expect("a whole body")
+            .to_bytes();
+        tokio::task::yield_now().await;
+        Response::new(EdgeBody::from(format!("{path} {}", body.len())))
+    });
+    let (addr, server) = start_tcp(service, Limits::default()).await;
+    let mut clients = tokio::task::JoinSet::new();
+    for n in 0..40 {
+        clients.spawn(async move {
+            if n % 2 == 0 {
+                let mut client = connect(addr).await;
+                let requests = (0..25).map(|m| {
+                    format!(
+                        "POST /{n}/{m} HTTP/1.1\r\nHost: a\r\nContent-Length: {m}\r\n\r\n{}",
+                        "b".repeat(m)
+                    )
+                });
+                client.send(requests.collect::<String>()).await;
+                for m in 0..25 {
+                    assert_eq!(soon(client.answer()).await.text(), format!("/{n}/{m} {m}"));
+                }
+            } else {
+                let mut client = http2(addr).await;
+                for m in 0..25 {
+                    let response = soon(client.send_request(get(&format!("http://a/{n}/{m}")))).await;
+                    assert_eq!(text(response.expect("an answer")).await, format!("/{n}/{m} 0"));
+                }
+            }
+        });
+    }
+    while let Some(client) = clients.join_next().await {
+        client.expect("no panic");
+    }
+    assert_eq!(server.stats.requests(), 40 * 25);
+    until("all are closed", || server.stats.open() == 0).await;
+}
+
+#[tokio::test]
+async fn the_preface_may_come_byte_by_byte() {
+    let (service, _) = echo();
+    let (addr, _server) = start_tcp(service, Limits::default()).await;
+    let mut client = connect(addr).await;
+    for byte in b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0" {
+        client.send([*byte]).await;
+        tokio::task::yield_now().await;
+    }
+    // A SETTINGS frame on stream 0.
+    let frame = soon(client.bytes(9)).await;
+    assert_eq!(frame[3..9], [4, 0, 0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn http2_requests_that_name_two_hosts_are_refused() {
+    let (service, seen) = echo();
+    let (addr, server) = start_tcp(service, Limits::default()).await;
+    let mut client = http2(addr).await;
+    for (hosts, reason) in [
+        (&["b"][..], Refusal::HostMismatch),
+        (&["a", "a"], Refusal::HostTwice),
+    ] {
+        let mut request = get("http://a/");
+        for host in hosts {
+            request
+                .headers_mut()
+                .append("host", host.parse().expect("a value"));
+        }
+        let response = soon(client.send_request(request)).await.expect("an answer");
+        assert_eq!(response.status(), 400);
+        assert!(response.headers().get("connection").is_none());
+        assert_eq!(text(response).await, format!("400 Bad Request: {reason}\n"));
+        assert_eq!(server.stats.refused(reason), 1);
+    }
+    assert_eq!(seen.load(SeqCst), 0);
+    let mut request = get("http://a/");
+    request
+        .headers_mut()
+        .append("host", "A:80".parse().expect("a value"));
+    assert_eq!(
+        soon(client.send_request(request))
+            .await
+            .expect("an answer")
+            .status(),
+        200
+    );
+}
+
+#[tokio::test]
+async fn http2_heads_have_limits_too() {
+    let (service, seen) = echo();
+    let (addr, _server) = start_tcp(service, Limits::default()).await;
+    let mut client = http2(addr).await;
+    let long = get(&format!("http://a/{}", "a".repeat(9_000)));
+    assert_eq!(
+        soon(client.send_request(long)).await.expect("an answer").status(),
+        414
+    );
+    let mut many = get("http://a/");
+    for n in 0..101 {
+        many.headers_mut().append("x-many", n.into());
+    }
+    assert_eq!(
+        soon(client.send_request(many)).await.expect("an answer").status(),
+        431
+    );
+    let mut large = get("http://a/");
+    for _ in 0..5 {
+        large
+            .headers_mut()
+            .append("x-large", "a".repeat(8_000).parse().expect("a value"));
+    }
+    // The client knows the limit from our settings and may keep to it by itself.
+    match soon(client.send_request(large)).await {
+        Ok(response) => assert_eq!(response.status(), 431),
+        Err(error) => assert!(error.is_user(), "{error}"),
+    }
+    assert_eq!(seen.load(SeqCst), 0);
+}
+
+/// A service that never answers; it tells when a request comes and when it is dropped.
+fn stuck() -> (BoxService, mpsc::UnboundedReceiver<&'static str>) {
+    struct Tell(mpsc::UnboundedSender<&'static str>);
+    impl Drop for Tell {
+        fn drop(&mut self) {
+            let _ = self.0.send("dropped");
+        }
+    }
+    let (tx, rx) = mpsc::unbounded_channel();
+    let service = service(move |_| {
+        let _ = tx.send("came");
+        let tell = Tell(tx.clone());
+        async move {
+            let _tell = tell;
+            std::future::pending().await
+        }
+    });
+    (service, rx)
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_noticed_also_with_pipelined_bytes() {
+    let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    for sent in [
+        request.to_owned(),
+        request.repeat(2),
+        format!("{request}GET / HT"),
+    ] {
+        let (service, mut events) = stuck();
+        let (addr, _server) = start_tcp(service, Limits::default()).await;
+        let mut client = connect(addr).await;
+        client.send(&sent).await;
+        assert_eq!(soon(events.recv()).await, Some("came"));
+        // Half-closing counts as leaving.
+        soon(client.io.shutdown()).await.expect("a socket");
+        assert_eq!(soon(events.recv()).await, Some("dropped"), "{sent:?}");
+
+        let (service, mut events) = stuck();
+        let (addr, _server) = start_tcp(service, Limits::default()).await;
+        let mut client = connect(addr).await;
+        client.send(&sent).await;
+        assert_eq!(soon(events.recv()).await, Some("came"));
+        drop(client);
+        assert_eq!(soon(events.recv()).await, Some("dropped"), "{sent:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_http2_stream_that_is_reset_is_noticed() {
+    let (service, mut events) = stuck();
+    let (addr, _server) = start_tcp(service, Limits::default()).await;
+    let mut client = http2(addr).await;
+    let answer = tokio::spawn(client.send_request(get("http://a/")));
+    assert_eq!(soon(events.recv()).await, Some("came"));
+    answer.abort();
+    assert_eq!(soon(events.recv()).await, Some("dropped"));
+}
+
+/// Upgrades and echoes what comes, in capitals; refuses on other paths.
+fn upgrading() -> BoxService {
+    service(|mut request| async move {
+        if request.uri().path() == "/no" {
+            return Response::new(EdgeBody::from("stay"));
+        }
+        let is_connect = request.method() == http::Method::CONNECT;
+        let upgrade = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let mut io = TokioIo::new(upgrade.await.expect("upgraded"));
+            let mut buf = [0; 1024];
+            while let Ok(n @ 1..) = io.read(&mut buf).await {
+                buf[..n].make_ascii_uppercase();
+                io.write_all(&buf[..n]).await.expect("written");
+            }
+        });
+        let mut response = Response::new(EdgeBody::empty());
+        if !is_connect {
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            let headers = response.headers_mut();
+            headers.insert("connection", "upgrade".parse().expect("a value"));
+            headers.insert("upgrade", "shout".parse().expect("a value"));
+        }
+        response
+    })
+}
+
+#[tokio::test]
+async fn upgrades_pass_through_both_ways() {
+    let (addr, server) = start_tcp(upgrading(), Limits::default()).await;
+    for head in [
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: shout\r\n\r\n",
+        "CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n",
+    ] {
+        // What comes before the answer belongs to the new protocol, whatever it looks like.
+        let mut client = connect(addr).await;
+        client.send(format!("{head}early\n\0\r\n")).await;
+        let head = soon(client.head()).await;
+        assert!(
+            head.starts_with("HTTP/1.1 101 ") || head.starts_with("HTTP/1.1 200 "),
+            "{head}"
+        );
+        assert_eq!(soon(client.bytes(9)).await, b"EARLY\n\0\r\n");
+        client.send("later").await;
+        assert_eq!(soon(client.bytes(5)).await, b"LATER");
+        assert_eq!(server.stats.open(), 1, "an upgraded connection counts as open");
+        soon(client.io.shutdown()).await.expect("a socket");
+        assert_eq!(soon(client.rest()).await, b"");
+        until("it is closed", || server.stats.open() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn after_an_upgrade_that_was_refused_http_goes_on_strictly() {
+    let (addr, server) = start_tcp(upgrading(), Limits::default()).await;
+    let mut client = connect(addr).await;
+    let ask =
+        "POST /no HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\nContent-Length: 2\r\n\r\nhi";
+    client
+        .send(format!("{ask}{ask}GET / HTTP/1.1\nHost: a\n\n"))
+        .await;
+    assert_eq!(soon(client.answer()).await.text(), "stay");
+    assert_eq!(soon(client.answer()).await.text(), "stay");
+    assert_eq!(soon(client.answer()).await.status(), 400);
+    assert_eq!(soon(client.rest()).await, b"");
+    assert_eq!(server.stats.refused(Refusal::BareLf), 1);
+}
+
+#[tokio::test]
+async fn peer_drain_and_hook_reach_the_service() {
+    let service = service(|request| async move {
+        let extensions = request.extensions();
+        let peer = extensions.get::<Peer>().expect("a peer");
+        let begun = extensions.get::<Drain>().expect("a drain").has_begun();
+        let hooked = request.headers()["x-hook"].to_str().expect("text");
+        let text = format!("{} {} {} {begun} {hooked}", peer.remote, peer.local, peer.tls);
+        Response::new(EdgeBody::from(text))
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let addr = listener.local_addr().expect("bound");
+    let server = serve(listener, service).on_request(|peer, parts| {
+        let port = peer.remote.port();
+        parts.headers.insert("x-hook", port.into());
+    });
+    let _server = Server::start(server, PATIENCE);
+    let mut client = connect(addr).await;
+    let local = client.io.local_addr().expect("connected");
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(
+        soon(client.answer()).await.text(),
+        format!("{local} {addr} false false {}", local.port())
+    );
+}
+
+#[tokio::test]
+async fn errors_are_502_with_their_reason_and_panics_500() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("no route")]
+    struct Cause(#[source] io::Error);
+    let service = tower::service_fn(|request: Request<EdgeBody>| async move {
+        match request.uri().path() {
+            "/error" => Err(gripstack::BoxError::from(Cause(io::Error::other("cable\r\ncut")))),
+            "/panic" => panic!("on purpose"),
+            _ => Ok(Response::new(EdgeBody::from("well"))),
+        }
+    });
+    let (addr, server) = start_tcp(BoxService::new(service), Limits::default()).await;
+    let mut client = connect(addr).await;
+    client.send("GET /error HTTP/1.1\r\nHost: a\r\n\r\nGET /panic HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let answer = soon(client.answer()).await;
+    assert_eq!(
+        (answer.status(), answer.text()),
+        (502, "502 Bad Gateway: the service failed: no route: cable  cut\n")
+    );
+    let answer = soon(client.answer()).await;
+    assert_eq!(
+        (answer.status(), answer.text()),
+        (500, "500 Internal Server Error: the service panicked\n")
+    );
+    assert_eq!(soon(client.answer()).await.text(), "well");
+    let mut two = http2(addr).await;
+    let status = async |two: &mut Http2Sender, path| {
+        soon(two.send_request(get(path)))
+            .await
+            .expect("an answer")
+            .status()
+            .as_u16()
+    };
+    assert_eq!(status(&mut two, "http://a/panic").await, 500);
+    assert_eq!(status(&mut two, "http://a/").await, 200);
+    assert_eq!((server.stats.failed(), server.stats.panicked()), (1, 2));
+}
+
+#[tokio::test]
+async fn beyond_the_connections_allowed_accepting_pauses() {
+    let (service, _) = echo();
+    let mut limits = Limits::default();
+    limits.connections = 2;
+    let (addr, server) = start_tcp(service, limits).await;
+    let mut one = connect(addr).await;
+    let mut two = connect(addr).await;
+    for client in [&mut one, &mut two] {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        soon(client.answer()).await;
+    }
+    let mut three = connect(addr).await;
+    three.send("GET /3 HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    until("it pauses", || server.stats.paused() == 1).await;
+    assert_eq!((server.stats.open(), server.stats.accepted()), (2, 2));
+    drop(one);
+    assert_eq!(soon(three.answer()).await.text(), "GET /3 \n");
+    assert_eq!((server.stats.open(), server.stats.accepted()), (2, 3));
+}
+
+/// Fails some times before each connection.
+struct Failing<L> {
+    listener: L,
+    errors: Arc<AtomicUsize>,
+}
+
+impl<L: Listener> Listener for Failing<L> {
+    type Io = L::Io;
+
+    async fn accept(&mut self) -> io::Result<(L::Io, Peer)> {
+        let left = self.errors.load(SeqCst);
+        if left > 0 {
+            self.errors.store(left - 1, SeqCst);
+            return Err(io::Error::from_raw_os_error(24));
+        }
+        self.listener.accept().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_of_accept_back_off_and_are_counted() {
+    let (service, _) = echo();
+    let (pipes, listener) = Pipes::new();
+    let errors = Arc::new(AtomicUsize::new(10));
+    let failing = Failing {
+        listener,
+        errors: errors.clone(),
+    };
+    let server = Server::start(serve(failing, service), PATIENCE);
+    let start = tokio::time::Instant::now();
+    let mut client = pipes.connect(4096);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let answer = client.answer().await;
+    assert_eq!(answer.text(), "GET / \n");
+    assert_eq!(server.stats.accept_errors(), 10);
+    // 5 ms, doubled up to 1 s.
+    assert_eq!(
+        start.elapsed().as_millis(),
+        5 + 10 + 20 + 40 + 80 + 160 + 320 + 640 + 1_000 + 1_000
+    );
+}
+
+/// Holds: a chunk, then nothing until the drain begins, then a last chunk.
+fn holding() -> BoxService {
+    service(|request| async move {
+        let drain = request.extensions().get::<Drain>().expect("a drain").clone();
+        let (tx, rx) = mpsc::channel::<Result<Frame<Bytes>, gripstack::BoxError>>(2);
+        tx.try_send(Ok(Frame::data(Bytes::from_static(b"first"))))
+            .expect("room");
+        tokio::spawn(async move {
+            drain.begun().await;
+            let _ = tx.send(Ok(Frame::data(Bytes::from_static(b"last")))).await;
+        });
+        Response::new(EdgeBody::new(StreamBody::new(
+            tokio_stream::wrappers::ReceiverStream::new(rx),
+        )))
+    })
+}
+
+#[tokio::test]
+async fn a_drain_ends_holds_then_connections_and_resolves() {
+    let (addr, mut server) = start_tcp(holding(), Limits::default()).await;
+    let mut one = connect(addr).await;
+    one.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    soon(one.head()).await;
+    assert_eq!(soon(one.bytes(10)).await, b"5\r\nfirst\r\n");
+    let mut two = http2(addr).await;
+    let mut held = soon(two.send_request(get("http://a/")))
+        .await
+        .expect("an answer")
+        .into_body();
+    soon(held.frame()).await.expect("a frame").expect("no error");
+    let mut silent = connect(addr).await;
+    let mut half = connect(addr).await;
+    half.send("GET / HTTP/1.1\r\nHo").await;
+    until("all are there", || server.stats.open() == 4).await;
+
+    server.begin_drain();
+    assert_eq!(soon(one.rest()).await, b"4\r\nlast\r\n0\r\n\r\n");
+    let last = soon(held.collect()).await.expect("a clean end").to_bytes();
+    assert_eq!(last, "last");
+    assert_eq!(soon(silent.rest()).await, b"");
+    assert_eq!(soon(half.rest()).await, b"");
+    until("GOAWAY came", || two.is_closed()).await;
+    assert!(TcpStream::connect(addr).await.is_err(), "the listener is closed");
+    let stats = server.stats.clone();
+    let drained = server.drained().await;
+    assert_eq!((drained.cut, drained.left, stats.open()), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_answered_in_a_drain_with_connection_close() {
+    let (release, gate) = tokio::sync::watch::channel(false);
+    let (came, mut coming) = mpsc::unbounded_channel();
+    let service = service(move |_| {
+        let mut gate = gate.clone();
+        came.send(()).expect("the test listens");
+        async move {
+            gate.wait_for(|open| *open).await.expect("released");
+            Response::new(EdgeBody::from("done"))
+        }
+    });
+    let (addr, mut server) = start_tcp(service, Limits::default()).await;
+    let mut client = connect(addr).await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    soon(coming.recv()).await;
+    server.begin_drain();
+    until("it no longer accepts", || {
+        std::net::TcpStream::connect(addr).is_err()
+    })
+    .await;
+    // The listener closes a moment before connections are told.
+    tokio::task::yield_now().await;
+    release.send_replace(true);
+    let answer = soon(client.answer()).await;
+    assert_eq!(
+        (answer.text(), answer.field("connection")),
+        ("done", Some("close"))
+    );
+    assert_eq!(soon(client.rest()).await, b"");
+    assert_eq!(server.drained().await.cut, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_deadline_what_is_left_is_cut() {
+    let (service, mut events) = stuck();
+    let (pipes, listener) = Pipes::new();
+    let mut server = Server::start(serve(listener, service), Duration::from_secs(30));
+    let mut client = pipes.connect(4096);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(events.recv().await, Some("came"));
+    let start = tokio::time::Instant::now();
+    server.begin_drain();
+    assert_eq!(events.recv().await, Some("dropped"));
+    assert_eq!(start.elapsed().as_secs(), 30);
+    let Drained { cut, left, .. } = server.drained().await;
+    assert_eq!((cut, left), (1, 0));
+}
+
+#[tokio::test]
+async fn dropping_the_server_cuts_its_connections() {
+    let (service, mut events) = stuck();
+    let (addr, server) = start_tcp(service, Limits::default()).await;
+    let mut client = connect(addr).await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(soon(events.recv()).await, Some("came"));
+    let stats = server.stats.clone();
+    drop(server);
+    assert_eq!(soon(events.recv()).await, Some("dropped"));
+    until("all are gone", || stats.open() == 0).await;
+}
+
+#[cfg(feature = "tls")]
+mod tls {
+    use std::net::SocketAddr;
+
+    use gripstack::serve::Tls;
+    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+    use tokio_rustls::{TlsConnector, client::TlsStream};
+
+    use super::*;
+
+    struct Identity {
+        der: CertificateDer<'static>,
+        chain: String,
+        key: String,
+    }
+
+    fn identity() -> Identity {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("made");
+        Identity {
+            der: made.cert.der().clone(),
+            chain: made.cert.pem(),
+            key: made.signing_key.serialize_pem(),
+        }
+    }
+
+    async fn connect(
+        addr: SocketAddr,
+        trusted: &Identity,
+        alpn: &[&str],
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let mut roots = RootCertStore::empty();
+        roots.add(trusted.der.clone()).expect("a certificate");
+        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let stream = TcpStream::connect(addr).await?;
+        let name = ServerName::try_from("localhost").expect("a name");
+        soon(TlsConnector::from(Arc::new(config)).connect(name, stream)).await
+    }
+
+    async fn start(tls: Tls) -> (SocketAddr, Server) {
+        let service = service(|request| async move {
+            let peer = request.extensions().get::<Peer>().expect("a peer");
+            Response::new(EdgeBody::from(format!("{:?} {}", request.version(), peer.tls)))
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let addr = listener.local_addr().expect("bound");
+        (addr, Server::start(serve(listener, service).tls(tls), PATIENCE))
+    }
+
+    #[tokio::test]
+    async fn both_protocols_by_alpn_and_reload() {
+        let (old, new) = (identity(), identity());
+        let tls = Tls::from_pem(old.chain.as_bytes(), old.key.as_bytes()).expect("it fits");
+        let (addr, server) = start(tls.clone()).await;
+
+        let stream = connect(addr, &old, &["h2", "http/1.1"])
+            .await
+            .expect("a handshake");
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                .await
+                .expect("h2");
+        tokio::spawn(connection);
+        let response = soon(sender.send_request(get("https://localhost/")))
+            .await
+            .expect("an answer");
+        assert_eq!(text(response).await, "HTTP/2.0 true");
+
+        for alpn in [&["http/1.1"][..], &[]] {
+            let mut client = Raw::new(connect(addr, &old, alpn).await.expect("a handshake"));
+            client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+            assert_eq!(soon(client.answer()).await.text(), "HTTP/1.1 true");
+        }
+
+        assert!(
+            tls.reload_pem(new.chain.as_bytes(), old.key.as_bytes()).is_err(),
+            "a key that does not fit"
+        );
+        connect(addr, &old, &[]).await.expect("the old one stays");
+        tls.reload_pem(new.chain.as_bytes(), new.key.as_bytes())
+            .expect("it fits");
+        connect(addr, &new, &[]).await.expect("the new one counts");
+        connect(addr, &old, &[]).await.expect_err("the old one is gone");
+        until("the failed handshake is counted", || {
+            server.stats.handshake_failures() == 1
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_refusal_and_plain_text_on_tls() {
+        let identity = identity();
+        let tls = Tls::from_pem(identity.chain.as_bytes(), identity.key.as_bytes()).expect("it fits");
+        let (addr, server) = start(tls).await;
+        let mut client = Raw::new(connect(addr, &identity, &[]).await.expect("a handshake"));
+        client.send("GET / HTTP/1.1\nHost: a\n\n").await;
+        assert_eq!(
+            soon(client.answer()).await.text(),
+            "400 Bad Request: a line ends in a bare LF\n"
+        );
+        assert_eq!(soon(client.rest()).await, b"");
+
+        let mut plain = TcpStream::connect(addr).await.expect("connects");
+        plain
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .expect("written");
+        let mut rest = Vec::new();
+        // An alert, or a reset, but no HTTP.
+        let _ = soon(plain.read_to_end(&mut rest)).await;
+        assert!(!rest.starts_with(b"HTTP"));
+        until("the failed handshake is counted", || {
+            server.stats.handshake_failures() == 1
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handshake_has_ten_seconds() {
+        let identity = identity();
+        let tls = Tls::from_pem(identity.chain.as_bytes(), identity.key.as_bytes()).expect("it fits");
+        let (service, _) = echo();
+        let (pipes, listener) = Pipes::new();
+        let server = Server::start(serve(listener, service).tls(tls), PATIENCE);
+        let mut client = pipes.connect(4096);
+        let start = tokio::time::Instant::now();
+        client.send(b"\x16\x03\x01").await;
+        assert_eq!(client.rest().await, b"");
+        assert_eq!(start.elapsed().as_secs(), 10);
+        assert_eq!(server.stats.handshake_failures(), 1);
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_refused() {
+        let identity = identity();
+        assert!(Tls::from_pem(b"nothing", identity.key.as_bytes()).is_err());
+        assert!(Tls::from_pem(identity.chain.as_bytes(), b"nothing").is_err());
+    }
+}
