@@ -99,7 +99,8 @@ impl Publisher {
 
     /// Publishes one message as its channel is configured. Resolves when it has a position, or waits for its turn.
     ///
-    /// Cancel safe: once polled, it is published or waits although the future is dropped.
+    /// Cancel safe for a paced channel: once polled, it is published although the future was dropped. For others
+    /// as [`Edge::publish`], once what was paced before it has gone out.
     pub async fn publish(&self, channel: Channel, message: Message) -> Result<Receipt, PublishError> {
         self.publish_with(channel, message, PublishOptions::default())
             .await

@@ -14,9 +14,9 @@ use crate::message::{Channel, Message, StreamForm};
 use crate::order::{Order, Purge, PurgeMode, Target};
 use crate::position::Position;
 
-const T: Duration = Duration::from_secs(1);
+pub(super) const T: Duration = Duration::from_secs(1);
 
-fn channel(name: &str) -> Channel {
+pub(super) fn channel(name: &str) -> Channel {
     Channel::new(name).expect("a good name")
 }
 
@@ -24,7 +24,7 @@ fn latest() -> Publisher {
     Publisher::new(Edge::new(), PublishConfig::new().rule(Rule::latest()))
 }
 
-fn subscribe(edge: &Edge, name: &str) -> Subscription {
+pub(super) fn subscribe(edge: &Edge, name: &str) -> Subscription {
     let stamp = edge.hub().stamp_at(edge.hub().now());
     let subscription = edge.hub().subscribe(&[channel(name)], stamp, Wants::Stream);
     subscription.expect("a stamp of now")
@@ -45,7 +45,7 @@ async fn next(subscription: &mut Subscription) -> (Position, Arc<Message>) {
 }
 
 /// Notes what arrives, with the milliseconds since now, until the task is dropped.
-fn record(mut subscription: Subscription) -> Arc<parking_lot::Mutex<Vec<(u64, String)>>> {
+pub(super) fn record(mut subscription: Subscription) -> Arc<parking_lot::Mutex<Vec<(u64, String)>>> {
     let seen = Arc::new(parking_lot::Mutex::new(Vec::new()));
     let (notes, start) = (seen.clone(), Instant::now());
     tokio::spawn(async move {
@@ -59,14 +59,14 @@ fn record(mut subscription: Subscription) -> Arc<parking_lot::Mutex<Vec<(u64, St
     seen
 }
 
-fn seen(expected: &[(u64, &str)]) -> Vec<(u64, String)> {
+pub(super) fn seen(expected: &[(u64, &str)]) -> Vec<(u64, String)> {
     expected
         .iter()
         .map(|(at, text)| (*at, (*text).to_owned()))
         .collect()
 }
 
-async fn publish(publisher: &Publisher, name: &str, text: &str) -> Receipt {
+pub(super) async fn publish(publisher: &Publisher, name: &str, text: &str) -> Receipt {
     let message = Message::bytes(text.to_owned());
     publisher.publish(channel(name), message).await.expect("accepted")
 }
@@ -78,7 +78,7 @@ fn purge(key: &str) -> Purge {
     }
 }
 
-async fn publish_purging(publisher: &Publisher, name: &str, text: &str, key: &str) -> Receipt {
+pub(super) async fn publish_purging(publisher: &Publisher, name: &str, text: &str, key: &str) -> Receipt {
     let options = PublishOptions {
         purges: vec![purge(key)],
         ..PublishOptions::default()

@@ -37,7 +37,7 @@ fn standing(edge: &Edge, url: &Url, key: &str) -> Standing {
     for target in &targets {
         keys.extend(target.mark_keys().into_iter().flatten());
     }
-    edge.hub().judge(&keys, &[], Position::ZERO).standing
+    edge.hub().judge(&[&keys], &[], Position::ZERO).standing
 }
 
 #[tokio::test]
