@@ -41,6 +41,7 @@ pub(crate) fn authority(parts: &Parts) -> Option<&str> {
 }
 
 /// What follows a prefix of whole path segments.
+#[cfg(any(test, feature = "purge"))]
 pub(crate) fn under<'a>(prefix: &str, path: &'a str) -> Option<&'a str> {
     path.strip_prefix(prefix).filter(|rest| rest.starts_with('/'))
 }
