@@ -349,7 +349,7 @@ fn to(origin: SocketAddr) -> impl Fn(Request<EdgeBody>) -> Request<EdgeBody> + C
 #[tokio::test]
 async fn a_client_as_the_inner_service() {
     let app = App::default();
-    let origin = serve(app.service_of_incoming()).await;
+    let origin = serve(app.service_of()).await;
     let inner: Connects = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http();
     let edge = Edge::new();
     let stack = ServiceBuilder::new()

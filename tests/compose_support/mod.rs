@@ -74,20 +74,15 @@ impl App {
         response
     }
 
-    /// As a service on plain hyper.
-    pub fn service_of_incoming(
-        &self,
-    ) -> BoxCloneSyncService<Request<hyper::body::Incoming>, Response<EdgeBody>, Infallible> {
-        let app = self.clone();
-        BoxCloneSyncService::new(tower::service_fn(move |request| {
-            std::future::ready(Ok(app.answer(&request)))
-        }))
-    }
-
     /// As a service below our layers.
     pub fn service(&self) -> Boxed {
+        self.service_of()
+    }
+
+    /// As a service of any request body.
+    pub fn service_of<B: 'static>(&self) -> BoxCloneSyncService<Request<B>, Response<EdgeBody>, Infallible> {
         let app = self.clone();
-        BoxCloneSyncService::new(tower::service_fn(move |request: Request<EdgeBody>| {
+        BoxCloneSyncService::new(tower::service_fn(move |request| {
             std::future::ready(Ok(app.answer(&request)))
         }))
     }
