@@ -172,7 +172,8 @@ impl Client {
 }
 
 pub fn get(path: &str) -> Request<EdgeBody> {
-    request(Method::GET, path, "")
+    let request = Request::get(path).body(EdgeBody::empty());
+    request.expect("a request")
 }
 
 /// A request from somebody who may publish and purge.
