@@ -233,19 +233,19 @@ impl<S, E> Trip<S, E> {
     }
 
     async fn land(mut self, landing: Landing, arrived: Arrived, stamp: Position) {
-        let why_not = arrived
-            .unusable
-            .or(arrived.verdict.shareable.err().map(|why| why.as_str()));
-        if let Some(why) = why_not {
-            if arrived.verdict.storable.is_err() {
+        if let Some(why) = arrived.why_private() {
+            let is_error = arrived.is_error();
+            if is_error {
+                pause(&self.resource);
+                self.cache.counters().fetch_errors.add(1);
+            } else if arrived.verdict.storable.is_err() {
                 self.cache
                     .remember_uncacheable(self.resource.key(), why, Instant::now());
             }
+            let not_shareable = Gone::NotShareable { why, is_error };
+            let gone = arrived.failure().map_or(not_shareable, Gone::Failed);
             let response = arrived.into_private();
-            landing
-                .flight
-                .phase
-                .send_replace(Phase::Gone(Gone::NotShareable(why)));
+            landing.flight.phase.send_replace(Phase::Gone(gone));
             if let Some(tell) = self.tell.take() {
                 let _ = tell.send(Told::Response(Box::new(response)));
             }

@@ -48,8 +48,9 @@ pub(super) struct Landed {
 /// Why a flight has nothing for those who wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Gone {
-    /// The answer is for one request only. Says why.
-    NotShareable(&'static str),
+    /// The answer is for one request only. Says why, and whether it is an error (RFC 5861 4): then an old answer
+    /// may be better.
+    NotShareable { why: &'static str, is_error: bool },
     /// No answer. Says why.
     Failed(Failure),
 }
@@ -59,6 +60,8 @@ pub(super) enum Gone {
 pub(super) enum Failure {
     /// The service below returned an error.
     Service,
+    /// The origin could not be asked, or did not answer properly: a name for it, and the status it is told with.
+    Origin(&'static str, u16),
     /// It did not answer in time.
     Timeout,
     /// The body of its instructions broke off, or is too large.
@@ -101,6 +104,7 @@ impl Failure {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Service => "origin-error",
+            Self::Origin(name, _) => name,
             Self::Timeout => "origin-timeout",
             Self::BrokenInstruct => "broken-instruct",
             Self::Died => "fetch-died",

@@ -358,26 +358,25 @@ impl Visit {
         };
         match brought {
             Ok(Phase::Landed(landed)) => self.take(landed, old, why, leads),
-            Ok(Phase::Gone(Gone::NotShareable(why))) => match told {
-                Some(told) => match told.await {
-                    Ok(Told::Response(response)) => {
-                        Waited::Response(Box::new(self.finish_private(*response, why)))
-                    }
-                    _ => Waited::Alone(why),
-                },
-                None => Waited::Alone(why),
-            },
-            Ok(Phase::Gone(Gone::Failed(failure))) => {
-                if let Some(old) = self.old_if_allowed(old) {
+            Ok(Phase::Gone(gone)) => {
+                let (why, is_error) = match gone {
+                    Gone::NotShareable { why, is_error } => (why, is_error),
+                    Gone::Failed(failure) => (failure.as_str(), true),
+                };
+                if let Some(old) = self.old_if_allowed(old.filter(|_| is_error)) {
                     return Waited::Response(Box::new(old));
                 }
-                let error_told = match told {
+                let told = match told {
                     Some(told) => told.await.ok(),
                     None => None,
                 };
-                match error_told {
-                    Some(Told::Error(error)) => Waited::Error(error),
-                    _ => Waited::Response(Box::new(failed(failure))),
+                match (told, gone) {
+                    (Some(Told::Error(error)), _) => Waited::Error(error),
+                    (Some(Told::Response(response)), _) => {
+                        Waited::Response(Box::new(self.finish_private(*response, why)))
+                    }
+                    (None, Gone::Failed(failure)) => Waited::Response(Box::new(failed(failure))),
+                    (None, Gone::NotShareable { .. }) => Waited::Alone(why),
                 }
             }
             // Its sender lives as long as the flight, which is ours.
@@ -534,6 +533,7 @@ enum Waited<E> {
 fn failed(failure: Failure) -> Response<EdgeBody> {
     let status = match failure {
         Failure::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        Failure::Origin(_, status) => StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
         _ => StatusCode::BAD_GATEWAY,
     };
     error(status, failure.as_str())
