@@ -125,6 +125,7 @@ impl<S, E> Trip<S, E> {
             at_least: Position::ZERO,
             by_hold: self.by_hold,
             is_head: false,
+            only_if_cached: false,
         };
         let channels = self.resource.state.lock().channels.clone();
         ask.look(self.cache.hub(), entry, &channels, Instant::now()) != Look::Dead

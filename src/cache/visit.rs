@@ -51,6 +51,8 @@ impl Visit {
             at_least: by_hold.map_or(Position::ZERO, |asked| asked.at_least),
             by_hold: by_hold.is_some(),
             is_head: parts.method == Method::HEAD,
+            only_if_cached: parts.headers.contains_key(CACHE_CONTROL)
+                && RequestDirectives::parse(&parts.headers).only_if_cached,
         };
         let scheme = parts.uri.scheme().or_else(|| parts.extensions.get());
         let is_https = scheme.is_some_and(|scheme| *scheme == http::uri::Scheme::HTTPS);
@@ -63,7 +65,41 @@ impl Visit {
         }
     }
 
-    pub(super) fn find(&self) -> Found {
+    /// Decides, and starts what that needs. Without an await between the two: a client that goes away leaves no
+    /// flight behind that others wait for in vain.
+    pub(super) fn decide<S, B>(&self, inner: &S) -> Next<S::Error>
+    where
+        S: Service<Request<EdgeBody>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        match self.find() {
+            Found::Answer {
+                entry,
+                as_what,
+                refresh,
+            } => {
+                if let Some(start) = refresh {
+                    self.start(start, inner.clone(), None);
+                }
+                Next::Answer(entry, as_what)
+            }
+            Found::Wait { wait, start } => {
+                let told = start.map(|start| {
+                    let (tell, told) = oneshot::channel();
+                    self.start(start, inner.clone(), Some(tell));
+                    told
+                });
+                Next::Wait(wait, told)
+            }
+            Found::Alone(why) => Next::Alone(why),
+            Found::Nothing => Next::Nothing,
+        }
+    }
+
+    fn find(&self) -> Found {
         let variant = |vary: Option<&_>| {
             self.cache
                 .variant(vary, &self.parts.headers, self.is_https, self.ask.by_hold)
@@ -111,7 +147,11 @@ impl Visit {
         given.respond(entry)
     }
 
-    pub(super) async fn run<S, B>(self, inner: S, mut found: Found) -> Result<Response<EdgeBody>, S::Error>
+    pub(super) async fn run<S, B>(
+        self,
+        inner: S,
+        mut next: Next<S::Error>,
+    ) -> Result<Response<EdgeBody>, S::Error>
     where
         S: Service<Request<EdgeBody>, Response = Response<B>> + Clone + Send + 'static,
         S::Future: Send + 'static,
@@ -120,40 +160,24 @@ impl Visit {
         B::Error: Into<BoxError>,
     {
         for _ in 0..MAX_FLIGHTS {
-            let wait = match found {
-                Found::Alone(why) => return self.go_alone(inner, why).await,
-                Found::Answer {
-                    entry,
-                    as_what,
-                    refresh,
-                } => {
-                    if let Some(start) = refresh {
-                        self.start(start, inner.clone(), None);
-                    }
-                    match self.answer(&entry, as_what) {
-                        Some(response) => return Ok(response),
-                        None => return self.go_alone(inner, "unreadable").await,
-                    }
-                }
-                Found::Wait(wait) => wait,
+            let (wait, told) = match next {
+                Next::Wait(wait, told) => (wait, told),
+                Next::Answer(entry, as_what) => match self.answer(&entry, as_what) {
+                    Some(response) => return Ok(response),
+                    None => return self.go_alone(inner, "unreadable").await,
+                },
+                Next::Alone(why) => return self.go_alone(inner, why).await,
+                Next::Nothing => return Ok(error(StatusCode::GATEWAY_TIMEOUT, "only-if-cached")),
             };
-            if self.only_if_cached() {
-                return Ok(error(StatusCode::GATEWAY_TIMEOUT, "only-if-cached"));
-            }
-            match self.wait(inner.clone(), wait).await {
+            match self.wait(wait, told).await {
                 Waited::Response(response) => return Ok(*response),
                 Waited::Error(error) => return Err(error),
                 Waited::Alone(why) => return self.go_alone(inner, why).await,
-                Waited::Again => found = self.find(),
+                Waited::Again => next = self.decide(&inner),
             }
         }
         tracing::warn!(target: "gripstack::cache", url = self.resource.url.as_str(), "left too many flights");
         self.go_alone(inner, "too-many-flights").await
-    }
-
-    fn only_if_cached(&self) -> bool {
-        self.parts.headers.contains_key(CACHE_CONTROL)
-            && RequestDirectives::parse(&self.parts.headers).only_if_cached
     }
 
     fn start<S, B>(&self, start: Start, inner: S, tell: Option<oneshot::Sender<Told<S::Error>>>)
@@ -177,28 +201,15 @@ impl Visit {
         tokio::spawn(trip.run());
     }
 
-    /// Waits for a flight, and takes what it brings if that is good enough.
-    async fn wait<S, B>(&self, inner: S, wait: Wait) -> Waited<S::Error>
-    where
-        S: Service<Request<EdgeBody>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
+    /// Waits for a flight, and takes what it brings if that is good enough. `told`: it is its own.
+    async fn wait<E>(&self, wait: Wait, told: Option<oneshot::Receiver<Told<E>>>) -> Waited<E> {
         let Wait {
             flight,
             mut phase,
-            start,
             old,
             why,
             paced,
         } = wait;
-        let told = start.map(|start| {
-            let (tell, told) = oneshot::channel();
-            self.start(start, inner, Some(tell));
-            told
-        });
         let leads = told.is_some();
         let is_over = |phase: &Phase| matches!(phase, Phase::Landed(_) | Phase::Gone(_));
         let landed = async { phase.wait_for(is_over).await.map(|phase| phase.clone()) };
@@ -372,6 +383,17 @@ impl Visit {
         status.append_to(response.headers_mut());
         response
     }
+}
+
+/// What a visit does next.
+pub(super) enum Next<E> {
+    Answer(Arc<Entry>, AsWhat),
+    /// It waits for a flight; if that is its own, what only its own request may have comes here.
+    Wait(Wait, Option<oneshot::Receiver<Told<E>>>),
+    /// It asks for itself, and says why.
+    Alone(&'static str),
+    /// It gets nothing, for it wants nothing fetched.
+    Nothing,
 }
 
 /// What came of waiting.
