@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::RANGE;
+use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, request};
 use http_body::Body;
 use tokio::sync::oneshot;
@@ -85,6 +85,7 @@ impl<S, E> Trip<S, E> {
             let asked = Now::read();
             self.cache.counters().fetches.add(1);
             let request = self.request_for(validators.as_ref());
+            let sent = request.headers().clone();
             let call = call(&mut self.inner, request);
             let response = match tokio::time::timeout(self.cache.config().flight_timeout, call).await {
                 Ok(Ok(response)) => response.map(EdgeBody::new),
@@ -105,17 +106,17 @@ impl<S, E> Trip<S, E> {
             {
                 if validators.selects(response.headers()) && self.is_alive(&entry) {
                     let (entry, storable) =
-                        self.refreshed(&entry, response.headers(), stamp, validators, asked);
+                        self.refreshed(&entry, response.headers(), stamp, validators, &sent, asked);
                     return self.land_whole(landing, entry, storable);
                 }
                 // It validated something else: ask once more, without a condition.
                 continue;
             }
-            let arrived = match look_at(&self.cache, &self.request, response, asked).await {
+            let arrived = match look_at(&self.cache, &sent, response, asked).await {
                 Ok(arrived) => arrived,
                 Err(failure) => return self.fail(landing, failure),
             };
-            return self.land(landing, arrived, stamp).await;
+            return self.land(landing, arrived, &sent, stamp).await;
         }
     }
 
@@ -132,8 +133,12 @@ impl<S, E> Trip<S, E> {
     }
 
     /// A weak validator cannot tell whether what was announced since is in the answer: a fetch whose answer has to
-    /// be younger asks without a condition.
+    /// be younger asks without a condition. So does one whose variant depends on the client's condition: ours would
+    /// take its place.
     fn usable_validators(&self, old: &Entry) -> Option<Validators> {
+        if old.vary.contains(&IF_NONE_MATCH) || old.vary.contains(&IF_MODIFIED_SINCE) {
+            return None;
+        }
         let usable = |validators: &&Validators| {
             !self.start.moves_the_stamp || validators.is_strong() || mutant!("weak-304")
         };
@@ -171,6 +176,7 @@ impl<S, E> Trip<S, E> {
         from: &HeaderMap,
         stamp: Position,
         validators: &Validators,
+        sent: &HeaderMap,
         asked: Now,
     ) -> (Entry, bool) {
         let moves = validators.is_strong() || mutant!("weak-304");
@@ -186,7 +192,7 @@ impl<S, E> Trip<S, E> {
             has_instructions: old.instruct.is_some(),
         };
         let verdict = judge(
-            &RequestFacts::of(&Method::GET, &self.request.headers),
+            &RequestFacts::of(&Method::GET, sent),
             &facts,
             &self.cache.limits(),
         );
@@ -233,7 +239,7 @@ impl<S, E> Trip<S, E> {
         succeed(&self.cache, &landing, storable.then_some(entry));
     }
 
-    async fn land(mut self, landing: Landing, arrived: Arrived, stamp: Position) {
+    async fn land(mut self, landing: Landing, arrived: Arrived, sent: &HeaderMap, stamp: Position) {
         let why_not = arrived
             .unusable
             .or(arrived.verdict.shareable.err().map(|why| why.as_str()));
@@ -255,7 +261,7 @@ impl<S, E> Trip<S, E> {
         let landed = arrived.into_landed(
             &self.cache,
             &self.resource,
-            &self.request,
+            sent,
             self.is_https,
             self.by_hold,
             stamp,

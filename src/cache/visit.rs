@@ -339,7 +339,7 @@ impl Visit {
         }
         std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
         let response = inner.call(request).await?.map(EdgeBody::new);
-        let arrived = match look_at(&self.cache, &self.parts, response, asked).await {
+        let arrived = match look_at(&self.cache, &self.parts.headers, response, asked).await {
             Ok(arrived) => arrived,
             Err(failure) => return Ok(failed(failure)),
         };
@@ -352,7 +352,7 @@ impl Visit {
         let (landed, body) = arrived.into_landed(
             &self.cache,
             &self.resource,
-            &self.parts,
+            &self.parts.headers,
             self.is_https,
             self.ask.by_hold,
             fetch.stamp().at,
