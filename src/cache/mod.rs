@@ -17,6 +17,7 @@
 
 mod arrived;
 mod config;
+mod confirm;
 mod entry;
 mod fetch;
 mod find;

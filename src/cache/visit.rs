@@ -233,6 +233,7 @@ impl Visit {
                     Ok(Told::Response(response)) => {
                         Waited::Response(Box::new(self.finish_private(*response, why)))
                     }
+                    Ok(Told::Landed(landed)) => self.take(*landed, None, Some(Why::Expired), true),
                     _ => Waited::Alone(why),
                 },
                 None => Waited::Alone(why),
