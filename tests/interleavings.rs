@@ -66,7 +66,7 @@ impl World {
         let edge = Edge::new();
         let stack = ServiceBuilder::new()
             .layer(edge.hold_layer())
-            .layer(edge.cache_layer())
+            .layer(edge.cache_layer().enabled(cached))
             .service(origin);
         Self {
             edge,

@@ -69,6 +69,52 @@ async fn both_protocols_on_one_port() {
     until("both are closed", || server.stats.open() == 0).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_clients_of_both_protocols_at_once() {
+    let service = service(|request| async move {
+        tokio::task::yield_now().await;
+        let path = request.uri().path().to_owned();
+        let body = request
+            .into_body()
+            .collect()
+            .await
+            .expect("a whole body")
+            .to_bytes();
+        tokio::task::yield_now().await;
+        Response::new(EdgeBody::from(format!("{path} {}", body.len())))
+    });
+    let (addr, server) = start_tcp(service, Limits::default()).await;
+    let mut clients = tokio::task::JoinSet::new();
+    for n in 0..40 {
+        clients.spawn(async move {
+            if n % 2 == 0 {
+                let mut client = connect(addr).await;
+                let requests = (0..25).map(|m| {
+                    format!(
+                        "POST /{n}/{m} HTTP/1.1\r\nHost: a\r\nContent-Length: {m}\r\n\r\n{}",
+                        "b".repeat(m)
+                    )
+                });
+                client.send(requests.collect::<String>()).await;
+                for m in 0..25 {
+                    assert_eq!(soon(client.answer()).await.text(), format!("/{n}/{m} {m}"));
+                }
+            } else {
+                let mut client = http2(addr).await;
+                for m in 0..25 {
+                    let response = soon(client.send_request(get(&format!("http://a/{n}/{m}")))).await;
+                    assert_eq!(text(response.expect("an answer")).await, format!("/{n}/{m} 0"));
+                }
+            }
+        });
+    }
+    while let Some(client) = clients.join_next().await {
+        client.expect("no panic");
+    }
+    assert_eq!(server.stats.requests(), 40 * 25);
+    until("all are closed", || server.stats.open() == 0).await;
+}
+
 #[tokio::test]
 async fn the_preface_may_come_byte_by_byte() {
     let (service, _) = echo();

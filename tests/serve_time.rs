@@ -97,6 +97,36 @@ async fn a_head_that_was_pipelined_in_part_gets_its_time_after_the_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn pipelined_requests_are_answered_one_by_one() {
+    let service = service(|request| async move {
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        Response::new(EdgeBody::from(request.uri().path().to_owned()))
+    });
+    let (pipes, server) = start_pipes(service, Limits::default());
+    let mut client = pipes.connect(4096);
+    let request = |n| format!("GET /{n} HTTP/1.1\r\nHost: a\r\n\r\n");
+    client
+        .send(format!("{}{}{}", request(1), request(2), request(3)))
+        .await;
+    for n in 1..=3 {
+        assert_eq!(in_time(client.answer()).await.text(), format!("/{n}"));
+        assert_eq!(server.stats.requests(), n, "one at a time");
+    }
+    // More than is read ahead: the rest waits in the pipe, and is answered all the same.
+    let many = 400;
+    let requests: String = (0..many).map(request).collect();
+    let (read, mut write) = tokio::io::split(client.io);
+    tokio::spawn(async move { tokio::io::AsyncWriteExt::write_all(&mut write, requests.as_bytes()).await });
+    let mut client = Raw::new(tokio::io::join(read, tokio::io::sink()));
+    for n in 0..many {
+        let answer = tokio::time::timeout(Duration::from_secs(101), client.answer())
+            .await
+            .expect("in time");
+        assert_eq!(answer.text(), format!("/{n}"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_body_slower_than_its_pace_ends_in_408() {
     let (service, _) = echo();
     let (pipes, server) = start_pipes(service, Limits::default());
@@ -307,4 +337,61 @@ async fn an_idle_http2_connection_goes_away() {
     client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     in_time(client.rest()).await;
     assert!(start.elapsed() < Duration::from_secs(70), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_client_that_does_not_read_acknowledgements_is_cut() {
+    let (service, _) = echo();
+    let (pipes, server) = start_pipes(service, Limits::default());
+    let mut client = pipes.connect(4096);
+    client
+        .send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .await;
+    // PING frames, each of which asks for an answer that is never read.
+    let ping = b"\0\0\x08\x06\0\0\0\0\0abcdefgh".repeat(100);
+    let start = Instant::now();
+    let flood = async {
+        let mut sent = 0;
+        while tokio::io::AsyncWriteExt::write_all(&mut client.io, &ping)
+            .await
+            .is_ok()
+        {
+            sent += ping.len();
+        }
+        sent
+    };
+    let sent = in_time(flood).await;
+    assert!(sent < 100_000, "the server does not read on: {sent}");
+    assert_eq!(start.elapsed().as_secs(), 30);
+    assert_eq!((server.stats.stalled(), server.stats.open()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_without_end_are_none() {
+    let service = service(|request| async {
+        let body = request
+            .into_body()
+            .collect()
+            .await
+            .expect("a whole body")
+            .to_bytes();
+        Response::new(EdgeBody::from(body))
+    });
+    let mut limits = Limits::default();
+    limits.head = Duration::MAX;
+    limits.idle = Duration::MAX;
+    limits.stall = Duration::MAX;
+    limits.body_grace = Duration::MAX;
+    let (pipes, _server) = start_pipes(service, limits);
+    let mut client = pipes.connect(16);
+    for piece in [
+        "POST / HTTP/1.1\r\nHo",
+        "st: a\r\nContent-Length: 4\r\n\r\n",
+        "ab",
+        "cd",
+    ] {
+        client.send(piece).await;
+        tokio::time::sleep(Duration::from_secs(100_000)).await;
+    }
+    assert_eq!(client.answer().await.text(), "abcd");
 }

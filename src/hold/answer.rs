@@ -128,11 +128,13 @@ impl Answer {
                 instruct
             } else {
                 let instruct = Instruct::from_headers(&parts.headers)?.unwrap_or_default();
-                // The reference proxy collects what it does not hold as well. This streams, but refuses the same.
-                let length = body.size_hint().lower();
-                if instruct.hold.is_none()
+                // The reference proxy collects what it does not hold as well. This streams, but refuses the same,
+                // unless the response names channels: then it is for our cache.
+                let too_long = body.size_hint().lower() > MAX_INSTRUCT_BYTES as u64;
+                if too_long
                     && grip::has_grip(&parts.headers)
-                    && length > MAX_INSTRUCT_BYTES as u64
+                    && instruct.channels().is_empty()
+                    && instruct.hold.is_none()
                 {
                     return Err(HoldError::TooLarge);
                 }

@@ -30,6 +30,9 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_
 /// How long connections that are cut may take to go.
 const CUT_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Begins a drain when it resolves.
+type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A server that starts when it is awaited. Made by [`serve`]; options first, then `.await`.
 ///
 /// It resolves after a drain, and without [`drain`](Self::drain) never. Dropping the future cuts all connections.
@@ -40,7 +43,7 @@ pub struct Serve<L, S> {
     limits: Limits,
     stats: Stats,
     hook: Option<Box<Hook>>,
-    drain: Option<(Pin<Box<dyn Future<Output = ()> + Send>>, Duration)>,
+    drain: Option<(Signal, Duration)>,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
 }
@@ -172,7 +175,7 @@ impl<L, S> Serve<L, S> {
         });
         let (mut signal, deadline) = match self.drain {
             Some((signal, deadline)) => (signal, deadline),
-            None => (Box::pin(std::future::pending()) as _, Duration::ZERO),
+            None => (Box::pin(std::future::pending()) as Signal, Duration::ZERO),
         };
 
         loop {

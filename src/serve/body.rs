@@ -17,7 +17,7 @@ use super::link::InFlight;
 use super::refusal::Refusal;
 use super::stats::Stats;
 use super::streams::Handed;
-use super::timer::Timer;
+use super::timer::{Timer, after};
 use crate::error::BoxError;
 use crate::sync::Arc;
 
@@ -174,12 +174,12 @@ impl Pace {
             self.credit = self.credit.saturating_sub(since.elapsed());
         }
         let earned = Duration::from_secs_f64(bytes as f64 / f64::from(self.rate));
-        self.credit = self.grace.min(self.credit + earned);
+        self.credit = self.grace.min(self.credit.saturating_add(earned));
     }
 
     fn poll_used_up(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let since = *self.waits_since.get_or_insert_with(Instant::now);
-        self.timer.poll(since + self.credit, cx)
+        self.timer.poll(after(since, self.credit), cx)
     }
 }
 
@@ -324,7 +324,7 @@ mod tests {
     async fn a_pace_is_used_up_by_waiting_and_earned_by_bytes() {
         let mut pace = Pace::new(&Limits::default()).expect("limited by default");
         let start = Instant::now();
-        let mut used_up = async |pace: &mut Pace, seconds| {
+        let used_up = async |pace: &mut Pace, seconds| {
             let wait = std::future::poll_fn(|cx| pace.poll_used_up(cx));
             tokio::time::timeout(Duration::from_secs(seconds), wait)
                 .await

@@ -15,7 +15,7 @@ use super::limits::Limits;
 use super::link::{Link, Upgrade};
 use super::refusal::Refusal;
 use super::stats::Open;
-use super::timer::Timer;
+use super::timer::{Timer, after};
 use crate::sync::Arc;
 
 /// The client connection preface of HTTP/2 (RFC 9113 3.4).
@@ -124,7 +124,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
                     self.hold.extend_from_slice(buf.filled());
                 }
                 Poll::Pending => {
-                    let deadline = self.head_since.unwrap_or(self.accepted_at) + self.limits.head;
+                    let deadline = after(self.head_since.unwrap_or(self.accepted_at), self.limits.head);
                     ready!(self.read_timer.poll(deadline, cx));
                     return Poll::Ready(Ok(match self.head_since {
                         // Half a preface: as HTTP/1 it is a head that took too long.
@@ -290,15 +290,18 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
         }
         match self.head_since {
             Some(since) => {
-                ready!(self.read_timer.poll(since + self.limits.head, cx));
+                ready!(self.read_timer.poll(after(since, self.limits.head), cx));
                 // In front of a head refusing cannot fail.
                 Poll::Ready(self.refuse(Refusal::HeadTimeout).is_ok())
             }
             None => {
                 let deadline = if self.is_first {
-                    self.accepted_at + self.limits.head
+                    after(self.accepted_at, self.limits.head)
                 } else {
-                    *self.idle_since.get_or_insert_with(Instant::now) + self.limits.idle
+                    after(
+                        *self.idle_since.get_or_insert_with(Instant::now),
+                        self.limits.idle,
+                    )
                 };
                 ready!(self.read_timer.poll(deadline, cx));
                 Poll::Ready(false)
@@ -346,7 +349,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
             return outcome;
         }
         let since = *self.stalled_since.get_or_insert_with(Instant::now);
-        ready!(self.write_timer.poll(since + self.limits.stall, cx));
+        ready!(self.write_timer.poll(after(since, self.limits.stall), cx));
         self.open.stats().count_stall();
         Poll::Ready(Err(io::Error::new(
             io::ErrorKind::TimedOut,

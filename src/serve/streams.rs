@@ -8,7 +8,7 @@ use hyper::rt::Executor;
 use tokio::time::{Instant, sleep_until};
 
 use super::stats::Stats;
-use super::timer::Timer;
+use super::timer::{Timer, after};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex};
 
@@ -76,7 +76,7 @@ impl Streams {
                 0 => *self.idle_since.lock(),
                 _ => Instant::now(),
             };
-            sleep_until(since + patience).await;
+            sleep_until(after(since, patience)).await;
             let is_idle = self.active.load(Ordering::Acquire) == 0;
             if is_idle && self.idle_since.lock().elapsed() >= patience {
                 return;
@@ -135,7 +135,7 @@ impl<F: Future<Output = ()>> Future for StreamTask<F> {
                         *me.since = None;
                     }
                     let since = *me.since.get_or_insert_with(Instant::now);
-                    me.timer.poll(since + me.active.0.stall, cx)
+                    me.timer.poll(after(since, me.active.0.stall), cx)
                 }
                 _ => {
                     *me.since = None;

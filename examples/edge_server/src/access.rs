@@ -1,0 +1,263 @@
+//! The access log: one line for each request, when it ends.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use gripstack::body::Held;
+use gripstack::hold::{EndReason, HoldEnd};
+use gripstack::serve::Peer;
+use gripstack::{BoxError, EdgeBody};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::Instant;
+use tower::{Layer, Service};
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// Logs requests at the target `access`: who, what, status, `Cache-Status`, how it ended, bytes, seconds.
+#[derive(Clone)]
+pub struct AccessLayer {
+    holds: Holds,
+    query: bool,
+}
+
+/// What [`AccessLayer`] makes.
+#[derive(Clone)]
+pub struct Access<S> {
+    inner: S,
+    layer: AccessLayer,
+}
+
+/// How many clients are held now.
+#[derive(Clone, Default)]
+pub struct Holds(Arc<AtomicU64>);
+
+/// One client that is held.
+struct Hold(Holds);
+
+/// A line in the making; written when it is dropped.
+struct Line {
+    started: Instant,
+    peer: Option<Peer>,
+    method: Method,
+    host: String,
+    target: String,
+    status: Option<StatusCode>,
+    cache: Option<HeaderValue>,
+    hold: Option<Hold>,
+    hold_end: Option<HoldEnd>,
+    bytes: u64,
+    end: End,
+}
+
+/// How a request ended.
+enum End {
+    /// Nobody waited for its end.
+    Abandoned,
+    Complete,
+    Broken(String),
+}
+
+/// A body that knows what it belongs to.
+struct LoggedBody {
+    inner: EdgeBody,
+    line: Line,
+}
+
+// === impl AccessLayer ===
+
+impl AccessLayer {
+    /// `query`: whether queries are logged; they may hold what is nobody's business.
+    pub fn new(query: bool) -> Self {
+        let holds = Holds::default();
+        Self { holds, query }
+    }
+
+    /// How many of the requests that went through here are held now.
+    pub fn holds(&self) -> Holds {
+        self.holds.clone()
+    }
+
+    fn begin(&self, request: &Request<EdgeBody>) -> Line {
+        let uri = request.uri();
+        let host = match uri.authority() {
+            Some(authority) => authority.as_str().to_owned(),
+            None => {
+                let host = request.headers().get(header::HOST).map(HeaderValue::as_bytes);
+                String::from_utf8_lossy(host.unwrap_or_default()).into_owned()
+            }
+        };
+        let target = match uri.path_and_query() {
+            Some(target) if self.query => target.as_str(),
+            _ => uri.path(),
+        };
+        Line {
+            started: Instant::now(),
+            peer: request.extensions().get().copied(),
+            method: request.method().clone(),
+            host,
+            target: target.to_owned(),
+            status: None,
+            cache: None,
+            hold: None,
+            hold_end: None,
+            bytes: 0,
+            end: End::Abandoned,
+        }
+    }
+}
+
+impl<S> Layer<S> for AccessLayer {
+    type Service = Access<S>;
+
+    fn layer(&self, inner: S) -> Access<S> {
+        let layer = self.clone();
+        Access { inner, layer }
+    }
+}
+
+// === impl Access ===
+
+impl<S> Service<Request<EdgeBody>> for Access<S>
+where
+    S: Service<Request<EdgeBody>, Response = Response<EdgeBody>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<EdgeBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<EdgeBody>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<EdgeBody>) -> Self::Future {
+        let mut line = self.layer.begin(&request);
+        let holds = self.layer.holds.clone();
+        let response = self.inner.call(request);
+        Box::pin(async move {
+            let response = response.await?;
+            line.status = Some(response.status());
+            line.cache = response.headers().get(CACHE_STATUS).cloned();
+            line.hold_end = response.extensions().get().cloned();
+            if response.extensions().get::<Held>().is_some() {
+                line.hold = Some(holds.one_more());
+            }
+            Ok(response.map(|body| EdgeBody::new(LoggedBody::new(body, line))))
+        })
+    }
+}
+
+// === impl Holds ===
+
+impl Holds {
+    /// How many.
+    pub fn count(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    fn one_more(self) -> Hold {
+        self.0.fetch_add(1, Relaxed);
+        Hold(self)
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Relaxed);
+    }
+}
+
+// === impl Line ===
+
+impl Line {
+    /// Whether an answer of this kind has no body, whatever its headers say (RFC 9110 6.4.1).
+    fn is_bodiless(&self) -> bool {
+        self.method == Method::HEAD
+            || matches!(
+                self.status,
+                Some(StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+            )
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let end = match (&self.end, self.status) {
+            (End::Abandoned, None) => "client left before the answer",
+            (End::Abandoned, Some(_)) => "client left",
+            (End::Complete, _) => "complete",
+            (End::Broken(why), _) => why,
+        };
+        // A hold that nobody ended is one whose client left.
+        let hold_end = self
+            .hold_end
+            .as_ref()
+            .map(|end| end.reason().unwrap_or(EndReason::Client));
+        tracing::info!(
+            target: "access",
+            peer = self.peer.map(|peer| tracing::field::display(peer.remote.ip())),
+            method = %self.method,
+            host = ?self.host,
+            path = %self.target,
+            status = self.status.map(|status| status.as_u16()),
+            cache = self.cache.as_ref().map(tracing::field::debug),
+            end,
+            hold = hold_end.map(|reason| reason.as_str()),
+            bytes = self.bytes,
+            seconds = self.started.elapsed().as_secs_f64(),
+        );
+    }
+}
+
+// === impl LoggedBody ===
+
+impl LoggedBody {
+    fn new(inner: EdgeBody, line: Line) -> Self {
+        Self { inner, line }
+    }
+}
+
+impl Drop for LoggedBody {
+    fn drop(&mut self) {
+        let is_whole = self.inner.is_end_stream() || self.line.is_bodiless();
+        if is_whole && matches!(self.line.end, End::Abandoned) {
+            self.line.end = End::Complete;
+        }
+    }
+}
+
+impl Body for LoggedBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                self.line.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+            }
+            Some(Err(error)) => self.line.end = End::Broken(error.to_string()),
+            None => self.line.end = End::Complete,
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,270 @@
+//! From options to settings: what is read, put together and checked before anything starts.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::error::{ContextKind, ErrorKind};
+use clap::{CommandFactory, Parser};
+use serde::Deserialize;
+
+use crate::options::{Command, Mode, Options, Role};
+use crate::values::{Addr, Route, Secret};
+
+/// What the server does. Every value is set and fits the others.
+#[derive(Debug)]
+pub struct Settings {
+    pub listen: SocketAddr,
+    pub control: SocketAddr,
+    pub control_on_public: bool,
+    pub tls: Option<Tls>,
+    pub max_connections: usize,
+    /// Empty: the demo.
+    pub routes: Vec<Route>,
+    pub origin_ca: Option<PathBuf>,
+    pub sign: Option<Sign>,
+    pub role: Role,
+    pub interval: Duration,
+    pub purge_mode: Mode,
+    pub outage: Duration,
+    pub cache_bytes: u64,
+    pub compress: bool,
+    pub drain_deadline: Duration,
+    pub publish_key: Option<Secret>,
+    pub purge_token: Option<Secret>,
+    pub open_control: bool,
+    pub log: String,
+    pub log_query: bool,
+}
+
+/// Files of the public listener's certificate.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+/// What `Grip-Sig` is signed with.
+#[derive(Debug)]
+pub struct Sign {
+    pub iss: String,
+    pub key: Secret,
+}
+
+/// What is wrong with an option, in one line that names it. Contains no secret.
+#[derive(Debug)]
+pub struct ConfigError(String);
+
+// === impl ConfigError ===
+
+impl ConfigError {
+    /// `option` is a name without dashes.
+    pub fn new(option: &str, what: impl std::fmt::Display) -> Self {
+        Self(one_line(&format!("--{option}: {what}")))
+    }
+}
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// Reads arguments, variables and the file. Prints help or the version, and ends the process, where that is
+    /// asked for.
+    pub fn read() -> Result<Self, ConfigError> {
+        let command = match Command::try_parse() {
+            Ok(command) => command,
+            Err(error) if !error.use_stderr() => error.exit(),
+            Err(error) => return Err(explain(&error)),
+        };
+        Self::of(command)
+    }
+
+    fn of(command: Command) -> Result<Self, ConfigError> {
+        let options = match &command.config {
+            Some(path) => command.options.or(read_file(path)?),
+            None => command.options,
+        };
+        Self::check(options)
+    }
+
+    fn check(options: Options) -> Result<Self, ConfigError> {
+        let listen = options.listen.unwrap_or(Addr(([127, 0, 0, 1], 7999).into())).0;
+        let control = options.control.unwrap_or(Addr(([127, 0, 0, 1], 5561).into())).0;
+        let control_on_public = options.control_on_public.unwrap_or(false);
+        let open_control = options.open_control.unwrap_or(false);
+        let role = options.role.unwrap_or_default();
+
+        if open_control && !control.ip().is_loopback() {
+            return Err(ConfigError::new(
+                "open-control",
+                format_args!("refused, since --control {control} is not on loopback"),
+            ));
+        }
+        if open_control && control_on_public && !listen.ip().is_loopback() {
+            return Err(ConfigError::new(
+                "open-control",
+                format_args!("refused with --control-on-public, since --listen {listen} is not on loopback"),
+            ));
+        }
+        for (name, secret) in [
+            ("publish-key", &options.publish_key),
+            ("purge-token", &options.purge_token),
+            ("grip-key", &options.grip_key),
+        ] {
+            if secret
+                .as_ref()
+                .is_some_and(|secret| secret.reveal().trim().is_empty())
+            {
+                return Err(ConfigError::new(name, "is empty"));
+            }
+        }
+        let tls = match (options.tls_cert, options.tls_key) {
+            (Some(cert), Some(key)) => Some(Tls { cert, key }),
+            (None, None) => None,
+            (Some(_), None) => return Err(ConfigError::new("tls-cert", "needs --tls-key as well")),
+            (None, Some(_)) => return Err(ConfigError::new("tls-key", "needs --tls-cert as well")),
+        };
+        let sign = match (options.grip_iss, options.grip_key) {
+            (Some(iss), Some(key)) => Some(Sign { iss, key }),
+            (None, None) => None,
+            (Some(_), None) => return Err(ConfigError::new("grip-iss", "needs --grip-key as well")),
+            (None, Some(_)) => return Err(ConfigError::new("grip-key", "needs --grip-iss as well")),
+        };
+        let mut routes = options.route.unwrap_or_default();
+        if let Some(url) = options.origin {
+            let pattern = "*".to_owned();
+            routes.push(Route { pattern, url });
+        }
+        let demo = routes.is_empty();
+        if demo && !role.pushes() {
+            return Err(ConfigError::new(
+                "role",
+                "cache needs --origin or --route: the demo shows pushing",
+            ));
+        }
+        if demo && options.origin_ca.is_some() {
+            return Err(ConfigError::new("origin-ca", "needs --origin or --route"));
+        }
+        let max_connections = options.max_connections.unwrap_or(10_000);
+        if max_connections == 0 {
+            return Err(ConfigError::new("max-connections", "is 0; at least 1 is needed"));
+        }
+        Ok(Self {
+            listen,
+            control,
+            control_on_public,
+            tls,
+            max_connections,
+            routes,
+            origin_ca: options.origin_ca,
+            sign,
+            role,
+            interval: options.interval.map_or(Duration::from_secs(1), |span| span.0),
+            purge_mode: options
+                .purge_mode
+                .unwrap_or(if demo { Mode::SoftBlock } else { Mode::Hard }),
+            outage: options
+                .outage
+                .map_or(Duration::from_secs(24 * 3600), |span| span.0),
+            cache_bytes: options.cache_bytes.map_or(256 << 20, |amount| amount.0),
+            compress: options.compress.unwrap_or(true),
+            drain_deadline: options
+                .drain_deadline
+                .map_or(Duration::from_secs(10), |span| span.0),
+            publish_key: options.publish_key,
+            purge_token: options.purge_token,
+            open_control,
+            log: options.log.unwrap_or_else(|| "info".to_owned()),
+            log_query: options.log_query.unwrap_or(false),
+        })
+    }
+
+    /// Whether the demo application is started.
+    pub fn is_demo(&self) -> bool {
+        self.routes.is_empty()
+    }
+}
+
+/// Reads the file, key by key, so that each error names its key.
+fn read_file(path: &Path) -> Result<Options, ConfigError> {
+    let wrong = |what: String| ConfigError::new("config", format_args!("{}: {what}", path.display()));
+    let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    parse_file(&text).map_err(wrong)
+}
+
+fn parse_file(text: &str) -> Result<Options, String> {
+    // An error's own text shows the line, which may hold a secret.
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        let line = error
+            .span()
+            .map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+        format!("line {line} is not TOML")
+    })?;
+    let known = Command::command();
+    let mut options = Options::default();
+    for (key, value) in table {
+        let is_known = key != "config" && known.get_arguments().any(|arg| arg.get_long() == Some(&key));
+        if !is_known {
+            return Err(format!("unknown key {key:?}"));
+        }
+        let only: toml::Table = [(key.clone(), value)].into_iter().collect();
+        let one = Options::deserialize(only).map_err(|error| format!("key {key:?}: {}", error.message()))?;
+        options = options.or(one);
+    }
+    Ok(options)
+}
+
+/// An error of the arguments or variables in one line.
+fn explain(error: &clap::Error) -> ConfigError {
+    let context = |kind| error.get(kind).map(ToString::to_string);
+    let arg = context(ContextKind::InvalidArg).unwrap_or_default();
+    let option = arg.split([' ', '=', '[']).next().unwrap_or_default();
+    let name = option.trim_start_matches('-');
+    let text = match error.kind() {
+        // What is no option may be a secret at the wrong place.
+        ErrorKind::UnknownArgument if !arg.starts_with('-') => {
+            return ConfigError("an argument that is no option; see --help".to_owned());
+        }
+        ErrorKind::UnknownArgument => match context(ContextKind::SuggestedArg) {
+            Some(like) => format!("there is no such option; is {like} meant?"),
+            None => "there is no such option; see --help".to_owned(),
+        },
+        ErrorKind::ArgumentConflict => "is given twice".to_owned(),
+        _ => match std::error::Error::source(error) {
+            Some(source) => source.to_string(),
+            None => {
+                let value = context(ContextKind::InvalidValue).unwrap_or_default();
+                match (value.is_empty(), context(ContextKind::ValidValue)) {
+                    (true, _) => "a value is needed".to_owned(),
+                    (false, Some(valid)) => format!("{value:?} is none of {valid}"),
+                    (false, None) => format!("{value:?} is not valid"),
+                }
+            }
+        },
+    };
+    match variable(name) {
+        Some(variable) => ConfigError::new(name, format_args!("{text} (flag, or variable {variable})")),
+        None => ConfigError::new(name, text),
+    }
+}
+
+/// The variable of an option, if it is set and thus may be what is wrong.
+fn variable(name: &str) -> Option<String> {
+    let command = Command::command();
+    let arg = command.get_arguments().find(|arg| arg.get_long() == Some(name))?;
+    let variable = arg.get_env()?;
+    std::env::var_os(variable).map(|_| variable.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,245 @@
+use super::*;
+
+fn file(text: &str) -> Result<Settings, String> {
+    let options = parse_file(text)?;
+    Settings::check(options).map_err(|error| error.to_string())
+}
+
+fn args(args: &[&str]) -> Result<Settings, String> {
+    let args = std::iter::once("edge_server").chain(args.iter().copied());
+    match Command::try_parse_from(args) {
+        Ok(command) => Settings::of(command).map_err(|error| error.to_string()),
+        Err(error) => Err(explain(&error).to_string()),
+    }
+}
+
+/// The error names what is wrong, in one line.
+#[track_caller]
+fn refused(result: Result<Settings, String>, parts: &[&str]) {
+    let error = result.expect_err("must be refused");
+    assert!(!error.contains('\n'), "{error}");
+    for part in parts {
+        assert!(error.contains(part), "{part:?} is missing in: {error}");
+    }
+}
+
+#[test]
+fn without_anything_it_is_the_demo_on_loopback() {
+    let settings = args(&[]).unwrap();
+    assert!(settings.is_demo());
+    assert_eq!(settings.listen, "127.0.0.1:7999".parse().unwrap());
+    assert_eq!(settings.control, "127.0.0.1:5561".parse().unwrap());
+    assert_eq!(settings.purge_mode, Mode::SoftBlock);
+    assert!(settings.compress && !settings.open_control && !settings.control_on_public);
+    assert_eq!(settings.interval, Duration::from_secs(1));
+    assert_eq!(settings.outage, Duration::from_secs(86_400));
+    assert_eq!(settings.drain_deadline, Duration::from_secs(10));
+}
+
+#[test]
+fn a_proxy_purges_hard_by_default() {
+    let settings = args(&["--origin", "http://127.0.0.1:8000"]).unwrap();
+    assert!(!settings.is_demo());
+    assert_eq!(settings.purge_mode, Mode::Hard);
+}
+
+#[test]
+fn every_option_has_a_variable_and_a_key() {
+    let command = Command::command();
+    for arg in command.get_arguments() {
+        let long = arg.get_long().expect("all options have names");
+        let variable = format!("GRIPSTACK_{}", long.to_uppercase().replace('-', "_"));
+        assert_eq!(
+            arg.get_env().and_then(|env| env.to_str()),
+            Some(variable.as_str())
+        );
+        if long == "config" {
+            continue;
+        }
+        // Wrong for every key, and known to every key.
+        let error = parse_file(&format!("{long} = [[1]]")).unwrap_err();
+        assert!(
+            error.contains(&format!("key {long:?}")) && !error.contains("unknown"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn secrets_are_hidden_in_help() {
+    let command = Command::command();
+    for arg in command.get_arguments() {
+        let long = arg.get_long().expect("all options have names");
+        let secret = matches!(long, "publish-key" | "purge-token" | "grip-key");
+        assert_eq!(arg.is_hide_env_values_set(), secret, "{long}");
+    }
+}
+
+#[test]
+fn a_file_sets_everything() {
+    let settings = file(
+        r#"
+        listen = "[::1]:80"
+        control = "127.0.0.1:0"
+        control-on-public = true
+        tls-cert = "cert.pem"
+        tls-key = "key.pem"
+        max-connections = 10
+        origin = "http://a"
+        route = ["b.example=http://b", "c.example/api=https://c"]
+        origin-ca = "ca.pem"
+        grip-iss = "me"
+        grip-key = "key"
+        role = "push"
+        interval = "250ms"
+        purge-mode = "soft-block"
+        outage = "1h"
+        cache-bytes = 1024
+        compress = false
+        drain-deadline = "3s"
+        publish-key = "p"
+        purge-token = "t"
+        open-control = true
+        log = "warn"
+        log-query = true
+        "#,
+    )
+    .unwrap();
+    assert_eq!(settings.routes.len(), 3);
+    assert_eq!(settings.routes[2].pattern, "*");
+    assert_eq!(settings.role, Role::Push);
+    assert_eq!(settings.cache_bytes, 1024);
+    assert_eq!(settings.interval, Duration::from_millis(250));
+    assert_eq!(settings.sign.unwrap().iss, "me");
+    assert_eq!(settings.publish_key.unwrap().reveal(), "p");
+    assert!(settings.open_control && settings.log_query && !settings.compress);
+}
+
+#[test]
+fn what_is_set_first_wins() {
+    let flags = Command::try_parse_from(["edge_server", "--interval", "2s", "--compress=false"]).unwrap();
+    let file = parse_file("interval = \"5s\"\noutage = \"5s\"\ncompress = true").unwrap();
+    let settings = Settings::check(flags.options.or(file)).unwrap();
+    assert_eq!(settings.interval, Duration::from_secs(2));
+    assert_eq!(settings.outage, Duration::from_secs(5));
+    assert!(!settings.compress);
+}
+
+#[test]
+fn errors_of_flags_name_the_flag() {
+    refused(
+        args(&["--listen", "localhost"]),
+        &["--listen", "localhost", "not an address"],
+    );
+    refused(
+        args(&["--control", "127.0.0.1"]),
+        &["--control", "not an address"],
+    );
+    refused(args(&["--origin", "127.0.0.1:80"]), &["--origin", "http://"]);
+    refused(args(&["--origin", "ftp://a"]), &["--origin", "http://"]);
+    refused(args(&["--route", "a"]), &["--route", "HOST[/PREFIX]=URL"]);
+    refused(
+        args(&["--role", "pull"]),
+        &["--role", "pull", "push", "cache", "both"],
+    );
+    refused(args(&["--interval", "1"]), &["--interval", "not a time"]);
+    refused(args(&["--outage", "1w"]), &["--outage", "not a time"]);
+    refused(
+        args(&["--drain-deadline", "-"]),
+        &["--drain-deadline", "not a time"],
+    );
+    refused(args(&["--purge-mode", "soft"]), &["--purge-mode", "soft-block"]);
+    refused(
+        args(&["--cache-bytes", "1T"]),
+        &["--cache-bytes", "not a number of bytes"],
+    );
+    refused(args(&["--max-connections", "many"]), &["--max-connections"]);
+    refused(
+        args(&["--max-connections", "0"]),
+        &["--max-connections", "at least 1"],
+    );
+    refused(args(&["--compress=maybe"]), &["--compress", "maybe"]);
+    refused(args(&["--listen"]), &["--listen", "value"]);
+    refused(args(&["--lisen", "127.0.0.1:1"]), &["--lisen", "--listen"]);
+    refused(
+        args(&["--config", "/does/not/exist"]),
+        &["--config", "/does/not/exist"],
+    );
+}
+
+#[test]
+fn errors_of_the_file_name_the_key() {
+    refused(file("listne = \"a\""), &["unknown key", "listne"]);
+    refused(file("config = \"a\""), &["unknown key", "config"]);
+    refused(file("[listen]\na = 1"), &["\"listen\""]);
+    refused(file("listen = \"localhost\""), &["\"listen\"", "not an address"]);
+    refused(file("listen = true"), &["\"listen\"", "string"]);
+    refused(file("route = \"a=http://a\""), &["\"route\""]);
+    refused(file("route = [\"a\"]"), &["\"route\"", "HOST[/PREFIX]=URL"]);
+    refused(file("role = \"pull\""), &["\"role\"", "pull"]);
+    refused(file("interval = 1"), &["\"interval\"", "not a time"]);
+    refused(file("compress = \"yes\""), &["\"compress\""]);
+    refused(file("max-connections = -1"), &["\"max-connections\""]);
+    refused(file("\n\nlisten = "), &["line 3"]);
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused() {
+    refused(
+        args(&["--open-control", "--control", "0.0.0.0:1"]),
+        &["--open-control", "0.0.0.0:1", "loopback"],
+    );
+    refused(
+        args(&["--open-control", "--control-on-public", "--listen", "0.0.0.0:1"]),
+        &["--open-control", "--listen", "loopback"],
+    );
+    assert!(args(&["--open-control", "--listen", "0.0.0.0:1"]).is_ok());
+    refused(args(&["--tls-cert", "a"]), &["--tls-cert", "--tls-key"]);
+    refused(args(&["--tls-key", "a"]), &["--tls-key", "--tls-cert"]);
+    refused(args(&["--grip-iss", "a"]), &["--grip-iss", "--grip-key"]);
+    refused(args(&["--grip-key", "a"]), &["--grip-key", "--grip-iss"]);
+    refused(args(&["--role", "cache"]), &["--role", "--origin"]);
+    refused(args(&["--origin-ca", "a"]), &["--origin-ca", "--origin"]);
+    refused(args(&["--publish-key", ""]), &["--publish-key", "empty"]);
+    refused(args(&["--purge-token", " "]), &["--purge-token", "empty"]);
+    refused(
+        args(&["--grip-iss", "a", "--grip-key", ""]),
+        &["--grip-key", "empty"],
+    );
+}
+
+#[test]
+fn secrets_are_in_no_text() {
+    for text in [
+        "publish-key = \"hunter2",
+        "publish-key = hunter2",
+        "publish-key = [\"hunter2\"]",
+        "publish-key = { hunter2 = \"hunter2\" }",
+        "purge-token = 22222",
+        "purge-token = 2.2222",
+        "grip-key = 1979-05-27",
+        "listen = \"127.0.0.1:1\"\ngrip-key = '''hunter2",
+    ] {
+        let error = file(text).expect_err("must be refused");
+        for secret in ["hunter2", "2222", "1979"] {
+            let error = error.replace("127.0.0.1", "");
+            assert!(!error.contains(secret), "{error}");
+        }
+    }
+    for wrong in [
+        &["--publish-key=hunter2", "--publish-key=hunter2"][..],
+        &["--publish-key=", "hunter2"],
+        &["--publishkey=hunter2"],
+    ] {
+        let error = args(wrong).expect_err("must be refused");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    let settings = args(&[
+        "--publish-key=hunter2",
+        "--purge-token=hunter2",
+        "--grip-iss=a",
+        "--grip-key=hunter2",
+    ])
+    .unwrap();
+    assert!(!format!("{settings:?}").contains("hunter2"));
+}

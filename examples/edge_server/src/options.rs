@@ -1,0 +1,297 @@
+//! What can be set: each option is a flag `--name`, a variable `GRIPSTACK_NAME` and a key `name` of the file.
+//! A flag wins over a variable, a variable over the file, the file over the default.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, ValueEnum};
+use serde::Deserialize;
+
+use crate::values::{Addr, Amount, Route, Secret, Span, Url};
+
+/// The gripstack edge server: a push edge (GRIP) and a pull cache in front of any HTTP application.
+///
+/// Without --origin and --route it starts with a demo application of its own: open the address it prints.
+#[derive(Parser, Debug)]
+#[command(name = "edge_server", version, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Command {
+    /// TOML file with options. Its keys are the names below, without the dashes
+    #[arg(long, value_name = "FILE", env = "GRIPSTACK_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub options: Options,
+}
+
+const AFTER_HELP: &str = "\
+Each option can also be given as a variable (GRIPSTACK_LISTEN=...) or as a key of the file (listen = \"...\").
+A flag wins over a variable, a variable over the file. TIME is a number with ms, s, m, h or d; BYTES a number
+with k, M or G (powers of 1024).
+
+Signals: SIGTERM and SIGINT drain and end the server, SIGHUP reads certificate and key again.
+
+  edge_server                                           the demo
+  edge_server --origin http://127.0.0.1:8000 --publish-key KEY --purge-token TOKEN
+  edge_server --route example.com=http://10.0.0.1:80 --route example.com/api=http://10.0.0.2:80";
+
+/// All options, each set or not.
+#[derive(Args, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Options {
+    /// Where clients connect [default: 127.0.0.1:7999]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "GRIPSTACK_LISTEN",
+        help_heading = "Addresses"
+    )]
+    pub listen: Option<Addr>,
+
+    /// Where publish, purge, /metrics and /healthz are [default: 127.0.0.1:5561]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "GRIPSTACK_CONTROL",
+        help_heading = "Addresses"
+    )]
+    pub control: Option<Addr>,
+
+    /// Has them at --listen as well
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "GRIPSTACK_CONTROL_ON_PUBLIC",
+        help_heading = "Addresses"
+    )]
+    #[arg(num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub control_on_public: Option<bool>,
+
+    /// Certificate chain in PEM: clients connect with TLS
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "GRIPSTACK_TLS_CERT",
+        help_heading = "Addresses"
+    )]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Its private key in PEM
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "GRIPSTACK_TLS_KEY",
+        help_heading = "Addresses"
+    )]
+    pub tls_key: Option<PathBuf>,
+
+    /// Open connections in all; beyond it, new ones wait [default: 10000]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "GRIPSTACK_MAX_CONNECTIONS",
+        help_heading = "Addresses"
+    )]
+    pub max_connections: Option<usize>,
+
+    /// The application, for all hosts and paths
+    #[arg(long, value_name = "URL", env = "GRIPSTACK_ORIGIN", help_heading = "Origin")]
+    pub origin: Option<Url>,
+
+    /// The application for a host, or for what is below a path of it; the longest prefix wins. Repeatable, or
+    /// with commas between
+    #[arg(
+        long,
+        value_name = "HOST[/PREFIX]=URL",
+        env = "GRIPSTACK_ROUTE",
+        help_heading = "Origin"
+    )]
+    #[arg(value_delimiter = ',')]
+    pub route: Option<Vec<Route>>,
+
+    /// Certificates in PEM that https:// origins are checked with, instead of the system's
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "GRIPSTACK_ORIGIN_CA",
+        help_heading = "Origin"
+    )]
+    pub origin_ca: Option<PathBuf>,
+
+    /// Name under which Grip-Sig is signed
+    #[arg(long, value_name = "ISS", env = "GRIPSTACK_GRIP_ISS", help_heading = "Origin")]
+    pub grip_iss: Option<String>,
+
+    /// Key with which Grip-Sig is signed (HS256), so that the application knows who asks
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "GRIPSTACK_GRIP_KEY",
+        hide_env_values = true,
+        help_heading = "Origin"
+    )]
+    pub grip_key: Option<Secret>,
+
+    /// What it is: a push edge, a pull cache, or both [default: both]
+    #[arg(long, env = "GRIPSTACK_ROLE", help_heading = "Behaviour")]
+    pub role: Option<Role>,
+
+    /// At most one revalidation that messages cause, per interval and object [default: 1s]
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "GRIPSTACK_INTERVAL",
+        help_heading = "Behaviour"
+    )]
+    pub interval: Option<Span>,
+
+    /// What a purge means that does not say it. `soft-block` keeps the last good copy for an outage
+    /// [default: hard; demo: soft-block]
+    #[arg(long, env = "GRIPSTACK_PURGE_MODE", help_heading = "Behaviour")]
+    pub purge_mode: Option<Mode>,
+
+    /// How long stored answers are served when the application is down [default: 24h]
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "GRIPSTACK_OUTAGE",
+        help_heading = "Behaviour"
+    )]
+    pub outage: Option<Span>,
+
+    /// Memory for stored answers [default: 256M]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "GRIPSTACK_CACHE_BYTES",
+        help_heading = "Behaviour"
+    )]
+    pub cache_bytes: Option<Amount>,
+
+    /// Compresses answers of known length (gzip, br) [default: true]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "GRIPSTACK_COMPRESS",
+        help_heading = "Behaviour"
+    )]
+    #[arg(num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub compress: Option<bool>,
+
+    /// How long a drain may take [default: 10s]
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "GRIPSTACK_DRAIN_DEADLINE",
+        help_heading = "Behaviour"
+    )]
+    pub drain_deadline: Option<Span>,
+
+    /// Who may publish: this bearer token, or a JWT signed with it (HS256)
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "GRIPSTACK_PUBLISH_KEY",
+        hide_env_values = true,
+        help_heading = "Access"
+    )]
+    pub publish_key: Option<Secret>,
+
+    /// Who may purge: this token, as Fastly-Key or bearer token
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "GRIPSTACK_PURGE_TOKEN",
+        hide_env_values = true,
+        help_heading = "Access"
+    )]
+    pub purge_token: Option<Secret>,
+
+    /// Publish and purge without credentials; only where their listener is on loopback
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "GRIPSTACK_OPEN_CONTROL",
+        help_heading = "Access"
+    )]
+    #[arg(num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub open_control: Option<bool>,
+
+    /// What is logged, e.g. `warn,access=info` [default: info]
+    #[arg(long, value_name = "FILTER", env = "GRIPSTACK_LOG", help_heading = "Log")]
+    pub log: Option<String>,
+
+    /// Queries in the access log
+    #[arg(long, value_name = "BOOL", env = "GRIPSTACK_LOG_QUERY", help_heading = "Log")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub log_query: Option<bool>,
+}
+
+/// What the server is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Holds clients and pushes; stores nothing.
+    Push,
+    /// Stores; what the application says to a push edge is answered as it is, without holding.
+    Cache,
+    /// Both.
+    #[default]
+    Both,
+}
+
+/// What a purge means that does not say it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Gone at once, also when the application is down.
+    #[default]
+    Hard,
+    /// Asked for again before it is served, but kept for an outage.
+    SoftBlock,
+}
+
+// === impl Role ===
+
+impl Role {
+    /// Whether it holds clients.
+    pub fn pushes(self) -> bool {
+        self != Self::Cache
+    }
+
+    /// Whether it stores.
+    pub fn caches(self) -> bool {
+        self != Self::Push
+    }
+}
+
+// === impl Options ===
+
+impl Options {
+    /// What is set here, and for the rest what is set there.
+    pub fn or(self, there: Self) -> Self {
+        Self {
+            listen: self.listen.or(there.listen),
+            control: self.control.or(there.control),
+            control_on_public: self.control_on_public.or(there.control_on_public),
+            tls_cert: self.tls_cert.or(there.tls_cert),
+            tls_key: self.tls_key.or(there.tls_key),
+            max_connections: self.max_connections.or(there.max_connections),
+            origin: self.origin.or(there.origin),
+            route: self.route.or(there.route),
+            origin_ca: self.origin_ca.or(there.origin_ca),
+            grip_iss: self.grip_iss.or(there.grip_iss),
+            grip_key: self.grip_key.or(there.grip_key),
+            role: self.role.or(there.role),
+            interval: self.interval.or(there.interval),
+            purge_mode: self.purge_mode.or(there.purge_mode),
+            outage: self.outage.or(there.outage),
+            cache_bytes: self.cache_bytes.or(there.cache_bytes),
+            compress: self.compress.or(there.compress),
+            drain_deadline: self.drain_deadline.or(there.drain_deadline),
+            publish_key: self.publish_key.or(there.publish_key),
+            purge_token: self.purge_token.or(there.purge_token),
+            open_control: self.open_control.or(there.open_control),
+            log: self.log.or(there.log),
+            log_query: self.log_query.or(there.log_query),
+        }
+    }
+}

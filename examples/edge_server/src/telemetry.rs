@@ -1,0 +1,167 @@
+//! Logs and metrics of the process.
+
+use std::sync::{Arc, OnceLock};
+
+use gripstack::Edge;
+use gripstack::error::OriginFailure;
+use gripstack::origin::Origin;
+use gripstack::serve::{Refusal, Stats};
+use gripstack::telemetry::names;
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::ConfigError;
+
+/// Upper bounds of the buckets of histograms, in seconds.
+const BUCKETS: [f64; 12] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+];
+
+/// All numbers of the process, as Prometheus reads them. A handle.
+#[derive(Clone)]
+pub struct Metrics {
+    handle: PrometheusHandle,
+    sources: Arc<OnceLock<Sources>>,
+}
+
+/// What counts for itself, and is asked when somebody wants to know.
+pub struct Sources {
+    pub edge: Edge,
+    pub origin: Origin,
+    /// Listeners by name.
+    pub servers: [(&'static str, Stats); 2],
+}
+
+/// Logs to stderr.
+pub fn log(filter: &str) -> Result<(), ConfigError> {
+    let filter = EnvFilter::try_new(filter).map_err(|error| ConfigError::new("log", error))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+    Ok(())
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// Installs the recorder. Layers that are made before count nothing.
+    pub fn install() -> Result<Self, BuildError> {
+        let handle = PrometheusBuilder::new()
+            .set_buckets(&BUCKETS)?
+            .install_recorder()?;
+        describe();
+        Ok(Self {
+            handle,
+            sources: Arc::default(),
+        })
+    }
+
+    /// What to ask. Later calls do nothing.
+    pub fn ask(&self, sources: Sources) {
+        let _ = self.sources.set(sources);
+    }
+
+    /// The text of `/metrics`.
+    pub fn render(&self) -> String {
+        if let Some(sources) = self.sources.get() {
+            sources.collect();
+        }
+        self.handle.run_upkeep();
+        self.handle.render()
+    }
+}
+
+// === impl Sources ===
+
+impl Sources {
+    fn collect(&self) {
+        let hub = self.edge.hub().stats();
+        gauge!(names::CHANNELS).set(hub.channels as f64);
+        gauge!(names::SUBSCRIPTIONS).set(hub.subscriptions as f64);
+        for (url, stats) in self.origin.stats() {
+            let url = url.to_owned();
+            counter!("gripstack_origin_requests_total", "origin" => url.clone()).absolute(stats.requests());
+            for failure in OriginFailure::ALL {
+                let count = stats.failures(failure);
+                if count > 0 {
+                    counter!("gripstack_origin_errors_total", "origin" => url.clone(), "reason" => failure.as_str())
+                        .absolute(count);
+                }
+            }
+        }
+        for (name, stats) in &self.servers {
+            gauge!("gripstack_connections", "listener" => *name).set(stats.open() as f64);
+            let total = |what: &'static str, count| counter!(what, "listener" => *name).absolute(count);
+            total("gripstack_connections_total", stats.accepted());
+            total("gripstack_accept_pauses_total", stats.paused());
+            total("gripstack_accept_errors_total", stats.accept_errors());
+            total("gripstack_handshake_failures_total", stats.handshake_failures());
+            total("gripstack_requests_total", stats.requests());
+            total("gripstack_readers_stalled_total", stats.stalled());
+            total(
+                "gripstack_service_errors_total",
+                stats.failed() + stats.panicked(),
+            );
+            let refused = Refusal::ALL.iter().map(|reason| stats.refused(*reason)).sum();
+            total("gripstack_requests_refused_total", refused);
+        }
+    }
+}
+
+fn describe() {
+    describe_gauge!(names::HOLDS, "Holds that are open");
+    describe_counter!(names::HOLDS_ENDED, "Holds that ended, by reason");
+    describe_counter!(
+        names::HOLDS_MARKED,
+        "Holds that started although messages may be missing"
+    );
+    describe_counter!(names::DELIVERIES, "Messages handed to holds");
+    describe_counter!(names::PUBLISHED, "Messages accepted");
+    describe_counter!(
+        names::SUPERSEDED,
+        "Updates that a later one replaced before they went out"
+    );
+    describe_histogram!(
+        names::QUEUE_SECONDS,
+        "How long updates waited for their turn, in seconds"
+    );
+    describe_counter!(names::PURGES, "Purges of a target");
+    describe_counter!(names::CACHE, "Answers of the cache, by result");
+    describe_counter!(names::FETCHES, "Requests that the cache sent to the origin");
+    describe_counter!(names::FETCH_ERRORS, "Of these, those that failed");
+    describe_gauge!(names::CACHE_BYTES, "Bytes of stored answers");
+    describe_gauge!(names::CHANNELS, "Channels that are remembered");
+    describe_gauge!(
+        names::SUBSCRIPTIONS,
+        "Subscriptions, one for each channel of each hold"
+    );
+    describe_counter!("gripstack_origin_requests_total", "Requests to an origin");
+    describe_counter!(
+        "gripstack_origin_errors_total",
+        "Requests to an origin without a whole answer, by reason"
+    );
+    describe_gauge!("gripstack_connections", "Connections that are open");
+    describe_counter!("gripstack_connections_total", "Connections accepted");
+    describe_counter!(
+        "gripstack_accept_pauses_total",
+        "How often accepting paused: too many connections"
+    );
+    describe_counter!("gripstack_accept_errors_total", "How often accepting failed");
+    describe_counter!("gripstack_handshake_failures_total", "TLS handshakes that failed");
+    describe_counter!("gripstack_requests_total", "Requests that reached the stack");
+    describe_counter!(
+        "gripstack_readers_stalled_total",
+        "Clients cut because they read nothing"
+    );
+    describe_counter!(
+        "gripstack_service_errors_total",
+        "Requests that the stack failed to answer"
+    );
+    describe_counter!(
+        "gripstack_requests_refused_total",
+        "Malformed or oversized requests"
+    );
+}

@@ -1,0 +1,179 @@
+//! Control endpoints: where they are, and for whom.
+
+mod common;
+
+use common::{App, Server, ask, get};
+
+const ITEM: &str = r#"{"items":[{"channel":"a","formats":{"http-stream":{"content":"x"}}}]}"#;
+
+fn proxy(app: &App, args: &[&str]) -> Server {
+    let origin = format!("http://{}", app.addr);
+    Server::start(&[&["--origin", &origin], args].concat())
+}
+
+fn app() -> App {
+    App::start(|_| App::page("page"))
+}
+
+/// Whether the next load reaches the application.
+fn is_gone(server: &Server, app: &App) -> bool {
+    app.requests();
+    assert_eq!(get(server.public, "/a").body, "page");
+    !app.requests().is_empty()
+}
+
+#[test]
+fn purge_with_a_token_works_on_both_listeners() {
+    let app = app();
+    let server = proxy(&app, &["--purge-token", "token"]);
+    assert!(is_gone(&server, &app));
+    assert!(!is_gone(&server, &app));
+    let on_public = ask(server.public, "PURGE /a\nFastly-Key: token", "");
+    assert_eq!(on_public.status, 200);
+    assert!(
+        on_public.body.contains("\"status\"") && on_public.body.contains("ok"),
+        "{on_public:?}"
+    );
+    assert!(is_gone(&server, &app));
+
+    // The other listener has another address: the URL is said in full.
+    let url = format!("http://{}/a", server.public);
+    let on_control = ask(server.control, &format!("PURGE {url}\nFastly-Key: token"), "");
+    assert_eq!(on_control.status, 200, "{on_control:?}");
+    assert!(is_gone(&server, &app));
+    let by_api = ask(
+        server.control,
+        &format!("POST /purge/{}/a\nFastly-Key: token", server.public),
+        "",
+    );
+    assert_eq!(by_api.status, 200, "{by_api:?}");
+    assert!(is_gone(&server, &app));
+    assert!(!is_gone(&server, &app));
+}
+
+#[test]
+fn purge_without_the_token_does_nothing() {
+    let app = app();
+    let server = proxy(&app, &["--purge-token", "token"]);
+    is_gone(&server, &app);
+    for addr in [server.public, server.control] {
+        let url = format!("http://{}/a", server.public);
+        for field in ["X: y", "Fastly-Key: other", "Fastly-Key:"] {
+            let refused = ask(addr, &format!("PURGE {url}\n{field}"), "");
+            assert!(matches!(refused.status, 401 | 403 | 405), "{refused:?}");
+            assert!(!refused.body.contains("token\""), "{refused:?}");
+        }
+    }
+    assert!(!is_gone(&server, &app));
+}
+
+#[test]
+fn what_is_closed_says_what_opens_it() {
+    let app = app();
+    let server = proxy(&app, &[]);
+    let publish = ask(server.control, "POST /publish/\nAuthorization: Bearer x", ITEM);
+    assert_eq!(publish.status, 403);
+    assert!(publish.body.contains("--publish-key"), "{publish:?}");
+    for head in ["PURGE /a", "POST /purge/a/b", "POST /service/x/purge_all"] {
+        let purge = ask(server.control, head, "");
+        assert_eq!(purge.status, 403, "{head}");
+        assert!(purge.body.contains("--purge-token"), "{purge:?}");
+    }
+    let public = ask(server.public, "PURGE /a", "");
+    assert!(matches!(public.status, 401 | 403 | 405), "{public:?}");
+}
+
+#[test]
+fn publish_takes_a_token_and_nothing_else() {
+    let app = app();
+    let server = proxy(&app, &["--publish-key", "key"]);
+    assert_eq!(
+        ask(server.control, "POST /publish/\nAuthorization: Bearer key", ITEM).status,
+        200
+    );
+    assert_eq!(
+        ask(server.control, "POST /publish\nAuthorization: Bearer key", ITEM).status,
+        200
+    );
+    for field in ["X: y", "Authorization: Bearer other", "Authorization: key"] {
+        let refused = ask(server.control, &format!("POST /publish/\n{field}"), ITEM);
+        assert!(matches!(refused.status, 401 | 403), "{refused:?}");
+    }
+}
+
+#[test]
+fn open_control_needs_no_credentials_and_is_not_public() {
+    let app = app();
+    let server = proxy(&app, &["--open-control"]);
+    assert_eq!(ask(server.control, "POST /publish/", ITEM).status, 200);
+    assert_eq!(ask(server.control, "PURGE /a", "").status, 200);
+    let public = ask(server.public, "PURGE /a", "");
+    assert!(matches!(public.status, 401 | 403 | 405), "{public:?}");
+    // No path of the application is taken.
+    assert_eq!(ask(server.public, "POST /publish/", ITEM).body, "page");
+    assert_eq!(get(server.public, "/metrics").body, "page");
+}
+
+#[test]
+fn control_on_public_puts_it_there_as_well() {
+    let app = app();
+    let server = proxy(&app, &["--control-on-public", "--publish-key", "key"]);
+    assert!(get(server.public, "/healthz").body.contains("ok"));
+    assert!(get(server.public, "/metrics").body.contains("# TYPE"));
+    assert_eq!(
+        ask(server.public, "POST /publish/\nAuthorization: Bearer key", ITEM).status,
+        200
+    );
+    assert_eq!(ask(server.public, "POST /publish/", ITEM).status, 401);
+    assert!(ask(server.public, "PURGE /a", "").body.contains("--purge-token"));
+    assert_eq!(get(server.public, "/a").body, "page");
+}
+
+#[test]
+fn metrics_have_their_names() {
+    let app = app();
+    let server = proxy(&app, &["--open-control"]);
+    get(server.public, "/a");
+    get(server.public, "/a");
+    ask(server.control, "POST /publish/", ITEM);
+    ask(server.control, "PURGE /a", "");
+    let metrics = get(server.control, "/metrics");
+    assert_eq!(metrics.status, 200);
+    assert!(
+        metrics
+            .field("content-type")
+            .is_some_and(|kind| kind.starts_with("text/plain; version=0.0.4"))
+    );
+    for name in [
+        "gripstack_holds ",
+        "gripstack_holds_ended_total{",
+        "gripstack_holds_marked_total ",
+        "gripstack_deliveries_total ",
+        "gripstack_published_total 1",
+        "gripstack_purges_total 1",
+        "gripstack_superseded_total ",
+        "gripstack_cache_total{result=\"hit\"} 1",
+        "gripstack_cache_total{result=\"miss\"} 1",
+        "gripstack_cache_total{result=\"stale\"} 0",
+        "gripstack_cache_total{result=\"collapsed\"} 0",
+        "gripstack_fetches_total 1",
+        "gripstack_channels ",
+        "gripstack_subscriptions ",
+        "gripstack_origin_requests_total{",
+        "gripstack_connections{listener=\"public\"}",
+    ] {
+        assert!(
+            metrics.body.contains(&format!("\n{name}")),
+            "{name:?} is missing in\n{}",
+            metrics.body
+        );
+    }
+}
+
+#[test]
+fn healthz_and_nothing_else() {
+    let app = app();
+    let server = proxy(&app, &[]);
+    assert_eq!(get(server.control, "/healthz").body, "ok\n");
+    assert_eq!(get(server.control, "/a").status, 404);
+}

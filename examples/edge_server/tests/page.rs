@@ -1,0 +1,97 @@
+//! The page, in a real browser. Without Chromium (`CHROMIUM`, else `/usr/bin/chromium`) it tests nothing and says
+//! so. Pictures are kept in the target directory's `tmp`.
+
+#[path = "common/browser.rs"]
+mod browser;
+mod common;
+
+use browser::Browser;
+use common::{Server, ask};
+
+const DESK: (u32, u32) = (1280, 860);
+
+#[test]
+fn tabs_share_a_counter_and_survive_an_outage() {
+    let Some(mut browser) = Browser::start() else {
+        eprintln!("skipped: there is no Chromium");
+        return;
+    };
+    let server = Server::start(&["--publish-key", "key"]);
+    let url = format!("http://{}/", server.public);
+
+    let one = browser.open(&url, "light", DESK);
+    let two = browser.open(&url, "dark", DESK);
+    for tab in [&one, &two] {
+        browser.wait(tab, "value", |text| text == "0");
+        browser.wait(tab, "clients", |text| text == "2");
+        browser.wait(tab, "state", |text| text.starts_with("Live"));
+    }
+    // A click in one changes both.
+    for value in ["1", "2", "3"] {
+        browser.click(&two, "plus");
+        browser.wait(&two, "value", |text| text == value);
+        browser.wait(&one, "value", |text| text == value);
+    }
+    browser.wait(&two, "last-load", |text| {
+        matches!(text, "Hit" | "Shared" | "Miss")
+    });
+
+    // Once one of them has loaded it, a third one loads from the cache.
+    let third = eventually_hit(&mut browser, &url);
+    browser.wait(&third, "value", |text| text == "3");
+    browser.picture(&third, "light");
+    browser.picture(&two, "dark");
+
+    // The application is gone: a new tab still loads, and says what it got.
+    browser.click(&third, "stop");
+    for tab in [&one, &two, &third] {
+        browser.wait(tab, "state", |text| text.contains("stale"));
+    }
+    let fourth = browser.open(&url, "light", DESK);
+    browser.wait(&fourth, "value", |text| text == "3");
+    browser.wait(&fourth, "state", |text| text.contains("stale"));
+    browser.wait(&fourth, "last-load", |text| matches!(text, "Hit" | "Stale copy"));
+    browser.wait(&fourth, "clients", |text| text == "4");
+    browser.click(&fourth, "plus");
+    browser.wait(&fourth, "state", |text| text.contains("could not be added"));
+    assert_eq!(browser.text(&fourth, "value"), "3");
+
+    // And it still receives a publish.
+    let item = r#"{"items":[{"channel":"counter-demo","http-stream":{"content":"data: 1000\n\n"}}]}"#;
+    let published = ask(server.control, "POST /publish/\nAuthorization: Bearer key", item);
+    assert_eq!(published.status, 200, "{published:?}");
+    for tab in [&one, &two, &third, &fourth] {
+        browser.wait(tab, "value", |text| text == "1000");
+    }
+    browser.wait(&fourth, "last-load", |text| text == "Stale copy");
+    browser.wait(&fourth, "state", |text| text.contains("stale"));
+    browser.picture(&fourth, "outage-light");
+    browser.picture(&two, "outage-dark");
+
+    // Its end.
+    browser.click(&fourth, "stop");
+    for tab in [&one, &fourth] {
+        browser.wait(tab, "state", |text| text.starts_with("Live"));
+    }
+    browser.click(&fourth, "plus");
+    browser.wait(&one, "value", |text| text == "4");
+    browser.wait(&fourth, "last-load", |text| {
+        matches!(text, "Hit" | "Shared" | "Miss")
+    });
+    let small = browser.open(&url, "dark", (390, 844));
+    browser.wait(&small, "value", |text| text == "4");
+    browser.wait(&small, "last-load", |text| text == "Hit");
+    browser.picture(&small, "small");
+}
+
+/// A tab whose load is a hit; the first may be the one that fills the cache.
+fn eventually_hit(browser: &mut Browser, url: &str) -> browser::Tab {
+    let tab = browser.open(url, "light", DESK);
+    let load = browser.wait(&tab, "last-load", |text| text != "–");
+    if load == "Hit" {
+        return tab;
+    }
+    browser.eval(&tab, "location.reload()");
+    browser.wait(&tab, "last-load", |text| text == "Hit");
+    tab
+}

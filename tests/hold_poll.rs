@@ -1,0 +1,589 @@
+//! Response holds (long polls).
+#![cfg(feature = "hold")]
+
+mod hold_support;
+
+use std::time::Duration;
+
+use gripstack::hold::EndReason;
+use gripstack::hub::LogLimits;
+use gripstack::{DrainSignal, Edge, Message, Order, Position, Publication};
+use http::Method;
+use tokio::time::{Instant, advance};
+
+use hold_support::*;
+
+fn get_request() -> http::Request<gripstack::EdgeBody> {
+    request(Method::GET, "/", &[])
+}
+
+fn poll_origin() -> Origin {
+    Origin::new(|_, _| async { Ok(poll("nothing\n")) })
+}
+
+/// Publishes an answer with ids.
+async fn publish_answer(edge: &Edge, body: &str, id: &str, prev_id: &str) -> Position {
+    let mut message = answer(200, &[], body);
+    message.id = (!id.is_empty()).then(|| id.into());
+    message.prev_id = (!prev_id.is_empty()).then(|| prev_id.into());
+    publish(edge, message).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn l01_a_message_is_the_answer_without_inherited_validators() {
+    let edge = Edge::new();
+    let origin = Origin::fixed(
+        200,
+        &[
+            ("grip-hold", "response"),
+            ("grip-channel", "t"),
+            ("content-type", "text/plain"),
+            ("x-foo", "bar"),
+            ("etag", "\"1\""),
+            ("last-modified", "Thu, 01 Jan 1998 00:00:00 GMT"),
+            ("cache-control", "max-age=60"),
+            ("age", "0"),
+            ("expires", "Thu, 01 Jan 2032 00:00:00 GMT"),
+            ("content-encoding", "gzip"),
+            ("content-length", "8"),
+            ("set-cookie", "a=1"),
+            ("set-cookie", "b=2"),
+        ],
+        "nothing\n",
+    );
+    let service = origin.held(edge.hold_layer());
+    let mut waiting = start(&service, get_request());
+    assert!(waiting.now().await.is_none());
+    assert_eq!(subscriptions(&edge), 1);
+    publish(
+        &edge,
+        answer(
+            201,
+            &[("x-foo", "new"), ("X-Bar", "1"), ("content-length", "99")],
+            "hi\n",
+        ),
+    )
+    .await;
+    let response = waiting.now().await.expect("answered");
+    assert_eq!(response.status(), 201);
+    let mut headers: Vec<_> = response
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+        .collect();
+    headers.sort_unstable();
+    let expected = [
+        ("cache-control", "no-store"),
+        ("content-length", "3"),
+        ("content-type", "text/plain"),
+        ("set-cookie", "a=1"),
+        ("set-cookie", "b=2"),
+        ("x-bar", "1"),
+        ("x-foo", "new"),
+    ];
+    assert_eq!(headers, expected);
+    assert_eq!(ended(&response).reason(), Some(EndReason::Answered));
+    assert_eq!(text(response).await, "hi\n");
+    assert_eq!(subscriptions(&edge), 0, "released before the answer is read");
+}
+
+#[tokio::test(start_paused = true)]
+async fn l01_a_message_brings_its_own_validators() {
+    let edge = Edge::new();
+    let mut waiting = start(&poll_origin().held(edge.hold_layer()), get_request());
+    assert!(waiting.now().await.is_none());
+    publish(
+        &edge,
+        answer(200, &[("etag", "\"2\""), ("cache-control", "max-age=1")], "hi\n"),
+    )
+    .await;
+    let response = waiting.now().await.expect("answered");
+    assert_eq!(header(&response, "etag"), Some("\"2\""));
+    assert_eq!(header(&response, "cache-control"), Some("max-age=1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn l02_i07_i08_at_the_timeout_the_origins_own_response() {
+    for (timeout, seconds) in [(None, 55), (Some("0"), 5), (Some("20"), 20)] {
+        let origin = Origin::new(move |_, _| async move {
+            let mut response = poll("nothing\n");
+            response.headers_mut().insert("etag", "\"1\"".parse()?);
+            response.headers_mut().insert("x-a", "1".parse()?);
+            if let Some(timeout) = timeout {
+                response.headers_mut().insert("grip-timeout", timeout.parse()?);
+            }
+            Ok(response)
+        });
+        let edge = Edge::new();
+        let begun = Instant::now();
+        let response = start(&origin.held(edge.hold_layer()), get_request()).done().await;
+        assert_eq!(begun.elapsed().as_secs(), seconds);
+        assert_eq!(response.status(), 200);
+        assert!(!gripstack::grip::has_grip(response.headers()));
+        assert_eq!(header(&response, "x-a"), Some("1"));
+        assert_eq!(header(&response, "etag"), None);
+        assert_eq!(header(&response, "cache-control"), Some("no-store"));
+        assert_eq!(header(&response, "content-length"), Some("8"));
+        assert_eq!(ended(&response).reason(), Some(EndReason::Timeout));
+        assert_eq!(text(response).await, "nothing\n");
+        assert_eq!(subscriptions(&edge), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn l03_l04_grip_headers_of_a_message_are_stripped_and_mean_nothing() {
+    let edge = Edge::new();
+    let mut waiting = start(&poll_origin().held(edge.hold_layer()), get_request());
+    assert!(waiting.now().await.is_none());
+    let headers = [
+        ("Grip-Zed", "1"),
+        ("Grip-Expose-Headers", "X-A"),
+        ("X-A", "1"),
+        ("X-B", "2"),
+    ];
+    publish(&edge, answer(200, &headers, "hi")).await;
+    let response = waiting.now().await.expect("answered");
+    assert!(!gripstack::grip::has_grip(response.headers()));
+    assert_eq!(
+        (header(&response, "x-a"), header(&response, "x-b")),
+        (Some("1"), Some("2"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn l07_l08_what_is_for_streams_does_not_concern_it() {
+    let edge = Edge::new();
+    let mut waiting = start(&poll_origin().held(edge.hold_layer()), get_request());
+    assert!(waiting.now().await.is_none());
+    publish(&edge, Message::bytes("x")).await;
+    publish(&edge, close()).await;
+    assert!(waiting.now().await.is_none());
+    publish(&edge, answer(200, &[], "hi")).await;
+    assert_eq!(text(waiting.now().await.expect("answered")).await, "hi");
+}
+
+#[tokio::test(start_paused = true)]
+async fn l09_a_hint_asks_the_origin_now() {
+    let edge = Edge::new();
+    let origin = Origin::new(|number, _| async move {
+        Ok(match number {
+            1 => poll("nothing\n"),
+            2 => poll("still nothing\n"),
+            _ => reply(200, &[("etag", "\"3\"")], "news\n"),
+        })
+    });
+    let mut waiting = start(&origin.held(edge.hold_layer()), get_request());
+    assert!(waiting.now().await.is_none());
+    let first = publish(&edge, hint()).await;
+    // Its answer is a hold of its own.
+    assert!(waiting.now().await.is_none());
+    assert_eq!((origin.calls(), origin.at_least(2)), (2, first));
+    assert_eq!(subscriptions(&edge), 1);
+    let second = publish(&edge, hint()).await;
+    let response = waiting.now().await.expect("answered");
+    assert_eq!((origin.calls(), origin.at_least(3)), (3, second));
+    assert_eq!(header(&response, "etag"), Some("\"3\""), "an ordinary response");
+    assert_eq!(text(response).await, "news\n");
+    assert_eq!(subscriptions(&edge), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn l09_a_message_after_a_hint_is_not_lost_while_the_origin_is_asked() {
+    let edge = Edge::new();
+    let origin = {
+        let edge = edge.clone();
+        Origin::new(move |number, _| {
+            let edge = edge.clone();
+            async move {
+                if number == 2 {
+                    publish(&edge, answer(200, &[], "hi")).await;
+                }
+                Ok(poll("nothing\n"))
+            }
+        })
+    };
+    let mut waiting = start(&origin.held(edge.hold_layer()), get_request());
+    assert!(waiting.now().await.is_none());
+    publish(&edge, hint()).await;
+    assert_eq!(text(waiting.now().await.expect("answered")).await, "hi");
+}
+
+#[tokio::test(start_paused = true)]
+async fn l09_hints_are_obeyed_a_bounded_number_of_times() {
+    let edge = Edge::new();
+    let origin = poll_origin();
+    let mut waiting = start(&origin.held(edge.hold_layer()), get_request());
+    for _ in 0..30 {
+        assert!(waiting.now().await.is_none());
+        publish(&edge, hint()).await;
+    }
+    assert!(waiting.now().await.is_none());
+    assert_eq!(origin.calls(), 11);
+    publish(&edge, answer(200, &[], "hi")).await;
+    assert_eq!(text(waiting.now().await.expect("answered")).await, "hi");
+}
+
+#[tokio::test(start_paused = true)]
+async fn l09_with_the_origin_down_a_hint_is_answered_by_its_failure() {
+    let edge = Edge::new();
+    let origin = Origin::new(|number, _| async move {
+        Ok(match number {
+            1 => poll("nothing\n"),
+            _ => reply(503, &[], "down\n"),
+        })
+    });
+    let mut waiting = start(&origin.held(edge.hold_layer()), get_request());
+    assert!(waiting.now().await.is_none());
+    publish(&edge, hint()).await;
+    assert_eq!(waiting.now().await.expect("answered").status(), 503);
+}
+
+fn with_prev_id(prev_id: &'static str) -> http::Response<gripstack::EdgeBody> {
+    let channel = format!("t; prev-id={prev_id}");
+    reply(
+        200,
+        &[("grip-hold", "response"), ("grip-channel", &channel)],
+        "nothing\n",
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn l10_a_gap_asks_the_origin_with_the_last_id() {
+    let edge = Edge::new();
+    let origin = Origin::new(|number, _| async move {
+        Ok(match number {
+            1 => with_prev_id("1"),
+            _ => reply(200, &[], "2 and 3\n"),
+        })
+    });
+    let begun = Instant::now();
+    let mut waiting = start(&origin.held(edge.hold_layer()), get_request());
+    assert!(waiting.now().await.is_none());
+    let at = publish_answer(&edge, "3\n", "3", "2").await;
+    assert!(waiting.now().await.is_none(), "not delivered");
+    let response = waiting.done().await;
+    assert!(begun.elapsed() <= Duration::from_millis(210));
+    assert_eq!(text(response).await, "2 and 3\n");
+    assert_eq!(origin.head(2).headers["grip-last"], "t; last-id=1");
+    assert_eq!(origin.at_least(2), at);
+    assert_eq!(subscriptions(&edge), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn l10_with_the_origin_down_the_message_comes_late_and_marked() {
+    let edge = Edge::new();
+    let origin = Origin::new(|number, _| async move {
+        match number {
+            1 => Ok(with_prev_id("1")),
+            _ => Err("down".into()),
+        }
+    });
+    let mut waiting = start(&origin.held(edge.hold_layer()), get_request());
+    assert!(waiting.now().await.is_none());
+    publish_answer(&edge, "3\n", "3", "2").await;
+    let response = waiting.done().await;
+    assert!(is_marked(&response));
+    assert_eq!(text(response).await, "3\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn l10_messages_of_a_burst_may_come_in_any_order() {
+    let edge = Edge::new();
+    let origin = Origin::new(|_, _| async { Ok(with_prev_id("1")) });
+    let mut waiting = start(&origin.held(edge.hold_layer()), get_request());
+    assert!(waiting.now().await.is_none());
+    publish_answer(&edge, "3\n", "3", "2").await;
+    assert!(waiting.now().await.is_none());
+    advance(Duration::from_millis(190)).await;
+    assert!(waiting.now().await.is_none());
+    // Past the edge's own ordering, as from another node.
+    let late = Message {
+        id: Some("2".into()),
+        prev_id: Some("1".into()),
+        no_seq: true,
+        ..answer(200, &[], "2\n")
+    };
+    publish(&edge, late).await;
+    assert_eq!(text(waiting.now().await.expect("answered")).await, "2\n");
+    assert_eq!(origin.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn l11_what_fits_answers() {
+    let edge = Edge::new();
+    let origin = Origin::new(|_, _| async { Ok(with_prev_id("1")) });
+    let mut waiting = start(&origin.held(edge.hold_layer()), get_request());
+    assert!(waiting.now().await.is_none());
+    publish_answer(&edge, "2\n", "2", "1").await;
+    assert_eq!(text(waiting.now().await.expect("answered")).await, "2\n");
+    assert_eq!(origin.calls(), 1);
+}
+
+/// L12 as DESIGN has it: without a prev-id a message fits.
+#[tokio::test(start_paused = true)]
+async fn l12_a_message_without_prev_id_answers() {
+    let edge = Edge::new();
+    let origin = Origin::new(|_, _| async { Ok(with_prev_id("1")) });
+    let mut waiting = start(&origin.held(edge.hold_layer()), get_request());
+    assert!(waiting.now().await.is_none());
+    publish_answer(&edge, "x\n", "7", "").await;
+    assert_eq!(text(waiting.now().await.expect("answered")).await, "x\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn l13_a_message_between_two_polls_is_found_by_its_id() {
+    let edge = Edge::new();
+    let origin = Origin::new(|_, _| async { Ok(with_prev_id("1")) });
+    let service = origin.held(edge.hold_layer());
+    publish_answer(&edge, "2\n", "2", "1").await;
+    let mut waiting = start(&service, get_request());
+    assert!(
+        waiting.now().await.is_none(),
+        "the second answer is accepted, whatever it names"
+    );
+    assert_eq!(origin.calls(), 2);
+    assert_eq!(origin.head(2).headers["grip-last"], "t; last-id=1");
+    assert!(!origin.head(1).headers.contains_key("grip-last"));
+    publish_answer(&edge, "x\n", "", "").await;
+    assert_eq!(text(waiting.now().await.expect("answered")).await, "x\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn l14_a_post_is_never_made_again_its_hold_ends() {
+    let edge = Edge::new();
+    let origin = Origin::new(|_, _| async { Ok(with_prev_id("1")) });
+    let mut post = request(Method::POST, "/", &[]);
+    *post.body_mut() = "body".into();
+    let mut waiting = start(&origin.held(edge.hold_layer()), post);
+    assert!(waiting.now().await.is_none());
+    publish(&edge, hint()).await;
+    assert!(waiting.now().await.is_none(), "it does not hear hints");
+    publish_answer(&edge, "3\n", "3", "2").await;
+    let begun = Instant::now();
+    let response = waiting.done().await;
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert_eq!(text(response).await, "nothing\n");
+    assert_eq!(origin.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn l18_of_two_messages_in_one_order_the_first_answers() {
+    let edge = Edge::new();
+    let mut waiting = start(&poll_origin().held(edge.hold_layer()), get_request());
+    assert!(waiting.now().await.is_none());
+    let publication = |body: &str| Publication {
+        channel: channel("t"),
+        message: answer(200, &[], body).into(),
+        latest: false,
+    };
+    let order = Order {
+        publications: vec![publication("1"), publication("2")],
+        ..Order::default()
+    };
+    edge.submit(order).await.expect("accepted");
+    assert_eq!(text(waiting.now().await.expect("answered")).await, "1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn l20_status_304_at_the_timeout() {
+    let origin = Origin::fixed(
+        200,
+        &[
+            ("grip-hold", "response"),
+            ("grip-channel", "t"),
+            ("grip-status", "304"),
+            ("content-length", "0"),
+        ],
+        "",
+    );
+    let response = start(&origin.held(Edge::new().hold_layer()), get_request())
+        .done()
+        .await;
+    assert_eq!(response.status(), 304);
+    assert_eq!(header(&response, "content-length"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn i22_without_a_channel_it_is_held_all_the_same() {
+    let origin = Origin::fixed(200, &[("grip-hold", "response"), ("grip-timeout", "1")], "x");
+    let begun = Instant::now();
+    let response = start(&origin.held(Edge::new().hold_layer()), get_request())
+        .done()
+        .await;
+    assert_eq!(begun.elapsed().as_secs(), 5);
+    assert_eq!(text(response).await, "x");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_gives_the_timeout_answer() {
+    for servers in [false, true] {
+        let edge = Edge::new();
+        let (signal, watch) = DrainSignal::new();
+        let mut request = get_request();
+        if servers {
+            request.extensions_mut().insert(watch);
+        }
+        let mut waiting = start(&poll_origin().held(edge.hold_layer()), request);
+        assert!(waiting.now().await.is_none());
+        if servers {
+            signal.start();
+        } else {
+            edge.drain();
+        }
+        let response = waiting.now().await.expect("answered");
+        assert_eq!(ended(&response).reason(), Some(EndReason::Drain));
+        assert_eq!(text(response).await, "nothing\n");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_goes_away_leaves_nothing_behind() {
+    let edge = Edge::new();
+    let mut waiting = start(&poll_origin().held(edge.hold_layer()), get_request());
+    assert!(waiting.now().await.is_none());
+    assert_eq!(subscriptions(&edge), 1);
+    drop(waiting);
+    assert_eq!(subscriptions(&edge), 0);
+    assert_eq!(edge.hub().stats().channels, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn m2_its_cursor_starts_where_its_request_arrived() {
+    let edge = Edge::new();
+    publish_answer(&edge, "before\n", "", "").await;
+    let origin = {
+        let edge = edge.clone();
+        Origin::new(move |_, _| {
+            let edge = edge.clone();
+            async move {
+                publish_answer(&edge, "while it was asked\n", "", "").await;
+                Ok(poll("nothing\n"))
+            }
+        })
+    };
+    let response = start(&origin.held(edge.hold_layer()), get_request())
+        .now()
+        .await
+        .expect("answered");
+    assert_eq!(text(response).await, "while it was asked\n");
+    assert_eq!(origin.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn m2_an_old_object_is_not_polled_from() {
+    for down in [false, true] {
+        let edge = Edge::new();
+        let at = publish_answer(&edge, "1\n", "", "").await;
+        let origin = {
+            let edge = edge.clone();
+            Origin::new(move |number, _| {
+                let old = edge.hub().stamp_at(Position::ZERO);
+                async move {
+                    match number {
+                        1 => Ok(cached(poll("old\n"), old)),
+                        _ if down => Err("down".into()),
+                        _ => Ok(poll("new\n")),
+                    }
+                }
+            })
+        };
+        let mut waiting = start(&origin.held(edge.hold_layer()), get_request());
+        assert!(
+            waiting.now().await.is_none(),
+            "not answered by what was published before it asked"
+        );
+        assert_eq!(origin.calls(), 2);
+        assert_eq!(origin.at_least(2), at);
+        let response = waiting.done().await;
+        assert_eq!(is_marked(&response), down);
+        assert_eq!(text(response).await, if down { "old\n" } else { "new\n" });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn m2_with_the_origin_down_nobody_gets_a_message_twice() {
+    let edge = Edge::new();
+    let stale = Origin::new({
+        let edge = edge.clone();
+        move |number, _| {
+            let old = edge.hub().stamp_at(Position::ZERO);
+            async move {
+                match number % 2 {
+                    1 => Ok(cached(poll("old\n"), old)),
+                    _ => Err("down".into()),
+                }
+            }
+        }
+    });
+    let service = stale.held(edge.hold_layer());
+    for n in 0..5 {
+        // Before the first message nothing is too old, and there is one fetch only.
+        let mut waiting = start(&service, get_request());
+        assert!(waiting.now().await.is_none());
+        if n == 0 {
+            assert_eq!(stale.calls(), 1);
+            let _ = stale.heads.lock().pop();
+            stale.heads.lock().clear();
+        }
+        publish_answer(&edge, &n.to_string(), "", "").await;
+        assert_eq!(text(waiting.now().await.expect("answered")).await, n.to_string());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn d5_a_log_that_lost_what_came_while_it_was_asked() {
+    let limits = LogLimits {
+        entries: 2,
+        ..LogLimits::default()
+    };
+    for post in [false, true] {
+        let edge = Edge::builder().log_limits(limits).build();
+        let origin = {
+            let edge = edge.clone();
+            Origin::new(move |number, _| {
+                let edge = edge.clone();
+                async move {
+                    if number == 1 {
+                        // Longer than a fetch keeps the logs.
+                        tokio::time::sleep(Duration::from_secs(16)).await;
+                        for n in 1..=4 {
+                            publish_answer(&edge, &n.to_string(), "", "").await;
+                        }
+                    }
+                    Ok(poll("nothing\n"))
+                }
+            })
+        };
+        let method = if post { Method::POST } else { Method::GET };
+        let response = start(&origin.held(edge.hold_layer()), request(method, "/", &[]))
+            .done()
+            .await;
+        assert!(is_marked(&response));
+        assert_eq!(origin.calls(), if post { 1 } else { 2 });
+        assert_eq!(text(response).await, if post { "nothing\n" } else { "3" });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_while_it_was_asked_asks_again() {
+    let edge = Edge::new();
+    let origin = {
+        let edge = edge.clone();
+        Origin::new(move |number, _| {
+            let edge = edge.clone();
+            async move {
+                if number == 1 {
+                    publish(&edge, hint()).await;
+                }
+                Ok(poll("nothing\n"))
+            }
+        })
+    };
+    let mut waiting = start(&origin.held(edge.hold_layer()), get_request());
+    assert!(waiting.now().await.is_none());
+    assert_eq!(origin.calls(), 2);
+    publish(&edge, answer(200, &[], "hi")).await;
+    let response = waiting.now().await.expect("answered");
+    assert!(!is_marked(&response));
+    assert_eq!(text(response).await, "hi");
+}

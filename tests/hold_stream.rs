@@ -1,0 +1,805 @@
+//! Stream holds: replay and live, keep-alives, ids, ends, and answers that are too old.
+#![cfg(feature = "hold")]
+
+mod hold_support;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use gripstack::body::{EdgeBody, Held};
+use gripstack::hold::{EndReason, Lagged};
+use gripstack::hub::LogLimits;
+use gripstack::{Drain, DrainSignal, Edge, Message, Order, Position, Publication};
+use http::{Method, Response};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use tokio::time::{Instant, advance};
+
+use hold_support::*;
+
+fn bytes(text: &str) -> Message {
+    Message::bytes(text.to_owned())
+}
+
+/// An edge whose channels remember two messages.
+fn forgetful() -> Edge {
+    let limits = LogLimits {
+        entries: 2,
+        ..LogLimits::default()
+    };
+    Edge::builder().log_limits(limits).build()
+}
+
+#[tokio::test(start_paused = true)]
+async fn s01_s03_s04_s05_open_pushes_and_a_clean_end() {
+    let edge = Edge::new();
+    let origin = Origin::fixed(
+        200,
+        &[
+            ("grip-hold", "stream"),
+            ("grip-channel", "t"),
+            ("content-type", "text/plain"),
+            ("content-length", "5"),
+        ],
+        "open\n",
+    );
+    let mut response = get(&origin.held(edge.hold_layer())).await;
+    assert_eq!(header(&response, "content-length"), None);
+    assert_eq!(header(&response, "content-type"), Some("text/plain"));
+    assert!(response.extensions().get::<Held>().is_some());
+    let end = ended(&response);
+    let body = response.body_mut();
+    assert_eq!(body.size_hint().exact(), None);
+    assert_eq!(ready(body), ["open\n"]);
+    publish(&edge, bytes("x\n")).await;
+    publish(&edge, Message::bytes(vec![0, 1])).await;
+    publish(&edge, answer(200, &[], "not for streams")).await;
+    assert_eq!(ready(body), ["x\n", "\0\u{1}"]);
+    assert!(!body.is_end_stream());
+    advance(Duration::from_secs(3_600)).await;
+    assert!(ready(body).is_empty());
+    publish(&edge, bytes("last\n")).await;
+    publish(&edge, close()).await;
+    publish(&edge, bytes("never\n")).await;
+    assert_eq!(ready(body), ["last\n", "end"]);
+    assert!(body.is_end_stream());
+    assert_eq!(body.size_hint().exact(), Some(0));
+    assert_eq!(ready(body), ["end"]);
+    assert_eq!(end.reason(), Some(EndReason::Close));
+    assert_eq!(subscriptions(&edge), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn d6_a_held_stream_says_nothing_that_a_cache_could_use() {
+    let origin = Origin::fixed(
+        200,
+        &[
+            ("grip-hold", "stream"),
+            ("grip-channel", "t"),
+            ("cache-control", "max-age=60, s-maxage=600"),
+            ("cache-control", "no-transform"),
+            ("expires", "Thu, 01 Jan 2032 00:00:00 GMT"),
+            ("etag", "\"1\""),
+            ("last-modified", "Thu, 01 Jan 1998 00:00:00 GMT"),
+            ("surrogate-control", "max-age=9"),
+            ("cdn-cache-control", "max-age=9"),
+            ("content-digest", "sha-256=:x:"),
+            ("vary", "accept"),
+        ],
+        "open\n",
+    );
+    let response = get(&origin.held(Edge::new().hold_layer())).await;
+    let mut left: Vec<_> = response
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+        .collect();
+    left.sort_unstable();
+    assert_eq!(
+        left,
+        [("cache-control", "no-store, no-transform"), ("vary", "accept")]
+    );
+}
+
+/// Reads what comes within this time: when, and what.
+async fn listen(body: &mut EdgeBody, time: Duration) -> Vec<(Duration, String)> {
+    let begun = Instant::now();
+    let mut got = Vec::new();
+    while let Ok(Some(Ok(frame))) = tokio::time::timeout_at(begun + time, body.frame()).await {
+        got.push((
+            begun.elapsed(),
+            String::from_utf8_lossy(&frame.into_data().unwrap()).into_owned(),
+        ));
+    }
+    got
+}
+
+fn keep_alive(value: &'static str) -> Origin {
+    Origin::new(move |_, _| async move {
+        let headers = [
+            ("grip-hold", "stream"),
+            ("grip-channel", "t"),
+            ("grip-keep-alive", value),
+        ];
+        Ok(reply(200, &headers, "open\n"))
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn s06_keep_alive_idle() {
+    let edge = Edge::new();
+    let mut response = get(&keep_alive(r"ping\n; format=cstring; timeout=2").held(edge.hold_layer())).await;
+    let body = response.body_mut();
+    assert_eq!(data(body).await, "open\n");
+    let got = listen(body, Duration::from_secs(60)).await;
+    assert!(got.len() >= 30 && got.len() <= 40, "{}", got.len());
+    let mut before = Duration::ZERO;
+    for (at, text) in got {
+        assert_eq!(text, "ping\n");
+        let pause = at - before;
+        assert!(
+            pause >= Duration::from_secs(1) && pause <= Duration::from_millis(2_010),
+            "{pause:?}"
+        );
+        before = at;
+    }
+    // Pushes restart it.
+    for _ in 0..20 {
+        publish(&edge, bytes("x")).await;
+        assert_eq!(data(body).await, "x");
+        advance(Duration::from_millis(900)).await;
+        assert!(ready(body).is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s07_keep_alive_interval() {
+    let edge = Edge::new();
+    let origin = keep_alive(r"ping\n; format=cstring; timeout=2; mode=interval");
+    let mut response = get(&origin.held(edge.hold_layer())).await;
+    let body = response.body_mut();
+    let (mut pings, begun) = (0, Instant::now());
+    while begun.elapsed() < Duration::from_secs(60) {
+        publish(&edge, bytes("x")).await;
+        pings += ready(body).iter().filter(|text| *text == "ping\n").count();
+        advance(Duration::from_millis(500)).await;
+    }
+    assert!((28..=40).contains(&pings), "{pings}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn s08_keep_alive_in_json_is_idle_by_default_and_its_mode_is_read() {
+    for (mode, expected) in [("", 0..=0), (r#","mode":"interval""#, 5..=9)] {
+        let edge = Edge::new();
+        let origin = Origin::new(move |_, _| async move {
+            let keep_alive = format!(r#"{{"content":"ping\n","timeout":2{mode}}}"#);
+            let hold =
+                format!(r#"{{"mode":"stream","channels":[{{"name":"t"}}],"keep-alive":{keep_alive}}}"#);
+            let body = format!(r#"{{"hold":{hold}}}"#);
+            Ok(reply(200, &[("content-type", "application/grip-instruct")], body))
+        });
+        let mut response = get(&origin.held(edge.hold_layer())).await;
+        let mut pings = 0;
+        for _ in 0..20 {
+            publish(&edge, bytes("x")).await;
+            pings += ready(response.body_mut())
+                .iter()
+                .filter(|text| *text == "ping\n")
+                .count();
+            advance(Duration::from_millis(700)).await;
+        }
+        assert!(expected.contains(&pings), "{mode}: {pings}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s09_a_prev_id_without_a_link_is_held() {
+    let edge = Edge::new();
+    let origin = Origin::fixed(
+        200,
+        &[("grip-hold", "stream"), ("grip-channel", "t; prev-id=1")],
+        "open\n",
+    );
+    let mut response = get(&origin.held(edge.hold_layer())).await;
+    assert_eq!(ready(response.body_mut()), ["open\n"]);
+    advance(Duration::from_secs(60)).await;
+    publish(&edge, with_ids("2", "2", "1")).await;
+    assert_eq!(ready(response.body_mut()), ["2"]);
+}
+
+/// A body of these pieces, then trailers.
+fn pieces(pieces: Vec<Bytes>) -> EdgeBody {
+    let mut trailers = http::HeaderMap::new();
+    trailers.insert("x-checksum", "1".parse().unwrap());
+    let frames = pieces
+        .into_iter()
+        .map(Frame::data)
+        .chain([Frame::trailers(trailers)]);
+    EdgeBody::new(http_body_util::StreamBody::new(tokio_stream::iter(
+        frames.map(Ok::<_, gripstack::BoxError>).collect::<Vec<_>>(),
+    )))
+}
+
+#[tokio::test(start_paused = true)]
+async fn s10_s11_a_long_body_is_delivered_whole_then_held() {
+    let edge = Edge::new();
+    let origin = Origin::new(|_, _| async {
+        let headers = [
+            ("grip-hold", "stream"),
+            ("grip-channel", "t"),
+            ("grip-expose-headers", "X-A"),
+            ("x-a", "1"),
+            ("x-b", "2"),
+        ];
+        let mut response = reply(200, &headers, "");
+        *response.body_mut() = pieces(vec![
+            Bytes::from(vec![b'x'; 50_000]),
+            Bytes::new(),
+            vec![b'y'; 100_000].into(),
+        ]);
+        Ok(response)
+    });
+    let mut response = get(&origin.held(edge.hold_layer())).await;
+    assert_eq!(header(&response, "x-a"), Some("1"));
+    assert_eq!(header(&response, "x-b"), None);
+    let got = ready(response.body_mut());
+    assert_eq!(
+        got.iter().map(String::len).collect::<Vec<_>>(),
+        [50_000, 100_000],
+        "no empty frame, no trailers"
+    );
+    publish(&edge, bytes("1")).await;
+    assert_eq!(ready(response.body_mut()), ["1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s19_without_ids_in_the_body_arbitrary_ids_are_delivered() {
+    let edge = Edge::new();
+    let mut response = get(&Origin::new(|_, _| async { Ok(stream("")) }).held(edge.hold_layer())).await;
+    for (id, prev_id) in [("7", ""), ("2", ""), ("b", "2"), ("c", "b")] {
+        publish(&edge, with_ids(id, id, prev_id)).await;
+    }
+    assert_eq!(ready(response.body_mut()), ["7", "2", "b", "c"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s22_s23_a_hint_means_nothing_to_a_stream() {
+    let edge = Edge::new();
+    let origin = Origin::new(|_, _| async { Ok(stream("open\n")) });
+    let mut response = get(&origin.held(edge.hold_layer())).await;
+    publish(&edge, bytes("1")).await;
+    publish(&edge, hint()).await;
+    publish(&edge, bytes("2")).await;
+    assert_eq!(ready(response.body_mut()), ["open\n", "1", "2"]);
+    assert_eq!(origin.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s27_whoever_does_not_read_loses_nothing_while_the_log_reaches_back() {
+    let edge = Edge::new();
+    let mut response = get(&Origin::new(|_, _| async { Ok(stream("")) }).held(edge.hold_layer())).await;
+    assert!(ready(response.body_mut()).is_empty());
+    for n in 0..1_000 {
+        publish(&edge, bytes(&n.to_string())).await;
+    }
+    let expected: Vec<String> = (0..1_000).map(|n| n.to_string()).collect();
+    assert_eq!(ready(response.body_mut()), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_falls_behind_is_cut_so_that_it_comes_back() {
+    let edge = forgetful();
+    let mut response = get(&Origin::new(|_, _| async { Ok(stream("")) }).held(edge.hold_layer())).await;
+    let end = ended(&response);
+    publish(&edge, bytes("1")).await;
+    assert_eq!(ready(response.body_mut()), ["1"]);
+    for n in 2..=5 {
+        publish(&edge, bytes(&n.to_string())).await;
+    }
+    let error = response
+        .body_mut()
+        .frame()
+        .await
+        .expect("no clean end")
+        .expect_err("it lagged");
+    assert!(error.is::<Lagged>());
+    assert_eq!(end.reason(), Some(EndReason::Lagged));
+    assert!(response.body().is_end_stream());
+    assert_eq!(subscriptions(&edge), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_declared_latest_skips_instead() {
+    let edge = forgetful();
+    let mut response = get(&Origin::new(|_, _| async { Ok(stream("")) }).held(edge.hold_layer())).await;
+    assert!(ready(response.body_mut()).is_empty());
+    for n in 1..=9 {
+        let publication = Publication {
+            channel: channel("t"),
+            message: bytes(&n.to_string()).into(),
+            latest: true,
+        };
+        let order = Order {
+            publications: vec![publication],
+            ..Order::default()
+        };
+        edge.submit(order).await.expect("accepted");
+    }
+    assert_eq!(ready(response.body_mut()), ["9"]);
+}
+
+/// D3: its client comes back, too, but it is not cut at once.
+#[tokio::test(start_paused = true)]
+async fn d3_who_falls_behind_while_reading_the_initial_body_goes_live() {
+    let edge = forgetful();
+    let origin = Origin::new(|_, _| async { Ok(stream("open\n")) });
+    let mut response = get(&origin.held(edge.hold_layer())).await;
+    let end = ended(&response);
+    for n in 1..=5 {
+        publish(&edge, bytes(&n.to_string())).await;
+    }
+    let body = response.body_mut();
+    assert_eq!(ready(body), ["open\n", "4", "5"]);
+    publish(&edge, bytes("6")).await;
+    assert_eq!(ready(body), ["6"]);
+    let begun = Instant::now();
+    assert!(body.frame().await.is_none());
+    let lasted = begun.elapsed();
+    assert!(
+        lasted >= Duration::from_secs(30) && lasted <= Duration::from_secs(91),
+        "{lasted:?}"
+    );
+    assert_eq!(end.reason(), Some(EndReason::Gap));
+    assert_eq!(origin.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_has_a_maximum_age() {
+    let edge = Edge::new();
+    let origin = keep_alive("x; timeout=3600");
+    let service = origin.held(edge.hold_layer().max_age(Duration::from_secs(1_000)));
+    let mut response = get(&service).await;
+    let end = ended(&response);
+    let begun = Instant::now();
+    assert_eq!(data(response.body_mut()).await, "open\n");
+    assert!(response.body_mut().frame().await.is_none());
+    let lasted = begun.elapsed();
+    assert!(
+        lasted >= Duration::from_secs(900) && lasted <= Duration::from_secs(1_101),
+        "{lasted:?}"
+    );
+    assert_eq!(end.reason(), Some(EndReason::Expired));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_initial_body_that_never_ends_has_the_same_age() {
+    let edge = Edge::new();
+    let origin = Origin::new(|_, _| async {
+        let mut response = stream("");
+        *response.body_mut() = EdgeBody::new(http_body_util::StreamBody::new(tokio_stream::pending::<
+            Result<Frame<Bytes>, gripstack::BoxError>,
+        >()));
+        Ok(response)
+    });
+    let mut response = get(&origin.held(edge.hold_layer().max_age(Duration::from_secs(100)))).await;
+    assert!(response.body_mut().frame().await.is_none());
+    assert_eq!(subscriptions(&edge), 0);
+    // And it drains.
+    let mut response = get(&origin.held(edge.hold_layer())).await;
+    assert!(ready(response.body_mut()).is_empty());
+    edge.drain();
+    assert!(response.body_mut().frame().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_streams_after_what_was_published() {
+    for servers in [false, true] {
+        let edge = Edge::new();
+        let (signal, watch): (DrainSignal, Drain) = DrainSignal::new();
+        let service = Origin::new(|_, _| async { Ok(stream("open\n")) }).held(edge.hold_layer());
+        let mut request = request(Method::GET, "/", &[]);
+        if servers {
+            request.extensions_mut().insert(watch);
+        }
+        let mut response = send(&service, request).await;
+        let end = ended(&response);
+        assert_eq!(ready(response.body_mut()), ["open\n"]);
+        publish(&edge, bytes("1")).await;
+        if servers {
+            signal.start();
+        } else {
+            edge.drain();
+        }
+        assert_eq!(ready(response.body_mut()), ["1", "end"]);
+        assert_eq!(end.reason(), Some(EndReason::Drain));
+        assert_eq!(subscriptions(&edge), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiting_reader_is_woken() {
+    let edge = Edge::new();
+    let service = Origin::new(|_, _| async { Ok(stream("")) }).held(edge.hold_layer());
+    let mut response = get(&service).await;
+    let reader = tokio::spawn(async move { data(response.body_mut()).await });
+    tokio::task::yield_now().await;
+    publish(&edge, bytes("1")).await;
+    assert_eq!(reader.await.expect("no panic"), "1");
+    let mut response = get(&service).await;
+    let reader = tokio::spawn(async move { response.body_mut().frame().await.is_none() });
+    tokio::task::yield_now().await;
+    edge.drain();
+    assert!(reader.await.expect("no panic"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_origin_that_breaks_off_breaks_the_stream_off() {
+    let edge = Edge::new();
+    let origin = Origin::new(|_, _| async {
+        let frames = [Ok(Frame::data(Bytes::from("op"))), Err("broken")];
+        let mut response = stream("");
+        *response.body_mut() = EdgeBody::new(http_body_util::StreamBody::new(tokio_stream::iter(frames)));
+        Ok(response)
+    });
+    let mut response = get(&origin.held(edge.hold_layer())).await;
+    let end = ended(&response);
+    assert_eq!(ready(response.body_mut()), ["op", "error"]);
+    assert_eq!(end.reason(), Some(EndReason::OriginBroke));
+    assert_eq!(subscriptions(&edge), 0);
+}
+
+#[tokio::test]
+async fn l19_of_21_channels_the_first_20_are_held() {
+    let edge = Edge::new();
+    let origin = Origin::new(|_, _| async {
+        let names: Vec<String> = (0..21).map(|n| format!("c{n}")).collect();
+        Ok(reply(
+            200,
+            &[("grip-hold", "stream"), ("grip-channel", &names.join(", "))],
+            "",
+        ))
+    });
+    let mut response = get(&origin.held(edge.hold_layer())).await;
+    assert_eq!(subscriptions(&edge), 20);
+    for name in ["c20", "c19", "c0"] {
+        publish_on(&edge, name, bytes(name)).await;
+    }
+    assert_eq!(
+        ready(response.body_mut()),
+        ["c19", "c0"],
+        "in the order of publishing"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn d2_ids_across_a_replay_and_a_gap() {
+    let edge = Edge::new();
+    let origin = {
+        let edge = edge.clone();
+        Origin::new(move |_, _| {
+            let edge = edge.clone();
+            async move {
+                // Stored and published while the fetch is under way: the body contains both.
+                publish(&edge, with_ids("9", "9", "8")).await;
+                publish(&edge, with_ids("10", "10", "9")).await;
+                Ok(reply(
+                    200,
+                    &[("grip-hold", "stream"), ("grip-channel", "t; prev-id=10")],
+                    "open\n",
+                ))
+            }
+        })
+    };
+    let mut response = get(&origin.held(edge.hold_layer())).await;
+    let body = response.body_mut();
+    assert_eq!(ready(body), ["open\n"]);
+    publish(&edge, with_ids("11", "11", "10")).await;
+    assert_eq!(ready(body), ["11"]);
+    // The edge itself waits for 12, then gives up; the hold waits as long again.
+    let late = tokio::spawn({
+        let edge = edge.clone();
+        async move { publish(&edge, with_ids("13", "13", "12")).await }
+    });
+    let begun = Instant::now();
+    assert_eq!(data(body).await, "13");
+    assert!(begun.elapsed() >= Duration::from_secs(10) && begun.elapsed() <= Duration::from_millis(10_100));
+    late.await.expect("no panic");
+    publish(&edge, with_ids("14", "14", "13")).await;
+    assert_eq!(ready(body), ["14"]);
+}
+
+// What is too old to hold from.
+
+/// Five messages; the log has the last two.
+async fn overflow(edge: &Edge) {
+    for n in 1..=5 {
+        publish(edge, bytes(&n.to_string())).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn d5_an_answer_older_than_the_log_is_asked_for_anew_once() {
+    let edge = forgetful();
+    overflow(&edge).await;
+    let origin = {
+        let edge = edge.clone();
+        Origin::new(move |number, _| {
+            let old = edge.hub().stamp_at(Position::ZERO);
+            async move {
+                Ok(match number {
+                    1 => cached(stream("old\n"), old),
+                    _ => stream("new\n"),
+                })
+            }
+        })
+    };
+    let service = origin.held(edge.hold_layer());
+    let asked = request(
+        Method::GET,
+        "/a?b",
+        &[
+            ("cookie", "a=b"),
+            ("cache-control", "max-age=5"),
+            ("grip-sig", "x"),
+        ],
+    );
+    let mut response = send(&service, asked).await;
+    assert_eq!(ready(response.body_mut()), ["new\n"]);
+    assert!(!is_marked(&response));
+    assert_eq!(origin.calls(), 2);
+    assert_eq!(origin.at_least(2), Position::new(5));
+    let head = origin.head(2);
+    assert_eq!(head.headers["cache-control"], "no-cache");
+    assert_eq!(head.headers["cookie"], "a=b");
+    assert_eq!(head.headers["grip-feature"], gripstack::grip::FEATURES);
+    assert!(!head.headers.contains_key("grip-sig"));
+    assert_eq!(head.uri, "/a?b");
+    publish(&edge, bytes("6")).await;
+    assert_eq!(ready(response.body_mut()), ["6"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn d5_without_a_younger_answer_the_hold_is_marked_never_refused() {
+    type Second = fn(Edge) -> Reply;
+    let seconds: [(&str, Second, &str); 4] = [
+        ("the origin fails", |_| Err("down".into()), "old\n"),
+        ("it answers 503", |_| Ok(reply(503, &[], "down")), "old\n"),
+        (
+            "it makes no sense",
+            |_| Ok(reply(200, &[("grip-hold", "x")], "")),
+            "old\n",
+        ),
+        (
+            "its answer is as old",
+            |edge| Ok(cached(stream("as old\n"), edge.hub().stamp_at(Position::new(1)))),
+            "as old\n",
+        ),
+    ];
+    for (case, second, body) in seconds {
+        let edge = forgetful();
+        overflow(&edge).await;
+        let origin = {
+            let edge = edge.clone();
+            Origin::new(move |number, _| {
+                let old = edge.hub().stamp_at(Position::ZERO);
+                let edge = edge.clone();
+                async move {
+                    match number {
+                        1 => Ok(cached(stream("old\n"), old)),
+                        _ => second(edge),
+                    }
+                }
+            })
+        };
+        let mut response = get(&origin.held(edge.hold_layer())).await;
+        let end = ended(&response);
+        assert!(is_marked(&response), "{case}");
+        assert_eq!(response.status(), 200);
+        assert_eq!(origin.calls(), 2, "{case}");
+        assert_eq!(ready(response.body_mut()), [body, "4", "5"], "{case}");
+        publish(&edge, bytes("6")).await;
+        assert_eq!(ready(response.body_mut()), ["6"], "{case}");
+        // Its client is made to come back.
+        let begun = Instant::now();
+        assert!(response.body_mut().frame().await.is_none());
+        assert!(
+            begun.elapsed() >= Duration::from_secs(30) && begun.elapsed() <= Duration::from_secs(91),
+            "{case}"
+        );
+        assert_eq!(end.reason(), Some(EndReason::Gap));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn d5_an_origin_that_never_answers_the_second_time_does_not_stop_the_hold() {
+    let edge = forgetful();
+    overflow(&edge).await;
+    let origin = {
+        let edge = edge.clone();
+        Origin::new(move |number, _| {
+            let old = edge.hub().stamp_at(Position::ZERO);
+            async move {
+                if number > 1 {
+                    std::future::pending::<()>().await;
+                }
+                Ok(cached(stream("old\n"), old))
+            }
+        })
+    };
+    let begun = Instant::now();
+    let response = get(&origin.held(edge.hold_layer())).await;
+    assert!(is_marked(&response));
+    assert_eq!(begun.elapsed().as_secs(), 15);
+}
+
+#[tokio::test(start_paused = true)]
+async fn d5_marked_holds_end_spread_over_time() {
+    let edge = forgetful();
+    overflow(&edge).await;
+    let origin = {
+        let edge = edge.clone();
+        Origin::new(move |number, _| {
+            let old = edge.hub().stamp_at(Position::ZERO);
+            async move {
+                match number % 2 {
+                    1 => Ok(cached(stream(""), old)),
+                    _ => Err("down".into()),
+                }
+            }
+        })
+    };
+    let service = origin.held(edge.hold_layer().marked_age(Duration::from_secs(600)));
+    let begun = Instant::now();
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let mut response = get(&service).await;
+        readers.spawn(async move {
+            let _ = ready(response.body_mut());
+            while response.body_mut().frame().await.is_some() {}
+            begun.elapsed()
+        });
+    }
+    let ends = readers.join_all().await;
+    let (first, last) = (ends.iter().min().expect("20"), ends.iter().max().expect("20"));
+    assert!(
+        *first >= Duration::from_secs(300) && *last <= Duration::from_secs(901),
+        "{first:?} {last:?}"
+    );
+    assert!(*last - *first > Duration::from_secs(60), "{first:?} {last:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn d5_what_is_not_a_get_is_not_made_again() {
+    let edge = forgetful();
+    overflow(&edge).await;
+    let origin = {
+        let edge = edge.clone();
+        Origin::new(move |_, _| {
+            let old = edge.hub().stamp_at(Position::ZERO);
+            async move { Ok(cached(stream("old\n"), old)) }
+        })
+    };
+    let response = send(&origin.held(edge.hold_layer()), request(Method::POST, "/", &[])).await;
+    assert!(is_marked(&response));
+    assert_eq!(origin.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn d5_the_second_answer_may_be_anything() {
+    type Case = (fn() -> Response<EdgeBody>, &'static str, u16);
+    let cases: [Case; 3] = [
+        (|| reply(404, &[], "gone"), "gone", 404),
+        (|| reply(200, &[("grip-status", "410")], "over"), "over", 410),
+        (|| poll("nothing"), "nothing", 200),
+    ];
+    for (second, body, status) in cases {
+        let edge = forgetful();
+        overflow(&edge).await;
+        let origin = {
+            let edge = edge.clone();
+            Origin::new(move |number, _| {
+                let old = edge.hub().stamp_at(Position::ZERO);
+                async move {
+                    Ok(match number {
+                        1 => cached(stream("old\n"), old),
+                        _ => second(),
+                    })
+                }
+            })
+        };
+        let response = get(&origin.held(edge.hold_layer())).await;
+        assert_eq!(response.status().as_u16(), status);
+        assert!(!is_marked(&response));
+        assert_eq!(text(response).await, body);
+        assert_eq!(origin.calls(), 2);
+        assert_eq!(subscriptions(&edge), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stamp_of_another_clock_is_too_old() {
+    let edge = Edge::new();
+    let other = Edge::new().hub().stamp_at(Position::new(99));
+    let origin = Origin::new(move |number, _| async move {
+        Ok(match number {
+            1 => cached(stream("old\n"), other),
+            _ => stream("new\n"),
+        })
+    });
+    let mut response = get(&origin.held(edge.hold_layer())).await;
+    assert_eq!(ready(response.body_mut()), ["new\n"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_with_an_age_is_stamped_zero() {
+    let edge = Edge::new();
+    publish(&edge, bytes("1")).await;
+    let origin = Origin::fixed(
+        200,
+        &[("age", "0"), ("grip-hold", "stream"), ("grip-channel", "t")],
+        "open\n",
+    );
+    let mut response = get(&origin.held(edge.hold_layer())).await;
+    // The log reaches back to its beginning.
+    assert_eq!(ready(response.body_mut()), ["open\n", "1"]);
+    assert_eq!((origin.calls(), is_marked(&response)), (1, false));
+    assert_eq!(header(&response, "age"), None);
+    // Here it does not: asked past the cache, once, then marked.
+    let edge = forgetful();
+    overflow(&edge).await;
+    let mut response = get(&origin.held(edge.hold_layer())).await;
+    assert_eq!(ready(response.body_mut()), ["open\n", "4", "5"]);
+    assert_eq!((origin.calls(), is_marked(&response)), (3, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_or_hint_above_the_stamp_asks_for_a_younger_answer() {
+    for message in [close(), hint()] {
+        let edge = Edge::new();
+        publish(&edge, bytes("1")).await;
+        let by = publish(&edge, message).await;
+        publish(&edge, bytes("3")).await;
+        let origin = {
+            let edge = edge.clone();
+            Origin::new(move |number, _| {
+                let edge = edge.clone();
+                async move {
+                    Ok(match number {
+                        1 => cached(stream("old\n"), edge.hub().stamp_at(Position::ZERO)),
+                        2 => cached(stream("new\n"), edge.hub().stamp_at(Position::new(2))),
+                        _ => return Err("down".into()),
+                    })
+                }
+            })
+        };
+        let mut response = get(&origin.held(edge.hold_layer())).await;
+        assert_eq!(ready(response.body_mut()), ["new\n", "3"]);
+        assert_eq!(origin.at_least(2), by);
+    }
+}
+
+/// With the origin down a replayed `close` would end each reconnect at once.
+#[tokio::test(start_paused = true)]
+async fn a_close_above_the_stamp_of_a_marked_hold_does_not_end_it() {
+    let edge = Edge::new();
+    publish(&edge, bytes("1")).await;
+    publish(&edge, close()).await;
+    publish(&edge, bytes("3")).await;
+    let origin = {
+        let edge = edge.clone();
+        Origin::new(move |number, _| {
+            let old = edge.hub().stamp_at(Position::ZERO);
+            async move {
+                match number {
+                    1 => Ok(cached(stream("old\n"), old)),
+                    _ => Err("down".into()),
+                }
+            }
+        })
+    };
+    let mut response = get(&origin.held(edge.hold_layer())).await;
+    assert!(is_marked(&response));
+    assert_eq!(ready(response.body_mut()), ["old\n", "1", "3"]);
+    publish(&edge, close()).await;
+    assert_eq!(ready(response.body_mut()), ["end"]);
+}
