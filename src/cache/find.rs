@@ -125,13 +125,11 @@ impl Cache {
             return Found::Nothing;
         }
         let paced = why.is_some_and(|why| why.is_paced(&channels));
-        if old.is_none() {
-            if let Some(why) = may_share
-                .err()
-                .or_else(|| self.memo(resource.key(), &resource.keys, now))
-            {
-                return Found::Alone(why);
-            }
+        let memo = || self.memo(resource.key(), &resource.keys, now);
+        if old.is_none()
+            && let Some(why) = may_share.err().or_else(memo)
+        {
+            return Found::Alone(why);
         }
         let joinable = |flight: &&Arc<Flight>| {
             flight.variant == variant && self.can_join(flight, resource, ask, &channels)

@@ -62,16 +62,20 @@ impl Ask {
     }
 
     /// Whether messages make this entry older for this request.
+    #[cfg_attr(
+        not(gripstack_mutants),
+        expect(clippy::if_same_then_else, reason = "each is broken by itself")
+    )]
     fn ages(&self, entry: &Entry) -> bool {
         if self.replays(entry) {
             return false;
         }
         let polls = self.by_hold && !self.is_head && entry.is_hold();
-        !(if polls {
-            mutant!("poll-old")
+        if polls {
+            !mutant!("poll-old")
         } else {
-            mutant!("no-aging")
-        })
+            !mutant!("no-aging")
+        }
     }
 
     /// What becomes of a stored answer.

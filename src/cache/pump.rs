@@ -85,12 +85,9 @@ pub(super) async fn pump(
         log.wake();
         chunks += 1;
         // A flight in the background has no reader, and is read for the store alone.
-        let wanted =
-            in_background && storable && keeps || log.readers() > 0 || flight.phase.receiver_count() > 0;
-        if !wanted
-            && !(storable && keeps && is_worth_finishing(entry, bytes))
-            && entry.resource.abandon(flight, || log.readers())
-        {
+        let for_the_store = storable && keeps && (in_background || is_worth_finishing(entry, bytes));
+        let is_wanted = for_the_store || log.readers() > 0 || flight.phase.receiver_count() > 0;
+        if !is_wanted && entry.resource.abandon(flight, || log.readers()) {
             log.end(End::Failed("nobody reads it".into()));
             return Pumped::NotKept;
         }

@@ -33,16 +33,8 @@ pub(crate) enum Fwd {
     Method,
     /// Nothing is stored for the URI.
     UriMiss,
-    /// Something is, but no variant fits.
-    VaryMiss,
-    /// One of the two, it is not known which.
-    Miss,
-    /// What is stored could have answered, but the request asked for more.
-    Request,
     /// What is stored is stale.
     Stale,
-    /// Only a part is stored.
-    Partial,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -195,11 +187,7 @@ impl Fwd {
             Self::Bypass => "bypass",
             Self::Method => "method",
             Self::UriMiss => "uri-miss",
-            Self::VaryMiss => "vary-miss",
-            Self::Miss => "miss",
-            Self::Request => "request",
             Self::Stale => "stale",
-            Self::Partial => "partial",
         }
     }
 }
