@@ -135,7 +135,8 @@ impl<S, E> Trip<S, E> {
             only_if_cached: false,
         };
         let channels = self.resource.state.lock().channels.clone();
-        ask.look(self.cache.hub(), entry, &channels, Instant::now()) != Look::Dead
+        let look = ask.look(self.cache.hub(), entry, &channels, Instant::now());
+        !matches!(look, Look::Dead)
     }
 
     /// A weak validator cannot tell whether what was announced since is in the answer: a fetch whose answer has to

@@ -8,7 +8,7 @@ use super::entry::{Entry, VariantKey};
 use super::flight::{Flight, Phase};
 use super::handle::Cache;
 use super::look::{Ask, Look, Why};
-use super::policy::VarySpec;
+use super::policy::{Freshness, VarySpec};
 use super::resource::{Channels, Resource, State};
 use crate::mutants::mutant;
 use crate::sync::Arc;
@@ -18,6 +18,7 @@ pub(super) enum Found {
     /// It is answered.
     Answer {
         entry: Arc<Entry>,
+        freshness: Freshness,
         as_what: AsWhat,
         refresh: Option<Start>,
     },
@@ -83,15 +84,17 @@ impl Cache {
             (Some(entry), Some(Look::Fresh { aged })) => {
                 let refresh = aged.then(|| self.in_background(&mut state, &entry, Why::Aged, &channels, now));
                 return Found::Answer {
+                    freshness: entry.freshness,
                     entry,
                     as_what: AsWhat::Fresh,
                     refresh: refresh.flatten(),
                 };
             }
-            (Some(entry), Some(Look::Stale)) => {
-                let refresh = self.in_background(&mut state, &entry, Why::Expired, &channels, now);
+            (Some(entry), Some(Look::Stale { freshness, why })) => {
+                let refresh = self.in_background(&mut state, &entry, why, &channels, now);
                 return Found::Answer {
                     entry,
+                    freshness,
                     as_what: AsWhat::Stale,
                     refresh,
                 };
@@ -105,17 +108,23 @@ impl Cache {
         };
         if let (Some(entry), Some(why)) = (&old, why) {
             let failing = state.failing.is_some_and(|(until, _)| now < until);
-            if failing && ask.may_have_old(hub, entry, &channels, self.outage(), now) {
+            if failing && let Some(freshness) = ask.may_have_old(hub, entry, &channels, self.outage(), now) {
                 return Found::Answer {
                     entry: entry.clone(),
+                    freshness,
                     as_what: AsWhat::Outage,
                     refresh: None,
                 };
             }
-            if why.is_paced(&channels) && self.config().paced_reads == PacedReads::Stale && !ask.by_hold {
+            if why.is_paced(&channels)
+                && self.config().paced_reads == PacedReads::Stale
+                && !ask.by_hold
+                && let Some(freshness) = ask.may_have_old(hub, entry, &channels, self.pace(), now)
+            {
                 let refresh = self.in_background(&mut state, entry, why, &channels, now);
                 return Found::Answer {
                     entry: entry.clone(),
+                    freshness,
                     as_what: AsWhat::Paced,
                     refresh,
                 };

@@ -152,6 +152,21 @@ impl Cache {
         })
     }
 
+    /// What excuses an old answer while its revalidation is held back: the operator's pace.
+    pub(super) fn pace(&self) -> Option<Outage> {
+        let CacheConfig {
+            outage,
+            interval,
+            wait_timeout,
+            ..
+        } = self.0.config;
+        Some(Outage {
+            max_stale: outage.unwrap_or_default().max(interval + wait_timeout),
+            despite_s_maxage: true,
+            despite_proxy_revalidate: true,
+        })
+    }
+
     pub(super) fn limits(&self) -> StoreLimits {
         StoreLimits {
             max_object_bytes: self.0.config.max_object_bytes,

@@ -14,7 +14,7 @@ use super::find::{AsWhat, Found, Start, Wait};
 use super::flight::{Failure, Flight, Gone, Landed, Phase};
 use super::handle::Cache;
 use super::look::{Ask, Why};
-use super::policy::{CacheStatus, Fwd, RequestDirectives};
+use super::policy::{CacheStatus, Freshness, Fwd, Outage, RequestDirectives};
 use super::resource::Resource;
 use super::serve::Given;
 use crate::body::EdgeBody;
@@ -78,13 +78,14 @@ impl Visit {
         match self.find() {
             Found::Answer {
                 entry,
+                freshness,
                 as_what,
                 refresh,
             } => {
                 if let Some(start) = refresh {
                     self.start(start, inner.clone(), None);
                 }
-                Next::Answer(entry, as_what)
+                Next::Answer(entry, freshness, as_what)
             }
             Found::Wait { wait, start } => {
                 let told = start.map(|start| {
@@ -118,7 +119,12 @@ impl Visit {
     }
 
     /// A stored answer. `None`, if its body cannot be read any more.
-    pub(super) fn answer(&self, entry: &Arc<Entry>, as_what: AsWhat) -> Option<Response<EdgeBody>> {
+    pub(super) fn answer(
+        &self,
+        entry: &Arc<Entry>,
+        freshness: Freshness,
+        as_what: AsWhat,
+    ) -> Option<Response<EdgeBody>> {
         let counters = self.cache.counters();
         let status = match as_what {
             AsWhat::Fresh => None,
@@ -131,15 +137,21 @@ impl Visit {
         } else {
             counters.stale.add(1)
         }
-        self.give(entry, status)
+        self.give(entry, freshness, status)
     }
 
-    fn give(&self, entry: &Arc<Entry>, status: Option<CacheStatus<'_>>) -> Option<Response<EdgeBody>> {
+    fn give(
+        &self,
+        entry: &Arc<Entry>,
+        freshness: Freshness,
+        status: Option<CacheStatus<'_>>,
+    ) -> Option<Response<EdgeBody>> {
         let name = self.cache.config().name;
         let given = Given {
             ask: &self.ask,
             request: &self.parts.headers,
             now: Now::read(),
+            freshness,
             stamp: self.cache.hub().stamp_at(entry.stamp),
             status: status.map(|status| status.name(name)),
             name,
@@ -162,7 +174,7 @@ impl Visit {
         for _ in 0..MAX_FLIGHTS {
             let (wait, told) = match next {
                 Next::Wait(wait, told) => (wait, told),
-                Next::Answer(entry, as_what) => match self.answer(&entry, as_what) {
+                Next::Answer(entry, freshness, as_what) => match self.answer(&entry, freshness, as_what) {
                     Some(response) => return Ok(response),
                     None => return self.go_alone(inner, "unreadable").await,
                 },
@@ -221,7 +233,10 @@ impl Visit {
             match tokio::time::timeout_at(turn + self.cache.config().wait_timeout, landed).await {
                 Ok(brought) => brought,
                 Err(_) if paced => {
-                    return self.old_or(old, "paced-timeout", StatusCode::GATEWAY_TIMEOUT, "wait-timeout");
+                    let status = CacheStatus::hit().detail("paced-timeout");
+                    let old = self.old(old.as_ref(), self.cache.pace(), status);
+                    let response = old.unwrap_or_else(|| error(StatusCode::GATEWAY_TIMEOUT, "wait-timeout"));
+                    return Waited::Response(Box::new(response));
                 }
                 Err(_) => return Waited::Alone("wait-timeout"),
             }
@@ -239,7 +254,7 @@ impl Visit {
                 None => Waited::Alone(why),
             },
             Ok(Phase::Gone(Gone::Failed(failure))) => {
-                if let Some(old) = self.old_if_allowed(old) {
+                if let Some(old) = self.old_after_failure(old.as_ref()) {
                     return Waited::Response(Box::new(old));
                 }
                 let error_told = match told {
@@ -262,7 +277,7 @@ impl Visit {
     fn take<E>(&self, landed: Landed, old: Option<Arc<Entry>>, why: Option<Why>, leads: bool) -> Waited<E> {
         let entry = &landed.entry;
         if landed.is_error
-            && let Some(old) = self.old_if_allowed(old)
+            && let Some(old) = self.old_after_failure(old.as_ref())
         {
             return Waited::Response(Box::new(old));
         }
@@ -292,35 +307,33 @@ impl Visit {
         if let Some(why) = landed.why {
             status = status.detail(why);
         }
-        match self.give(entry, Some(status)) {
+        match self.give(entry, entry.freshness, Some(status)) {
             Some(response) => Waited::Response(Box::new(response)),
             None => Waited::Alone("too-late"),
         }
     }
 
-    fn old_if_allowed(&self, old: Option<Arc<Entry>>) -> Option<Response<EdgeBody>> {
+    /// The old answer, where it may be given although no better one came. `status` says why.
+    fn old(
+        &self,
+        old: Option<&Arc<Entry>>,
+        excuse: Option<Outage>,
+        status: CacheStatus<'_>,
+    ) -> Option<Response<EdgeBody>> {
         let old = old?;
         let channels = self.resource.state.lock().channels.clone();
         let now = tokio::time::Instant::now();
-        if !self
+        let freshness = self
             .ask
-            .may_have_old(self.cache.hub(), &old, &channels, self.cache.outage(), now)
-        {
-            return None;
-        }
+            .may_have_old(self.cache.hub(), old, &channels, excuse, now)?;
         self.cache.counters().stale.add(1);
-        self.give(&old, Some(CacheStatus::forwarded(Fwd::Stale).detail("outage")))
+        self.give(old, freshness, Some(status))
     }
 
-    fn old_or<E>(
-        &self,
-        old: Option<Arc<Entry>>,
-        detail: &'static str,
-        status: StatusCode,
-        why: &'static str,
-    ) -> Waited<E> {
-        let given = old.and_then(|old| self.give(&old, Some(CacheStatus::hit().detail(detail))));
-        Waited::Response(Box::new(given.unwrap_or_else(|| error(status, why))))
+    /// The old answer, if the failure of a fetch excuses it.
+    fn old_after_failure(&self, old: Option<&Arc<Entry>>) -> Option<Response<EdgeBody>> {
+        let status = CacheStatus::forwarded(Fwd::Stale).detail("outage");
+        self.old(old, self.cache.outage(), status)
     }
 
     /// Asks for itself alone. What proves storable after all is stored.
@@ -360,7 +373,7 @@ impl Visit {
         );
         let flight = Arc::new(Flight::new(landed.entry.variant, None));
         let status = CacheStatus::forwarded(Fwd::UriMiss).stored(true).detail(why);
-        let response = self.give(&landed.entry, Some(status));
+        let response = self.give(&landed.entry, landed.entry.freshness, Some(status));
         tokio::spawn(carry_alone(self.cache.clone(), flight, (landed, body)));
         Ok(response.unwrap_or_else(|| failed(Failure::Died)))
     }
@@ -388,7 +401,7 @@ impl Visit {
 
 /// What a visit does next.
 pub(super) enum Next<E> {
-    Answer(Arc<Entry>, AsWhat),
+    Answer(Arc<Entry>, Freshness, AsWhat),
     /// It waits for a flight; if that is its own, what only its own request may have comes here.
     Wait(Wait, Option<oneshot::Receiver<Told<E>>>),
     /// It asks for itself, and says why.
