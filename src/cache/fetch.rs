@@ -73,6 +73,11 @@ impl<S, E> Trip<S, E> {
             flight: flight.clone(),
         };
         flight.wait_for_turn().await;
+        if flight.turn.is_some() {
+            let (now, interval) = (Instant::now(), self.cache.config().interval);
+            let mut state = self.resource.state.lock();
+            state.took_turn(flight.variant, now, interval);
+        }
         // From here on whatever is accepted may be missing in the answer: read the clock first.
         let mut fetch = self.cache.hub().begin_fetch(Instant::now());
         flight.phase.send_replace(Phase::Flying(fetch.stamp().at));

@@ -159,8 +159,8 @@ impl Cache {
             };
             return Found::Wait { wait, start: None };
         }
-        let turn = paced.then(|| state.take_turn(variant, now, self.config().interval));
-        let flight = Arc::new(Flight::new(variant, turn.filter(|turn| *turn > now)));
+        let turn = paced.then(|| state.turn(variant, now, self.config().interval));
+        let flight = Arc::new(Flight::new(variant, turn));
         state.flights.push(flight.clone());
         let moves_the_stamp = why.is_some_and(Why::moves_the_stamp);
         let start = Start {
@@ -207,12 +207,9 @@ impl Cache {
         if failing || state.flights.iter().any(|flight| flight.variant == entry.variant) {
             return None;
         }
-        let turn = match why.is_paced(channels) {
-            true => {
-                Some(state.take_turn(entry.variant, now, self.config().interval)).filter(|turn| *turn > now)
-            }
-            false => None,
-        };
+        let turn = why
+            .is_paced(channels)
+            .then(|| state.turn(entry.variant, now, self.config().interval));
         let flight = Arc::new(Flight::new(entry.variant, turn));
         state.flights.push(flight.clone());
         Some(Start {

@@ -12,7 +12,7 @@ pub(super) struct Flight {
     /// Of the request that started it, under the `Vary` that was known then.
     pub(super) variant: VariantKey,
     pub(super) phase: watch::Sender<Phase>,
-    /// Not before its turn, unless [`Flight::hurry`] says so.
+    /// It is paced: not before this, unless [`Flight::hurry`] says so.
     pub(super) turn: Option<Instant>,
     hurry: Notify,
 }
@@ -81,7 +81,7 @@ impl Flight {
 
     /// Waits for its turn.
     pub(super) async fn wait_for_turn(&self) {
-        if let Some(turn) = self.turn {
+        if let Some(turn) = self.turn.filter(|turn| *turn > Instant::now()) {
             tokio::select! {
                 () = tokio::time::sleep_until(turn) => {}
                 () = self.hurry.notified() => {}

@@ -1,6 +1,7 @@
 //! One URL: what is known of it while a variant, a flight or a hold of it lives.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -36,7 +37,7 @@ pub(super) struct State {
     /// The union of what its answers named.
     pub(super) channels: Arc<Channels>,
     pub(super) flights: Vec<Arc<Flight>>,
-    /// Variants, and when the last paced revalidation of each starts or started.
+    /// Variants, and when the last paced revalidation of each started.
     pub(super) paced: Vec<(VariantKey, Instant)>,
     /// Its fetches fail: none before this moment for those who can have an old answer; and how many failed.
     pub(super) failing: Option<(Instant, u32)>,
@@ -116,27 +117,19 @@ impl Drop for Resource {
 // === impl State ===
 
 impl State {
-    /// When the next paced revalidation of this variant may start; takes that turn.
-    pub(super) fn take_turn(
-        &mut self,
-        variant: VariantKey,
-        now: Instant,
-        interval: std::time::Duration,
-    ) -> Instant {
-        self.paced.retain(|(_, last)| *last + interval > now);
-        let turn = match self.paced.iter_mut().find(|(paced, _)| *paced == variant) {
-            Some((_, last)) => {
-                *last += interval;
-                *last
-            }
-            None => {
-                if self.paced.len() < MAX_PACED {
-                    self.paced.push((variant, now));
-                }
-                now
-            }
-        };
-        turn.max(now)
+    /// When the next paced revalidation of this variant may start.
+    pub(super) fn turn(&self, variant: VariantKey, now: Instant, interval: Duration) -> Instant {
+        let last = self.paced.iter().find(|(paced, _)| *paced == variant);
+        last.map_or(now, |(_, last)| (*last + interval).max(now))
+    }
+
+    /// One starts: from now on the pace counts from here.
+    pub(super) fn took_turn(&mut self, variant: VariantKey, now: Instant, interval: Duration) {
+        self.paced
+            .retain(|(paced, last)| *paced != variant && *last + interval > now);
+        if self.paced.len() < MAX_PACED {
+            self.paced.push((variant, now));
+        }
     }
 }
 

@@ -229,7 +229,8 @@ impl Visit {
             // Its own flight: that has a time limit of its own.
             landed.await
         } else {
-            let turn = flight.turn.unwrap_or_else(tokio::time::Instant::now);
+            let now = tokio::time::Instant::now();
+            let turn = flight.turn.map_or(now, |turn| turn.max(now));
             match tokio::time::timeout_at(turn + self.cache.config().wait_timeout, landed).await {
                 Ok(brought) => brought,
                 Err(_) if paced => {
