@@ -46,9 +46,11 @@ pub(super) struct Visit {
 impl Visit {
     pub(super) fn new(cache: &Cache, url: Url, parts: request::Parts) -> Self {
         let by_hold = parts.extensions.get::<AskedByHold>();
+        let arrival = cache.hub().now();
         let ask = Ask {
-            arrival: cache.hub().now(),
-            at_least: by_hold.map_or(Position::ZERO, |asked| asked.at_least),
+            arrival,
+            // No fetch of ours can bring more than this clock has reached.
+            at_least: by_hold.map_or(Position::ZERO, |asked| asked.at_least.min(arrival)),
             by_hold: by_hold.is_some(),
             is_head: parts.method == Method::HEAD,
             only_if_cached: parts.headers.contains_key(CACHE_CONTROL)
