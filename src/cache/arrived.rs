@@ -147,7 +147,8 @@ impl Arrived {
             ..
         } = self;
         let tags = Tags::of(&parts.headers);
-        let vary = Arc::new(VarySpec::of(&parts.headers));
+        let is_error = is_origin_error(parts.status);
+        let vary = resource.rule(VarySpec::of(&parts.headers), is_error);
         let (status, source, body) = match json {
             Some(json) => (json.status, json.headers, EdgeBody::from(json.body)),
             None => (parts.status, parts.headers, body),
@@ -169,7 +170,6 @@ impl Arrived {
         if let Some(known) = body.size_hint().exact() {
             let _ = length.set(known);
         }
-        let is_error = is_origin_error(parts.status);
         let entry = Arc::new(Entry {
             resource: resource.clone(),
             variant: cache.variant(Some(&vary), sent, is_https, by_hold),

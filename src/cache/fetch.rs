@@ -76,7 +76,7 @@ impl<S, E> Trip<S, E> {
         if flight.turn.is_some() {
             let (now, interval) = (Instant::now(), self.cache.config().interval);
             let mut state = self.resource.state.lock();
-            state.took_turn(flight.variant, now, interval);
+            state.took_turn(flight.files_under(), now, interval);
         }
         // From here on whatever is accepted may be missing in the answer: read the clock first.
         let mut fetch = self.cache.hub().begin_fetch(Instant::now());
@@ -322,7 +322,6 @@ fn succeed(cache: &Cache, landing: &Landing, entry: Option<Arc<Entry>>) {
     let mut state = landing.resource.state.lock();
     state.failing = None;
     if let Some(entry) = entry {
-        state.vary = Some(entry.vary.clone());
         cache.store().insert(entry.resource.key(), entry);
     }
     // In the same step: whoever comes finds the one or the other.

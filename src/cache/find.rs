@@ -143,7 +143,7 @@ impl Cache {
             }
         }
         let joinable = |flight: &&Arc<Flight>| {
-            flight.variant == variant && self.can_join(flight, resource, ask, &channels)
+            flight.files_under() == variant && self.can_join(flight, resource, ask, &channels)
         };
         if let Some(flight) = state.flights.iter().find(joinable) {
             if !paced {
@@ -204,7 +204,12 @@ impl Cache {
         now: Instant,
     ) -> Option<Start> {
         let failing = state.failing.is_some_and(|(until, _)| now < until);
-        if failing || state.flights.iter().any(|flight| flight.variant == entry.variant) {
+        if failing
+            || state
+                .flights
+                .iter()
+                .any(|flight| flight.files_under() == entry.variant)
+        {
             return None;
         }
         let turn = why

@@ -10,7 +10,7 @@ use crate::sync::Arc;
 /// A flight: run by a task, read by requests, the one that started it too.
 pub(super) struct Flight {
     /// Of the request that started it, under the `Vary` that was known then.
-    pub(super) variant: VariantKey,
+    variant: VariantKey,
     pub(super) phase: watch::Sender<Phase>,
     /// It is paced: not before this, unless [`Flight::hurry`] says so.
     pub(super) turn: Option<Instant>,
@@ -76,6 +76,14 @@ impl Flight {
             phase: watch::Sender::new(Phase::Waiting),
             turn,
             hurry: Notify::new(),
+        }
+    }
+
+    /// The variant that it is for, as far as that is known: the head may name more fields than were known.
+    pub(super) fn files_under(&self) -> VariantKey {
+        match &*self.phase.borrow() {
+            Phase::Landed(landed) => landed.entry.variant,
+            _ => self.variant,
         }
     }
 

@@ -32,7 +32,7 @@ pub(crate) struct Resource {
 
 #[derive(Default)]
 pub(super) struct State {
-    /// The `Vary` of its last storable answer.
+    /// What its answers are filed under: see [`Resource::rule`].
     pub(super) vary: Option<Arc<VarySpec>>,
     /// The union of what its answers named.
     pub(super) channels: Arc<Channels>,
@@ -72,6 +72,19 @@ impl Resource {
             state.flights.retain(|other| !Arc::ptr_eq(other, flight));
         }
         abandoned
+    }
+
+    /// What an answer with this `Vary` is filed under, and from now on all that come: the last one rules. One
+    /// without a field does not make the variants of the others one (RFC 9111 4.1), and an error makes nothing of
+    /// a page.
+    pub(super) fn rule(&self, vary: VarySpec, is_error: bool) -> Arc<VarySpec> {
+        let mut state = self.state.lock();
+        match &state.vary {
+            Some(ruling) if !ruling.names().is_empty() && (is_error || vary.names().is_empty()) => {
+                ruling.clone()
+            }
+            _ => state.vary.insert(Arc::new(vary)).clone(),
+        }
     }
 
     /// Adds channels that an answer named.
