@@ -322,7 +322,11 @@ fn succeed(cache: &Cache, landing: &Landing, entry: Option<Arc<Entry>>) {
     let mut state = landing.resource.state.lock();
     state.failing = None;
     if let Some(entry) = entry {
-        cache.store().insert(entry.resource.key(), entry);
+        let url = entry.resource.key();
+        if let Some(surplus) = state.stored(entry.variant) {
+            cache.store().forget(url, surplus);
+        }
+        cache.store().insert(url, entry);
     }
     // In the same step: whoever comes finds the one or the other.
     state

@@ -8,7 +8,7 @@ use super::entry::{Entry, VariantKey};
 use super::flight::{Flight, Phase};
 use super::handle::Cache;
 use super::look::{Ask, Look, Why};
-use super::policy::{Freshness, VarySpec};
+use super::policy::{Freshness, Fwd, VarySpec};
 use super::resource::{Channels, Resource, State};
 use crate::mutants::mutant;
 use crate::sync::Arc;
@@ -37,8 +37,8 @@ pub(super) struct Wait {
     pub(super) phase: watch::Receiver<Phase>,
     /// A stored answer, for the case that there is no better one.
     pub(super) old: Option<Arc<Entry>>,
-    /// Why that was not given at once.
-    pub(super) why: Option<Why>,
+    /// Why it goes forward.
+    pub(super) fwd: Fwd,
     /// It waits for a turn.
     pub(super) paced: bool,
 }
@@ -79,7 +79,11 @@ impl Cache {
         let variant = variant(state.vary.as_deref());
         let channels = state.channels.clone();
         let stored = self.store().get(resource.key(), variant);
+        if stored.is_some() {
+            state.used(variant);
+        }
         let look = stored.as_ref().map(|entry| ask.look(hub, entry, &channels, now));
+        let mut fwd = Fwd::UriMiss;
         let (old, why) = match (stored, look) {
             (Some(entry), Some(Look::Fresh { aged })) => {
                 let refresh = aged.then(|| self.in_background(&mut state, &entry, Why::Aged, &channels, now));
@@ -104,8 +108,19 @@ impl Cache {
                 self.store().remove(resource.key(), &entry);
                 (None, None)
             }
-            (None, _) => (None, None),
+            (None, _) => {
+                let has = |other| self.store().has(resource.key(), other);
+                if state.vary.as_ref().is_some_and(|vary| !vary.names().is_empty())
+                    && state.others(variant).any(has)
+                {
+                    fwd = Fwd::VaryMiss;
+                }
+                (None, None)
+            }
         };
+        if why.is_some() {
+            fwd = Fwd::Stale;
+        }
         if let (Some(entry), Some(why)) = (&old, why) {
             let failing = state.failing.is_some_and(|(until, _)| now < until);
             if failing && let Some(freshness) = ask.may_have_old(hub, entry, &channels, self.outage(), now) {
@@ -154,7 +169,7 @@ impl Cache {
                 flight,
                 phase,
                 old,
-                why,
+                fwd,
                 paced,
             };
             return Found::Wait { wait, start: None };
@@ -172,7 +187,7 @@ impl Cache {
             phase: flight.phase.subscribe(),
             flight,
             old,
-            why,
+            fwd,
             paced,
         };
         Found::Wait {

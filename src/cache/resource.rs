@@ -17,6 +17,8 @@ use std::sync::Weak;
 const MAX_CHANNELS: usize = 64;
 /// Variants of one URL whose pace is remembered.
 const MAX_PACED: usize = 64;
+/// Variants of one URL that are stored; the one that was not asked for the longest goes first.
+const MAX_VARIANTS: usize = 64;
 /// Shards of the index.
 const SHARDS: usize = 16;
 
@@ -37,6 +39,8 @@ pub(super) struct State {
     /// The union of what its answers named.
     pub(super) channels: Arc<Channels>,
     pub(super) flights: Vec<Arc<Flight>>,
+    /// Variants that are stored, or were: about in the order of their use.
+    variants: Vec<VariantKey>,
     /// Variants, and when the last paced revalidation of each started.
     pub(super) paced: Vec<(VariantKey, Instant)>,
     /// Its fetches fail: none before this moment for those who can have an old answer; and how many failed.
@@ -130,6 +134,29 @@ impl Drop for Resource {
 // === impl State ===
 
 impl State {
+    /// A variant is stored. Returns the one that has to go for it.
+    pub(super) fn stored(&mut self, variant: VariantKey) -> Option<VariantKey> {
+        self.variants.retain(|other| *other != variant);
+        self.variants.push(variant);
+        (self.variants.len() > MAX_VARIANTS).then(|| self.variants.remove(0))
+    }
+
+    /// A variant is asked for. Where there are few, their order does not matter.
+    pub(super) fn used(&mut self, variant: VariantKey) {
+        let older = self.variants.len().saturating_sub(MAX_VARIANTS / 2);
+        if let Some(place) = self.variants[..older].iter().position(|other| *other == variant) {
+            self.variants[place..].rotate_left(1);
+        }
+    }
+
+    /// Variants beside this one that are stored, or were.
+    pub(super) fn others(&self, variant: VariantKey) -> impl Iterator<Item = VariantKey> {
+        self.variants
+            .iter()
+            .copied()
+            .filter(move |other| *other != variant)
+    }
+
     /// When the next paced revalidation of this variant may start.
     pub(super) fn turn(&self, variant: VariantKey, now: Instant, interval: Duration) -> Instant {
         let last = self.paced.iter().find(|(paced, _)| *paced == variant);

@@ -13,7 +13,7 @@ use super::fetch::{Told, Trip, carry_alone};
 use super::find::{AsWhat, Found, Start, Wait};
 use super::flight::{Failure, Flight, Gone, Landed, Phase};
 use super::handle::Cache;
-use super::look::{Ask, Why};
+use super::look::Ask;
 use super::policy::{CacheStatus, Freshness, Fwd, Outage, RequestDirectives};
 use super::resource::Resource;
 use super::serve::Given;
@@ -221,7 +221,7 @@ impl Visit {
             flight,
             mut phase,
             old,
-            why,
+            fwd,
             paced,
         } = wait;
         let leads = told.is_some();
@@ -245,13 +245,13 @@ impl Visit {
             }
         };
         match brought {
-            Ok(Phase::Landed(landed)) => self.take(landed, old, why, leads),
+            Ok(Phase::Landed(landed)) => self.take(landed, old, fwd, leads),
             Ok(Phase::Gone(Gone::NotShareable(why))) => match told {
                 Some(told) => match told.await {
                     Ok(Told::Response(response)) => {
                         Waited::Response(Box::new(self.finish_private(*response, why)))
                     }
-                    Ok(Told::Landed(landed)) => self.take(*landed, None, Some(Why::Expired), true),
+                    Ok(Told::Landed(landed)) => self.take(*landed, None, fwd, true),
                     _ => Waited::Alone(why),
                 },
                 None => Waited::Alone(why),
@@ -277,7 +277,7 @@ impl Visit {
     }
 
     /// Takes what a flight brought, if it is this request's variant and young enough for it.
-    fn take<E>(&self, landed: Landed, old: Option<Arc<Entry>>, why: Option<Why>, leads: bool) -> Waited<E> {
+    fn take<E>(&self, landed: Landed, old: Option<Arc<Entry>>, fwd: Fwd, leads: bool) -> Waited<E> {
         let entry = &landed.entry;
         if landed.is_error
             && let Some(old) = self.old_after_failure(old.as_ref())
@@ -294,7 +294,6 @@ impl Visit {
         if variant != entry.variant || !self.ask.is_served_by(self.cache.hub(), entry, &channels) {
             return Waited::Again;
         }
-        let fwd = if why.is_some() { Fwd::Stale } else { Fwd::UriMiss };
         let mut status = CacheStatus::forwarded(fwd);
         if let Some(code) = landed.fwd_status.and_then(|code| StatusCode::from_u16(code).ok()) {
             status = status.fwd_status(code);
