@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::arrived::{Arrived, look_at};
+use super::arrived::{Arrived, is_error_status, look_at};
 use super::confirm::Confirmation;
 use super::entry::Entry;
 use super::find::Start;
@@ -132,15 +132,8 @@ impl<S, E> Trip<S, E> {
     }
 
     fn is_alive(&self, entry: &Entry) -> bool {
-        let ask = Ask {
-            arrival: Position::ZERO,
-            at_least: Position::ZERO,
-            by_hold: self.by_hold,
-            is_head: false,
-            only_if_cached: false,
-        };
         let channels = self.resource.state.lock().channels.clone();
-        let look = ask.look(self.cache.hub(), entry, &channels, Instant::now());
+        let look = Ask::default().look(self.cache.hub(), entry, &channels, Instant::now());
         !matches!(look, Look::Dead)
     }
 
@@ -183,6 +176,7 @@ impl<S, E> Trip<S, E> {
 
     /// Lands an answer whose body is here already.
     fn land_confirmed(mut self, landing: Landing, entry: Entry, verdict: Verdict) {
+        answered(&self.resource);
         let entry = Arc::new(entry);
         let why = verdict.storable.or(verdict.shareable).err();
         let landed = Landed {
@@ -196,7 +190,10 @@ impl<S, E> Trip<S, E> {
             if !why.is_of_its_request() {
                 self.supersede();
             }
-            let gone = Gone::NotShareable(why.as_str());
+            let gone = Gone::NotShareable {
+                why: why.as_str(),
+                error: None,
+            };
             landing.flight.phase.send_replace(Phase::Gone(gone));
             if let Some(tell) = self.tell.take() {
                 let _ = tell.send(Told::Landed(Box::new(landed)));
@@ -212,7 +209,7 @@ impl<S, E> Trip<S, E> {
         if why.is_some() || moved {
             self.supersede();
         }
-        succeed(&self.cache, &landing, why.is_none().then_some(entry));
+        finish(&self.cache, &landing, why.is_none().then_some(entry));
     }
 
     /// The origin has answered, and the answer is not kept: what was stored before is no longer its last word.
@@ -223,19 +220,25 @@ impl<S, E> Trip<S, E> {
     }
 
     async fn land(mut self, landing: Landing, arrived: Arrived, sent: &HeaderMap, stamp: Position) {
-        let why_not = arrived
-            .unusable
-            .or(arrived.verdict.shareable.err().map(|why| why.as_str()));
-        if let Some(why) = why_not {
-            if arrived.verdict.storable.is_err() {
+        let error = arrived.error();
+        match error {
+            Some(_) => {
+                self.cache.counters().fetch_errors.add(1);
+                pause(&self.resource);
+            }
+            None => answered(&self.resource),
+        }
+        if error.is_none() && arrived.supersedes() {
+            self.supersede();
+        }
+        if let Some(why) = arrived.why_private() {
+            if error.is_none() && arrived.verdict.storable.is_err() {
                 self.cache
                     .remember_uncacheable(self.resource.key(), why, Instant::now());
             }
             let response = arrived.into_private();
-            landing
-                .flight
-                .phase
-                .send_replace(Phase::Gone(Gone::NotShareable(why)));
+            let gone = Gone::NotShareable { why, error };
+            landing.flight.phase.send_replace(Phase::Gone(gone));
             if let Some(tell) = self.tell.take() {
                 let _ = tell.send(Told::Response(Box::new(response)));
             }
@@ -263,7 +266,8 @@ impl<S, E> Trip<S, E> {
     }
 }
 
-async fn call<S, B>(inner: &mut S, request: Request<EdgeBody>) -> Result<Response<B>, S::Error>
+/// Calls a service as soon as it is ready.
+pub(super) async fn call<S, B>(inner: &mut S, request: Request<EdgeBody>) -> Result<Response<B>, S::Error>
 where
     S: Service<Request<EdgeBody>, Response = Response<B>>,
 {
@@ -287,10 +291,7 @@ async fn carry(cache: Cache, landing: Landing, (landed, body): (Landed, EdgeBody
     let entry = landed.entry.clone();
     let (is_error, mut storable) = (landed.is_error, landed.storable);
     if is_error {
-        // An error never takes the place of an answer that could still be served.
-        pause(&landing.resource);
-        cache.counters().fetch_errors.add(1);
-        storable &= cache.store().get(entry.resource.key(), entry.variant).is_none();
+        storable &= !has_better(&cache, &entry);
     }
     landing
         .flight
@@ -302,11 +303,26 @@ async fn carry(cache: Cache, landing: Landing, (landed, body): (Landed, EdgeBody
                 Some(body) => Arc::new(entry.with_body(body)),
                 None => entry,
             };
-            succeed(&cache, &landing, Some(entry));
+            if is_error && has_better(&cache, &entry) {
+                return;
+            }
+            finish(&cache, &landing, Some(entry));
         }
         _ if is_error => {}
-        _ => succeed(&cache, &landing, None),
+        _ => finish(&cache, &landing, None),
     }
+}
+
+/// Whether something is stored that can still be served when the origin fails: no error takes its place.
+fn has_better(cache: &Cache, error: &Entry) -> bool {
+    let Some(stored) = cache.store().get(error.resource.key(), error.variant) else {
+        return false;
+    };
+    let channels = error.resource.state.lock().channels.clone();
+    !is_error_status(stored.status)
+        && Ask::default()
+            .may_have_old(cache.hub(), &stored, &channels, cache.outage(), Instant::now())
+            .is_some()
 }
 
 /// Carries an answer that came outside the list of flights, because its URL was thought uncacheable.
@@ -318,9 +334,8 @@ pub(super) async fn carry_alone(cache: Cache, flight: Arc<Flight>, landed: (Land
     carry(cache, landing, landed, false).await;
 }
 
-fn succeed(cache: &Cache, landing: &Landing, entry: Option<Arc<Entry>>) {
+fn finish(cache: &Cache, landing: &Landing, entry: Option<Arc<Entry>>) {
     let mut state = landing.resource.state.lock();
-    state.failing = None;
     if let Some(entry) = entry {
         let url = entry.resource.key();
         if let Some(surplus) = state.stored(entry.variant) {
@@ -334,6 +349,11 @@ fn succeed(cache: &Cache, landing: &Landing, entry: Option<Arc<Entry>>) {
         .retain(|flight| !Arc::ptr_eq(flight, &landing.flight));
     drop(state);
     cache.counters().bytes.set(cache.store().weight() as f64);
+}
+
+/// The origin has answered: no pause any more.
+fn answered(resource: &Resource) {
+    resource.state.lock().failing = None;
 }
 
 /// After a failure: a pause for those who can have an old answer.

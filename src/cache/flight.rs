@@ -1,5 +1,6 @@
 //! A fetch that several requests wait for.
 
+use http::StatusCode;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -48,8 +49,12 @@ pub(super) struct Landed {
 /// Why a flight has nothing for those who wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Gone {
-    /// The answer is for one request only. Says why.
-    NotShareable(&'static str),
+    /// The answer is for one request only. Says why; and its status, if it is an error (RFC 5861 4): an old answer
+    /// may be better.
+    NotShareable {
+        why: &'static str,
+        error: Option<StatusCode>,
+    },
     /// No answer. Says why.
     Failed(Failure),
 }

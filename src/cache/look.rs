@@ -12,7 +12,7 @@ use crate::order::TargetKey;
 use crate::position::{Position, serves};
 
 /// What a request needs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Ask {
     /// The clock when it arrived.
     pub(super) arrival: Position,

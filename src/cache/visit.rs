@@ -9,7 +9,7 @@ use tower_service::Service;
 
 use super::arrived::look_at;
 use super::entry::Entry;
-use super::fetch::{Told, Trip, carry_alone};
+use super::fetch::{Told, Trip, call, carry_alone};
 use super::find::{AsWhat, Found, Start, Wait};
 use super::flight::{Failure, Flight, Gone, Landed, Phase};
 use super::handle::Cache;
@@ -178,20 +178,20 @@ impl Visit {
                 Next::Wait(wait, told) => (wait, told),
                 Next::Answer(entry, freshness, as_what) => match self.answer(&entry, freshness, as_what) {
                     Some(response) => return Ok(response),
-                    None => return self.go_alone(inner, "unreadable").await,
+                    None => return self.go_alone(inner, "unreadable", None).await,
                 },
-                Next::Alone(why) => return self.go_alone(inner, why).await,
+                Next::Alone(why) => return self.go_alone(inner, why, None).await,
                 Next::Nothing => return Ok(error(StatusCode::GATEWAY_TIMEOUT, "only-if-cached")),
             };
             match self.wait(wait, told).await {
                 Waited::Response(response) => return Ok(*response),
                 Waited::Error(error) => return Err(error),
-                Waited::Alone(why) => return self.go_alone(inner, why).await,
+                Waited::Alone(why, old) => return self.go_alone(inner, why, old).await,
                 Waited::Again => next = self.decide(&inner),
             }
         }
         tracing::warn!(target: "gripstack::cache", url = self.resource.url.as_str(), "left too many flights");
-        self.go_alone(inner, "too-many-flights").await
+        self.go_alone(inner, "too-many-flights", None).await
     }
 
     fn start<S, B>(&self, start: Start, inner: S, tell: Option<oneshot::Sender<Told<S::Error>>>)
@@ -241,23 +241,28 @@ impl Visit {
                     let response = old.unwrap_or_else(|| error(StatusCode::GATEWAY_TIMEOUT, "wait-timeout"));
                     return Waited::Response(Box::new(response));
                 }
-                Err(_) => return Waited::Alone("wait-timeout"),
+                Err(_) => return Waited::Alone("wait-timeout", old),
             }
         };
         match brought {
             Ok(Phase::Landed(landed)) => self.take(landed, old, fwd, leads),
-            Ok(Phase::Gone(Gone::NotShareable(why))) => match told {
+            Ok(Phase::Gone(Gone::NotShareable {
+                error: Some(status), ..
+            })) if let Some(old) = self.old_after_failure(old.as_ref(), Some(status)) => {
+                Waited::Response(Box::new(old))
+            }
+            Ok(Phase::Gone(Gone::NotShareable { why, .. })) => match told {
                 Some(told) => match told.await {
                     Ok(Told::Response(response)) => {
                         Waited::Response(Box::new(self.finish_private(*response, why)))
                     }
                     Ok(Told::Landed(landed)) => self.take(*landed, None, fwd, true),
-                    _ => Waited::Alone(why),
+                    _ => Waited::Alone(why, old),
                 },
-                None => Waited::Alone(why),
+                None => Waited::Alone(why, old),
             },
             Ok(Phase::Gone(Gone::Failed(failure))) => {
-                if let Some(old) = self.old_after_failure(old.as_ref()) {
+                if let Some(old) = self.old_after_failure(old.as_ref(), None) {
                     return Waited::Response(Box::new(old));
                 }
                 let error_told = match told {
@@ -280,7 +285,7 @@ impl Visit {
     fn take<E>(&self, landed: Landed, old: Option<Arc<Entry>>, fwd: Fwd, leads: bool) -> Waited<E> {
         let entry = &landed.entry;
         if landed.is_error
-            && let Some(old) = self.old_after_failure(old.as_ref())
+            && let Some(old) = self.old_after_failure(old.as_ref(), Some(entry.status))
         {
             return Waited::Response(Box::new(old));
         }
@@ -311,7 +316,7 @@ impl Visit {
         }
         match self.give(entry, entry.freshness, Some(status)) {
             Some(response) => Waited::Response(Box::new(response)),
-            None => Waited::Alone("too-late"),
+            None => Waited::Alone("too-late", old),
         }
     }
 
@@ -332,14 +337,26 @@ impl Visit {
         self.give(old, freshness, Some(status))
     }
 
-    /// The old answer, if the failure of a fetch excuses it.
-    fn old_after_failure(&self, old: Option<&Arc<Entry>>) -> Option<Response<EdgeBody>> {
-        let status = CacheStatus::forwarded(Fwd::Stale).detail("outage");
+    /// The old answer, if the failure of a fetch excuses it. `error`: what the origin answered.
+    fn old_after_failure(
+        &self,
+        old: Option<&Arc<Entry>>,
+        error: Option<StatusCode>,
+    ) -> Option<Response<EdgeBody>> {
+        let mut status = CacheStatus::forwarded(Fwd::Stale).detail("outage");
+        if let Some(error) = error {
+            status = status.fwd_status(error);
+        }
         self.old(old, self.cache.outage(), status)
     }
 
     /// Asks for itself alone. What proves storable after all is stored.
-    async fn go_alone<S, B>(self, mut inner: S, why: &'static str) -> Result<Response<EdgeBody>, S::Error>
+    async fn go_alone<S, B>(
+        self,
+        mut inner: S,
+        why: &'static str,
+        old: Option<Arc<Entry>>,
+    ) -> Result<Response<EdgeBody>, S::Error>
     where
         S: Service<Request<EdgeBody>, Response = Response<B>> + Clone + Send + 'static,
         B: Body<Data = Bytes> + Send + 'static,
@@ -353,12 +370,27 @@ impl Visit {
         if !self.ask.by_hold {
             grip::strip(request.headers_mut());
         }
-        std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
-        let response = inner.call(request).await?.map(EdgeBody::new);
+        let response = match call(&mut inner, request).await {
+            Ok(response) => response.map(EdgeBody::new),
+            Err(error) => {
+                return match self.old_after_failure(old.as_ref(), None) {
+                    Some(old) => Ok(old),
+                    None => Err(error),
+                };
+            }
+        };
         let arrived = match look_at(&self.cache, &self.parts.headers, response, asked).await {
             Ok(arrived) => arrived,
-            Err(failure) => return Ok(failed(failure)),
+            Err(failure) => {
+                let old = self.old_after_failure(old.as_ref(), None);
+                return Ok(old.unwrap_or_else(|| failed(failure)));
+            }
         };
+        if let Some(error) = arrived.error()
+            && let Some(old) = self.old_after_failure(old.as_ref(), Some(error))
+        {
+            return Ok(old);
+        }
         if self.ask.is_head || arrived.why_private().is_some() || !arrived.verdict.is_storable() {
             let why = arrived.verdict.storable.err().map_or(why, |why| why.as_str());
             let response = arrived.into_private();
@@ -416,8 +448,8 @@ pub(super) enum Next<E> {
 enum Waited<E> {
     Response(Box<Response<EdgeBody>>),
     Error(E),
-    /// Nothing for this request: it asks for itself, and says why.
-    Alone(&'static str),
+    /// Nothing for this request: it asks for itself, and says why. An old answer may still be better.
+    Alone(&'static str, Option<Arc<Entry>>),
     /// Something too old, or another variant: decide anew.
     Again,
 }
