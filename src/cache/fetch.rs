@@ -18,7 +18,7 @@ use super::flight::{Failure, Flight, Gone, Landed, Phase};
 use super::handle::Cache;
 use super::look::{Ask, Look};
 use super::policy::{NoStore, Validators, VarySpec, Verdict, strip_client_conditionals};
-use super::pump::{Pumped, pump, put_together};
+use super::pump::{Pump, Pumped, put_together};
 use super::resource::Resource;
 use crate::body::EdgeBody;
 use crate::error::BoxError;
@@ -289,16 +289,21 @@ fn selecting(headers: &HeaderMap, vary: &VarySpec) -> HeaderMap {
 /// Carries the body of a landed answer to whoever reads it, and into the store.
 async fn carry(cache: Cache, landing: Landing, (landed, body): (Landed, EdgeBody), in_background: bool) {
     let entry = landed.entry.clone();
-    let (is_error, mut storable) = (landed.is_error, landed.storable);
+    let (is_error, mut storable, mut why) = (landed.is_error, landed.storable, landed.why);
+    if storable && cache.is_budget_used_up() {
+        (storable, why) = (false, Some("memory"));
+    }
     if is_error {
         storable &= !has_better(&cache, &entry);
     }
-    landing
-        .flight
-        .phase
-        .send_replace(Phase::Landed(Landed { storable, ..landed }));
-    match pump(&cache, &landing.flight, &entry, body, storable, in_background).await {
-        Pumped::Whole { bytes, chunks } if storable => {
+    landing.flight.phase.send_replace(Phase::Landed(Landed {
+        storable,
+        why,
+        ..landed
+    }));
+    let pump = Pump::new(&cache, &landing.flight, &entry, storable, in_background);
+    match pump.run(body).await {
+        Pumped::Whole { bytes, chunks } => {
             let entry = match put_together(&entry.body, bytes, chunks) {
                 Some(body) => Arc::new(entry.with_body(body)),
                 None => entry,

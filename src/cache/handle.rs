@@ -219,6 +219,10 @@ impl Cache {
         before + bytes <= self.0.config.flight_budget_bytes
     }
 
+    pub(super) fn is_budget_used_up(&self) -> bool {
+        self.0.arriving.load(Ordering::Relaxed) >= self.0.config.flight_budget_bytes
+    }
+
     pub(super) fn return_budget(&self, bytes: u64) {
         self.0.arriving.fetch_sub(bytes, Ordering::Relaxed);
     }

@@ -69,9 +69,9 @@ impl Resource {
     }
 
     /// Takes a flight off the list if nobody waits for it or reads it: then nobody will.
-    pub(super) fn abandon(&self, flight: &Arc<Flight>, readers: impl Fn() -> usize) -> bool {
+    pub(super) fn abandon(&self, flight: &Arc<Flight>, is_read: impl Fn() -> bool) -> bool {
         let mut state = self.state.lock();
-        let abandoned = readers() == 0 && flight.phase.receiver_count() == 0;
+        let abandoned = !is_read() && flight.phase.receiver_count() == 0;
         if abandoned {
             state.flights.retain(|other| !Arc::ptr_eq(other, flight));
         }

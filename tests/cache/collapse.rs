@@ -440,11 +440,26 @@ async fn col_14_who_does_not_read_at_all_loses_its_place_and_the_others_go_on() 
         max_object_bytes: 10_000,
         ..CacheConfig::default()
     };
+    let gate = Gate::new();
+    let held = gate.clone();
     let steps = || (0..500).map(|_| Step::Data(chunk(1_000)));
-    let world = World::config(config, move |_| Reply::stream(steps()).cc("max-age=60"));
-    let stuck = world.response("/a").await;
-    let quick = tokio::spawn(read_slowly(world.response("/a").await, ms(0)));
-    assert_eq!(done(quick).await, Ok(500_000));
+    let world = World::config(config, move |_| {
+        Reply::stream(steps()).cc("max-age=60").gated(&held)
+    });
+    let call = || tokio::spawn(world.service.clone().oneshot(get("/a").into_request()));
+    let (stuck, quick) = (call(), call());
+    settle().await;
+    gate.open();
+    let stuck = done(stuck).await.expect("answered");
+    let quick = done(quick).await.expect("answered");
+    let start = Instant::now();
+    assert_eq!(read_slowly(quick, ms(0)).await, Ok(500_000));
+    assert!(
+        start.elapsed() < secs(40),
+        "once, not for each chunk: {:?}",
+        start.elapsed()
+    );
+    assert_eq!(world.origin.count(), 1);
     assert!(
         read_slowly(stuck, ms(0)).await.is_err(),
         "cut off is no clean end"
