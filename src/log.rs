@@ -35,6 +35,8 @@ struct Inner<T> {
     free: Vec<usize>,
     /// Who waits until the readers have had all but a few entries.
     writer: Option<(u64, Waker)>,
+    /// Who waits until nobody reads.
+    deserted: Option<Waker>,
 }
 
 /// A reader's place in the log: where it is, and who to wake.
@@ -86,6 +88,7 @@ impl<T> Log<T> {
                 readers: Vec::new(),
                 free: Vec::new(),
                 writer: None,
+                deserted: None,
             }),
             frozen: OnceLock::new(),
         }
@@ -174,10 +177,11 @@ impl<T> Inner<T> {
         }
     }
 
+    /// Where the slowest reader is. One that has lagged is not waited for.
     fn slowest(&self) -> Option<u64> {
         self.readers
             .iter()
-            .filter(|slot| slot.taken)
+            .filter(|slot| slot.taken && slot.next >= self.base)
             .map(|slot| slot.next)
             .min()
     }
@@ -193,9 +197,7 @@ impl<T> Inner<T> {
             self.base += 1;
         }
         match &self.writer {
-            Some((ahead, _)) if head - slowest.max(self.base) <= *ahead => {
-                self.writer.take().map(|(_, waker)| waker)
-            }
+            Some((ahead, _)) if head - slowest <= *ahead => self.writer.take().map(|(_, waker)| waker),
             _ => None,
         }
     }
@@ -277,7 +279,7 @@ impl<T> Cursor<T> {
 impl<T> Drop for Cursor<T> {
     fn drop(&mut self) {
         let Some(slot) = self.slot else { return };
-        let (waker, writer) = {
+        let (waker, writers) = {
             let mut inner = self.log.inner.lock();
             let waker = inner.readers[slot].waker.take();
             inner.readers[slot].taken = false;
@@ -286,10 +288,14 @@ impl<T> Drop for Cursor<T> {
                 inner.readers = Vec::new();
                 inner.free = Vec::new();
             }
-            (waker, inner.trim())
+            let deserted = match inner.deserted.is_some() && inner.slowest().is_none() {
+                true => inner.deserted.take(),
+                false => None,
+            };
+            (waker, [inner.trim(), deserted])
         };
         drop(waker);
-        if let Some(writer) = writer {
+        for writer in writers.into_iter().flatten() {
             writer.wake();
         }
     }

@@ -140,6 +140,10 @@ mod tests {
         assert_eq!(standing(2), Standing::Dead);
         assert_eq!(standing(3), Standing::Soft { since: Some(now) });
         assert_eq!(standing(5), Standing::Clean);
+        marks.set(key(0), PurgeMode::Invalidated, Position::new(7), now);
+        let standing = |at| marks.standing(&[&[key(0), key(1)]], Position::new(at));
+        assert_eq!(standing(4), Standing::Invalidated { purged: true });
+        assert_eq!(standing(5), Standing::Invalidated { purged: false });
     }
 
     #[test]

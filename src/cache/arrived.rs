@@ -117,17 +117,26 @@ impl Arrived {
             .or(self.verdict.shareable.err().map(|why| why.as_str()))
     }
 
-    /// Whether it is an error after which an old answer may be better (RFC 5861 4).
-    pub(super) fn is_error(&self) -> bool {
-        is_origin_error(self.parts.status)
-    }
-
     /// What failed, if it was not the origin that answered: the same for all who wait.
     pub(super) fn failure(&self) -> Option<Failure> {
         let failure = self.parts.extensions.get::<OriginError>()?.failure;
         failure
             .is_outage()
-            .then(|| Failure::Origin(failure.as_str(), self.parts.status.as_u16()))
+            .then(|| Failure::Origin(failure.as_str(), self.parts.status))
+    }
+
+    /// Its status, if that is an error after which an old answer may be better.
+    pub(super) fn error(&self) -> Option<StatusCode> {
+        Some(self.parts.status).filter(|status| is_error_status(*status))
+    }
+
+    /// Whether it puts an end to what was stored before, although it is not stored itself: not if it is only about
+    /// the one who asked, or says no to that one.
+    pub(super) fn supersedes(&self) -> bool {
+        let status = self.parts.status;
+        let is_last_word = status.is_success() || matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+        let refused = self.verdict.storable.or(self.verdict.shareable).err();
+        is_last_word && self.unusable.is_none() && refused.is_some_and(|why| !why.is_of_its_request())
     }
 
     /// As it came, for the one request that may have it.
@@ -160,7 +169,8 @@ impl Arrived {
             ..
         } = self;
         let tags = Tags::of(&parts.headers);
-        let vary = Arc::new(VarySpec::of(&parts.headers));
+        let is_error = is_error_status(parts.status);
+        let vary = resource.rule(VarySpec::of(&parts.headers), is_error);
         let (status, source, body) = match json {
             Some(json) => (json.status, json.headers, EdgeBody::from(json.body)),
             None => (parts.status, parts.headers, body),
@@ -182,7 +192,6 @@ impl Arrived {
         if let Some(known) = body.size_hint().exact() {
             let _ = length.set(known);
         }
-        let is_error = is_origin_error(parts.status);
         let entry = Arc::new(Entry {
             resource: resource.clone(),
             variant: cache.variant(Some(&vary), sent, is_https, by_hold),
@@ -213,7 +222,7 @@ impl Arrived {
 }
 
 /// Statuses after which an old answer may be better (RFC 5861 4).
-fn is_origin_error(status: StatusCode) -> bool {
+pub(super) fn is_error_status(status: StatusCode) -> bool {
     matches!(status.as_u16(), 500 | 502 | 503 | 504)
 }
 

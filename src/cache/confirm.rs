@@ -17,7 +17,6 @@ use crate::grip::{self, Instruct};
 use crate::message::Channel;
 use crate::mutants::mutant;
 use crate::position::Position;
-use crate::sync::Arc;
 use crate::time::Now;
 
 /// A 304, and what it answers.
@@ -83,7 +82,7 @@ impl Confirmation<'_> {
             None if moves => old.instruct.as_ref().map(|instruct| without_ids(instruct)),
             None => old.instruct.clone(),
         };
-        let vary = Arc::new(VarySpec::of(&headers));
+        let vary = old.resource.rule(VarySpec::of(&headers), false);
         let mut headers = stored_headers(&headers, &policy);
         grip::strip(&mut headers);
         headers.remove(SURROGATE_KEY);

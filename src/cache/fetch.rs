@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::arrived::{Arrived, look_at};
+use super::arrived::{Arrived, is_error_status, look_at};
 use super::confirm::Confirmation;
 use super::entry::Entry;
 use super::find::Start;
@@ -18,7 +18,7 @@ use super::flight::{Failure, Flight, Gone, Landed, Phase};
 use super::handle::Cache;
 use super::look::{Ask, Look};
 use super::policy::{NoStore, Validators, VarySpec, Verdict, strip_client_conditionals};
-use super::pump::{Pumped, pump, put_together};
+use super::pump::{Pump, Pumped, put_together};
 use super::resource::Resource;
 use crate::body::EdgeBody;
 use crate::error::BoxError;
@@ -73,6 +73,11 @@ impl<S, E> Trip<S, E> {
             flight: flight.clone(),
         };
         flight.wait_for_turn().await;
+        if flight.turn.is_some() {
+            let (now, interval) = (Instant::now(), self.cache.config().interval);
+            let mut state = self.resource.state.lock();
+            state.took_turn(flight.files_under(), now, interval);
+        }
         // From here on whatever is accepted may be missing in the answer: read the clock first.
         let mut fetch = self.cache.hub().begin_fetch(Instant::now());
         flight.phase.send_replace(Phase::Flying(fetch.stamp().at));
@@ -127,15 +132,9 @@ impl<S, E> Trip<S, E> {
     }
 
     fn is_alive(&self, entry: &Entry) -> bool {
-        let ask = Ask {
-            arrival: Position::ZERO,
-            at_least: Position::ZERO,
-            by_hold: self.by_hold,
-            is_head: false,
-            only_if_cached: false,
-        };
         let channels = self.resource.state.lock().channels.clone();
-        ask.look(self.cache.hub(), entry, &channels, Instant::now()) != Look::Dead
+        let look = Ask::default().look(self.cache.hub(), entry, &channels, Instant::now());
+        !matches!(look, Look::Dead)
     }
 
     /// A weak validator cannot tell whether what was announced since is in the answer: a fetch whose answer has to
@@ -177,6 +176,7 @@ impl<S, E> Trip<S, E> {
 
     /// Lands an answer whose body is here already.
     fn land_confirmed(mut self, landing: Landing, entry: Entry, verdict: Verdict) {
+        answered(&self.resource);
         let entry = Arc::new(entry);
         let why = verdict.storable.or(verdict.shareable).err();
         let landed = Landed {
@@ -192,7 +192,7 @@ impl<S, E> Trip<S, E> {
             }
             let gone = Gone::NotShareable {
                 why: why.as_str(),
-                is_error: false,
+                error: None,
             };
             landing.flight.phase.send_replace(Phase::Gone(gone));
             if let Some(tell) = self.tell.take() {
@@ -209,7 +209,7 @@ impl<S, E> Trip<S, E> {
         if why.is_some() || moved {
             self.supersede();
         }
-        succeed(&self.cache, &landing, why.is_none().then_some(entry));
+        finish(&self.cache, &landing, why.is_none().then_some(entry));
     }
 
     /// The origin has answered, and the answer is not kept: what was stored before is no longer its last word.
@@ -220,17 +220,25 @@ impl<S, E> Trip<S, E> {
     }
 
     async fn land(mut self, landing: Landing, arrived: Arrived, sent: &HeaderMap, stamp: Position) {
-        if let Some(why) = arrived.why_private() {
-            let is_error = arrived.is_error();
-            if is_error {
-                pause(&self.resource);
+        let error = arrived.error();
+        match error {
+            Some(_) => {
                 self.cache.counters().fetch_errors.add(1);
-            } else if arrived.verdict.storable.is_err() {
+                pause(&self.resource);
+            }
+            None => answered(&self.resource),
+        }
+        if error.is_none() && arrived.supersedes() {
+            self.supersede();
+        }
+        if let Some(why) = arrived.why_private() {
+            if error.is_none() && arrived.verdict.storable.is_err() {
                 self.cache
                     .remember_uncacheable(self.resource.key(), why, Instant::now());
             }
-            let not_shareable = Gone::NotShareable { why, is_error };
-            let gone = arrived.failure().map_or(not_shareable, Gone::Failed);
+            let gone = arrived
+                .failure()
+                .map_or(Gone::NotShareable { why, error }, Gone::Failed);
             let response = arrived.into_private();
             landing.flight.phase.send_replace(Phase::Gone(gone));
             if let Some(tell) = self.tell.take() {
@@ -260,7 +268,8 @@ impl<S, E> Trip<S, E> {
     }
 }
 
-async fn call<S, B>(inner: &mut S, request: Request<EdgeBody>) -> Result<Response<B>, S::Error>
+/// Calls a service as soon as it is ready.
+pub(super) async fn call<S, B>(inner: &mut S, request: Request<EdgeBody>) -> Result<Response<B>, S::Error>
 where
     S: Service<Request<EdgeBody>, Response = Response<B>>,
 {
@@ -282,28 +291,45 @@ fn selecting(headers: &HeaderMap, vary: &VarySpec) -> HeaderMap {
 /// Carries the body of a landed answer to whoever reads it, and into the store.
 async fn carry(cache: Cache, landing: Landing, (landed, body): (Landed, EdgeBody), in_background: bool) {
     let entry = landed.entry.clone();
-    let (is_error, mut storable) = (landed.is_error, landed.storable);
-    if is_error {
-        // An error never takes the place of an answer that could still be served.
-        pause(&landing.resource);
-        cache.counters().fetch_errors.add(1);
-        storable &= cache.store().get(entry.resource.key(), entry.variant).is_none();
+    let (is_error, mut storable, mut why) = (landed.is_error, landed.storable, landed.why);
+    if storable && cache.is_budget_used_up() {
+        (storable, why) = (false, Some("memory"));
     }
-    landing
-        .flight
-        .phase
-        .send_replace(Phase::Landed(Landed { storable, ..landed }));
-    match pump(&cache, &landing.flight, &entry, body, storable, in_background).await {
-        Pumped::Whole { bytes, chunks } if storable => {
+    if is_error {
+        storable &= !has_better(&cache, &entry);
+    }
+    landing.flight.phase.send_replace(Phase::Landed(Landed {
+        storable,
+        why,
+        ..landed
+    }));
+    let pump = Pump::new(&cache, &landing.flight, &entry, storable, in_background);
+    match pump.run(body).await {
+        Pumped::Whole { bytes, chunks } => {
             let entry = match put_together(&entry.body, bytes, chunks) {
                 Some(body) => Arc::new(entry.with_body(body)),
                 None => entry,
             };
-            succeed(&cache, &landing, Some(entry));
+            if is_error && has_better(&cache, &entry) {
+                return;
+            }
+            finish(&cache, &landing, Some(entry));
         }
         _ if is_error => {}
-        _ => succeed(&cache, &landing, None),
+        _ => finish(&cache, &landing, None),
     }
+}
+
+/// Whether something is stored that can still be served when the origin fails: no error takes its place.
+fn has_better(cache: &Cache, error: &Entry) -> bool {
+    let Some(stored) = cache.store().get(error.resource.key(), error.variant) else {
+        return false;
+    };
+    let channels = error.resource.state.lock().channels.clone();
+    !is_error_status(stored.status)
+        && Ask::default()
+            .may_have_old(cache.hub(), &stored, &channels, cache.outage(), Instant::now())
+            .is_some()
 }
 
 /// Carries an answer that came outside the list of flights, because its URL was thought uncacheable.
@@ -315,12 +341,14 @@ pub(super) async fn carry_alone(cache: Cache, flight: Arc<Flight>, landed: (Land
     carry(cache, landing, landed, false).await;
 }
 
-fn succeed(cache: &Cache, landing: &Landing, entry: Option<Arc<Entry>>) {
+fn finish(cache: &Cache, landing: &Landing, entry: Option<Arc<Entry>>) {
     let mut state = landing.resource.state.lock();
-    state.failing = None;
     if let Some(entry) = entry {
-        state.vary = Some(entry.vary.clone());
-        cache.store().insert(entry.resource.key(), entry);
+        let url = entry.resource.key();
+        if let Some(surplus) = state.stored(entry.variant) {
+            cache.store().forget(url, surplus);
+        }
+        cache.store().insert(url, entry);
     }
     // In the same step: whoever comes finds the one or the other.
     state
@@ -328,6 +356,11 @@ fn succeed(cache: &Cache, landing: &Landing, entry: Option<Arc<Entry>>) {
         .retain(|flight| !Arc::ptr_eq(flight, &landing.flight));
     drop(state);
     cache.counters().bytes.set(cache.store().weight() as f64);
+}
+
+/// The origin has answered: no pause any more.
+fn answered(resource: &Resource) {
+    resource.state.lock().failing = None;
 }
 
 /// After a failure: a pause for those who can have an old answer.

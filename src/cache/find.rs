@@ -8,7 +8,7 @@ use super::entry::{Entry, VariantKey};
 use super::flight::{Flight, Phase};
 use super::handle::Cache;
 use super::look::{Ask, Look, Why};
-use super::policy::VarySpec;
+use super::policy::{Freshness, Fwd, VarySpec};
 use super::resource::{Channels, Resource, State};
 use crate::mutants::mutant;
 use crate::sync::Arc;
@@ -18,6 +18,7 @@ pub(super) enum Found {
     /// It is answered.
     Answer {
         entry: Arc<Entry>,
+        freshness: Freshness,
         as_what: AsWhat,
         refresh: Option<Start>,
     },
@@ -36,8 +37,8 @@ pub(super) struct Wait {
     pub(super) phase: watch::Receiver<Phase>,
     /// A stored answer, for the case that there is no better one.
     pub(super) old: Option<Arc<Entry>>,
-    /// Why that was not given at once.
-    pub(super) why: Option<Why>,
+    /// Why it goes forward.
+    pub(super) fwd: Fwd,
     /// It waits for a turn.
     pub(super) paced: bool,
 }
@@ -78,20 +79,26 @@ impl Cache {
         let variant = variant(state.vary.as_deref());
         let channels = state.channels.clone();
         let stored = self.store().get(resource.key(), variant);
+        if stored.is_some() {
+            state.used(variant);
+        }
         let look = stored.as_ref().map(|entry| ask.look(hub, entry, &channels, now));
+        let mut fwd = Fwd::UriMiss;
         let (old, why) = match (stored, look) {
             (Some(entry), Some(Look::Fresh { aged })) => {
                 let refresh = aged.then(|| self.in_background(&mut state, &entry, Why::Aged, &channels, now));
                 return Found::Answer {
+                    freshness: entry.freshness,
                     entry,
                     as_what: AsWhat::Fresh,
                     refresh: refresh.flatten(),
                 };
             }
-            (Some(entry), Some(Look::Stale)) => {
-                let refresh = self.in_background(&mut state, &entry, Why::Expired, &channels, now);
+            (Some(entry), Some(Look::Stale { freshness, why })) => {
+                let refresh = self.in_background(&mut state, &entry, why, &channels, now);
                 return Found::Answer {
                     entry,
+                    freshness,
                     as_what: AsWhat::Stale,
                     refresh,
                 };
@@ -101,21 +108,38 @@ impl Cache {
                 self.store().remove(resource.key(), &entry);
                 (None, None)
             }
-            (None, _) => (None, None),
+            (None, _) => {
+                let has = |other| self.store().has(resource.key(), other);
+                if state.vary.as_ref().is_some_and(|vary| !vary.names().is_empty())
+                    && state.others(variant).any(has)
+                {
+                    fwd = Fwd::VaryMiss;
+                }
+                (None, None)
+            }
         };
+        if why.is_some() {
+            fwd = Fwd::Stale;
+        }
         if let (Some(entry), Some(why)) = (&old, why) {
             let failing = state.failing.is_some_and(|(until, _)| now < until);
-            if failing && ask.may_have_old(hub, entry, &channels, self.outage(), now) {
+            if failing && let Some(freshness) = ask.may_have_old(hub, entry, &channels, self.outage(), now) {
                 return Found::Answer {
                     entry: entry.clone(),
+                    freshness,
                     as_what: AsWhat::Outage,
                     refresh: None,
                 };
             }
-            if why.is_paced(&channels) && self.config().paced_reads == PacedReads::Stale && !ask.by_hold {
+            if why.is_paced(&channels)
+                && self.config().paced_reads == PacedReads::Stale
+                && !ask.by_hold
+                && let Some(freshness) = ask.may_have_old(hub, entry, &channels, self.pace(), now)
+            {
                 let refresh = self.in_background(&mut state, entry, why, &channels, now);
                 return Found::Answer {
                     entry: entry.clone(),
+                    freshness,
                     as_what: AsWhat::Paced,
                     refresh,
                 };
@@ -132,7 +156,7 @@ impl Cache {
             return Found::Alone(why);
         }
         let joinable = |flight: &&Arc<Flight>| {
-            flight.variant == variant && self.can_join(flight, resource, ask, &channels)
+            flight.files_under() == variant && self.can_join(flight, resource, ask, &channels)
         };
         if let Some(flight) = state.flights.iter().find(joinable) {
             if !paced {
@@ -143,13 +167,13 @@ impl Cache {
                 flight,
                 phase,
                 old,
-                why,
+                fwd,
                 paced,
             };
             return Found::Wait { wait, start: None };
         }
-        let turn = paced.then(|| state.take_turn(variant, now, self.config().interval));
-        let flight = Arc::new(Flight::new(variant, turn.filter(|turn| *turn > now)));
+        let turn = paced.then(|| state.turn(variant, now, self.config().interval));
+        let flight = Arc::new(Flight::new(variant, turn));
         state.flights.push(flight.clone());
         let moves_the_stamp = why.is_some_and(Why::moves_the_stamp);
         let start = Start {
@@ -161,7 +185,7 @@ impl Cache {
             phase: flight.phase.subscribe(),
             flight,
             old,
-            why,
+            fwd,
             paced,
         };
         Found::Wait {
@@ -193,15 +217,17 @@ impl Cache {
         now: Instant,
     ) -> Option<Start> {
         let failing = state.failing.is_some_and(|(until, _)| now < until);
-        if failing || state.flights.iter().any(|flight| flight.variant == entry.variant) {
+        if failing
+            || state
+                .flights
+                .iter()
+                .any(|flight| flight.files_under() == entry.variant)
+        {
             return None;
         }
-        let turn = match why.is_paced(channels) {
-            true => {
-                Some(state.take_turn(entry.variant, now, self.config().interval)).filter(|turn| *turn > now)
-            }
-            false => None,
-        };
+        let turn = why
+            .is_paced(channels)
+            .then(|| state.turn(entry.variant, now, self.config().interval));
         let flight = Arc::new(Flight::new(entry.variant, turn));
         state.flights.push(flight.clone());
         Some(Start {

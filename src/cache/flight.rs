@@ -1,5 +1,6 @@
 //! A fetch that several requests wait for.
 
+use http::StatusCode;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -10,9 +11,9 @@ use crate::sync::Arc;
 /// A flight: run by a task, read by requests, the one that started it too.
 pub(super) struct Flight {
     /// Of the request that started it, under the `Vary` that was known then.
-    pub(super) variant: VariantKey,
+    variant: VariantKey,
     pub(super) phase: watch::Sender<Phase>,
-    /// Not before its turn, unless [`Flight::hurry`] says so.
+    /// It is paced: not before this, unless [`Flight::hurry`] says so.
     pub(super) turn: Option<Instant>,
     hurry: Notify,
 }
@@ -48,9 +49,12 @@ pub(super) struct Landed {
 /// Why a flight has nothing for those who wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Gone {
-    /// The answer is for one request only. Says why, and whether it is an error (RFC 5861 4): then an old answer
+    /// The answer is for one request only. Says why; and its status, if it is an error (RFC 5861 4): an old answer
     /// may be better.
-    NotShareable { why: &'static str, is_error: bool },
+    NotShareable {
+        why: &'static str,
+        error: Option<StatusCode>,
+    },
     /// No answer. Says why.
     Failed(Failure),
 }
@@ -61,7 +65,7 @@ pub(super) enum Failure {
     /// The service below returned an error.
     Service,
     /// The origin could not be asked, or did not answer properly: a name for it, and the status it is told with.
-    Origin(&'static str, u16),
+    Origin(&'static str, StatusCode),
     /// It did not answer in time.
     Timeout,
     /// The body of its instructions broke off, or is too large.
@@ -82,9 +86,17 @@ impl Flight {
         }
     }
 
+    /// The variant that it is for, as far as that is known: the head may name more fields than were known.
+    pub(super) fn files_under(&self) -> VariantKey {
+        match &*self.phase.borrow() {
+            Phase::Landed(landed) => landed.entry.variant,
+            _ => self.variant,
+        }
+    }
+
     /// Waits for its turn.
     pub(super) async fn wait_for_turn(&self) {
-        if let Some(turn) = self.turn {
+        if let Some(turn) = self.turn.filter(|turn| *turn > Instant::now()) {
             tokio::select! {
                 () = tokio::time::sleep_until(turn) => {}
                 () = self.hurry.notified() => {}
@@ -101,6 +113,14 @@ impl Flight {
 // === impl Failure ===
 
 impl Failure {
+    /// The status that it was told with, if there was an answer.
+    pub(super) fn status(self) -> Option<StatusCode> {
+        match self {
+            Self::Origin(_, status) => Some(status),
+            Self::Service | Self::Timeout | Self::BrokenInstruct | Self::Died => None,
+        }
+    }
+
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Service => "origin-error",

@@ -152,6 +152,21 @@ impl Cache {
         })
     }
 
+    /// What excuses an old answer while its revalidation is held back: the operator's pace.
+    pub(super) fn pace(&self) -> Option<Outage> {
+        let CacheConfig {
+            outage,
+            interval,
+            wait_timeout,
+            ..
+        } = self.0.config;
+        Some(Outage {
+            max_stale: outage.unwrap_or_default().max(interval + wait_timeout),
+            despite_s_maxage: true,
+            despite_proxy_revalidate: true,
+        })
+    }
+
     pub(super) fn limits(&self) -> StoreLimits {
         StoreLimits {
             max_object_bytes: self.0.config.max_object_bytes,
@@ -202,6 +217,10 @@ impl Cache {
     pub(super) fn take_budget(&self, bytes: u64) -> bool {
         let before = self.0.arriving.fetch_add(bytes, Ordering::Relaxed);
         before + bytes <= self.0.config.flight_budget_bytes
+    }
+
+    pub(super) fn is_budget_used_up(&self) -> bool {
+        self.0.arriving.load(Ordering::Relaxed) >= self.0.config.flight_budget_bytes
     }
 
     pub(super) fn return_budget(&self, bytes: u64) {

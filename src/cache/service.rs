@@ -78,7 +78,9 @@ where
         };
         let visit = Visit::new(&self.cache, url, parts);
         match visit.decide(&self.inner) {
-            Next::Answer(entry, as_what) if let Some(response) = visit.answer(&entry, as_what) => {
+            Next::Answer(entry, freshness, as_what)
+                if let Some(response) = visit.answer(&entry, freshness, as_what) =>
+            {
                 ResponseFuture::ready(response)
             }
             next => ResponseFuture::waiting(visit.run(self.inner.clone(), next)),

@@ -48,13 +48,27 @@ impl<T> Log<T> {
         let mut inner = self.inner.lock();
         let head = inner.base + inner.entries.len() as u64;
         match inner.slowest() {
-            // One that has lagged is not waited for.
-            Some(slowest) if head - slowest.max(inner.base) > ahead => {
+            Some(slowest) if head - slowest > ahead => {
                 inner.writer = Some((ahead, cx.waker().clone()));
                 Poll::Pending
             }
             _ => Poll::Ready(()),
         }
+    }
+
+    /// Whether somebody reads who has not lagged.
+    pub(crate) fn is_read(&self) -> bool {
+        self.inner.lock().slowest().is_some()
+    }
+
+    /// Ready when nobody reads, or only who has lagged.
+    pub(crate) fn poll_deserted(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.inner.lock();
+        if inner.slowest().is_none() {
+            return Poll::Ready(());
+        }
+        inner.deserted = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Forgets all but `ahead` entries: readers that have not had the others have lagged.

@@ -13,8 +13,8 @@ pub(crate) enum Standing {
     Clean,
     /// A soft purge: its lifetime ended at this time; `None` if that is no longer known.
     Soft { since: Option<Instant> },
-    /// An unsafe method succeeded.
-    Invalidated,
+    /// An unsafe method succeeded. `purged`: and there was a soft purge.
+    Invalidated { purged: bool },
     /// A soft-block purge.
     Blocked,
     /// A hard purge.
@@ -48,7 +48,9 @@ impl Mark {
         } else if self.block > stamp {
             Standing::Blocked
         } else if self.invalidated > stamp {
-            Standing::Invalidated
+            Standing::Invalidated {
+                purged: self.soft > stamp,
+            }
         } else if self.soft > stamp {
             // If as many as are kept came since, the first of them may be forgotten: the window's start is unknown.
             let first = self.soft_times.iter().position(|(at, _)| *at > stamp);

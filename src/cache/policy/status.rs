@@ -33,6 +33,8 @@ pub(crate) enum Fwd {
     Method,
     /// Nothing is stored for the URI.
     UriMiss,
+    /// Something is, but no variant fits.
+    VaryMiss,
     /// What is stored is stale.
     Stale,
 }
@@ -187,6 +189,7 @@ impl Fwd {
             Self::Bypass => "bypass",
             Self::Method => "method",
             Self::UriMiss => "uri-miss",
+            Self::VaryMiss => "vary-miss",
             Self::Stale => "stale",
         }
     }
