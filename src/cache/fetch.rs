@@ -79,8 +79,10 @@ impl<S, E> Trip<S, E> {
             state.took_turn(flight.files_under(), now, interval);
         }
         // From here on whatever is accepted may be missing in the answer: read the clock first.
-        let mut fetch = self.cache.hub().begin_fetch(Instant::now());
-        flight.phase.send_replace(Phase::Flying(fetch.stamp().at));
+        let since = Instant::now();
+        let mut fetch = self.cache.hub().begin_fetch(since);
+        let stamp = fetch.stamp().at;
+        flight.phase.send_replace(Phase::Flying { stamp, since });
         let mut old = self.start.old.clone().filter(|old| self.is_alive(old));
         loop {
             let validators = old.as_ref().and_then(|old| self.usable_validators(old));
@@ -379,7 +381,7 @@ impl Drop for Landing {
             .flights
             .retain(|flight| !Arc::ptr_eq(flight, &self.flight));
         self.flight.phase.send_if_modified(|phase| {
-            let died = matches!(phase, Phase::Waiting | Phase::Flying(_));
+            let died = matches!(phase, Phase::Waiting | Phase::Flying { .. });
             if died {
                 *phase = Phase::Gone(Gone::Failed(Failure::Died));
             }

@@ -23,8 +23,8 @@ pub(super) struct Flight {
 pub(super) enum Phase {
     /// It has not left: whoever joins now is served.
     Waiting,
-    /// It has left, with this stamp.
-    Flying(Position),
+    /// It has left, with this stamp, at this moment.
+    Flying { stamp: Position, since: Instant },
     /// Its head is here, and the body arrives.
     Landed(Landed),
     /// It brought nothing that can be given to several.
@@ -81,6 +81,15 @@ impl Flight {
             phase: watch::Sender::new(Phase::Waiting),
             turn,
             hurry: Notify::new(),
+        }
+    }
+
+    /// Whether it may still bring something that is kept.
+    pub(super) fn may_be_stored(&self) -> bool {
+        match &*self.phase.borrow() {
+            Phase::Waiting | Phase::Flying { .. } => true,
+            Phase::Landed(landed) => landed.storable,
+            Phase::Gone(_) => false,
         }
     }
 

@@ -562,3 +562,41 @@ async fn a_service_without_errors_works_the_same() {
     world.get("/a").await.is_in_short("a", "fwd=uri-miss; stored");
     world.get("/a").await.is_in_short("a", "hit");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_stalls_is_not_what_later_clients_wait_for() {
+    let world = World::new(|call| match call.n {
+        1 => Reply::stream([Step::data("1"), Step::Pause(secs(100)), Step::data("!")]).cc("max-age=600"),
+        n => Reply::ok(n.to_string()).cc("max-age=600"),
+    });
+    let first = world.start("/a").await;
+    pass(secs(5)).await;
+    let second = world.start("/a").await;
+    assert_eq!(world.origin.count(), 1, "it may go on");
+    pass(secs(11)).await;
+    world.get("/a").await.is_in_short("2", "fwd=uri-miss; stored");
+    let both = tokio::time::timeout(secs(100), async { (first.await, second.await) });
+    let (first, second) = both.await.expect("in time");
+    for got in [first.expect("no panic"), second.expect("no panic")] {
+        assert_eq!((got.body.as_str(), got.broken), ("1!", false));
+    }
+    world.get("/a").await.is_in_short("2", "hit");
+    settle().await;
+    world.is_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_stalls_is_not_the_last_one() {
+    let world = World::new(|call| match call.n {
+        2 => Reply::stream([Step::data("2"), Step::Hang]).cc("max-age=60"),
+        n => Reply::ok(n.to_string()).cc("max-age=60, stale-while-revalidate=600"),
+    });
+    world.get("/a").await;
+    pass(secs(61)).await;
+    world.get("/a").await.is_in_short("1", "hit; detail=swr");
+    pass(secs(16)).await;
+    world.get("/a").await.is_in_short("1", "hit; detail=swr");
+    settle().await;
+    world.get("/a").await.is_in_short("3", "hit");
+    world.is_idle();
+}
