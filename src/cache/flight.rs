@@ -66,6 +66,8 @@ pub(super) enum Failure {
     Service,
     /// It did not answer in time.
     Timeout,
+    /// It answered 304, and nobody had asked whether something changed.
+    Unasked304,
     /// The body of its instructions broke off, or is too large.
     BrokenInstruct,
     /// The task ended without an answer.
@@ -124,6 +126,7 @@ impl Failure {
         match self {
             Self::Service => "origin-error",
             Self::Timeout => "origin-timeout",
+            Self::Unasked304 => "unasked-304",
             Self::BrokenInstruct => "broken-instruct",
             Self::Died => "fetch-died",
         }
