@@ -20,6 +20,7 @@ use super::look::{Ask, Look};
 use super::policy::{NoStore, Validators, VarySpec, Verdict, strip_client_conditionals};
 use super::pump::{Pump, Pumped, put_together};
 use super::resource::Resource;
+use super::unkeyed::is_keyed;
 use crate::body::EdgeBody;
 use crate::error::BoxError;
 use crate::grip;
@@ -281,7 +282,11 @@ where
 fn selecting(headers: &HeaderMap, vary: &VarySpec) -> HeaderMap {
     let mut selected = HeaderMap::new();
     for (name, value) in headers {
-        if *name == http::header::HOST || vary.contains(name) || name.as_str().starts_with("grip-") {
+        if *name == http::header::HOST
+            || vary.contains(name)
+            || is_keyed(name)
+            || name.as_str().starts_with("grip-")
+        {
             selected.append(name, value.clone());
         }
     }
