@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use http::header::DATE;
+use http::header::{DATE, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::{HeaderMap, Method, Response, StatusCode, response};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
@@ -56,6 +56,10 @@ pub(super) async fn look_at(
 ) -> Result<Arrived, Failure> {
     let answered = Now::read();
     let (parts, mut body) = response.into_parts();
+    let asks_conditionally = sent.contains_key(IF_NONE_MATCH) || sent.contains_key(IF_MODIFIED_SINCE);
+    if parts.status == StatusCode::NOT_MODIFIED && !asks_conditionally {
+        return Err(Failure::Unasked304);
+    }
     let mut unusable = None;
     if parts.extensions.get::<Held>().is_some() {
         held_below();

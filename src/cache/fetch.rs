@@ -20,6 +20,7 @@ use super::look::{Ask, Look};
 use super::policy::{NoStore, Validators, VarySpec, Verdict, strip_client_conditionals};
 use super::pump::{Pump, Pumped, put_together};
 use super::resource::Resource;
+use super::unkeyed::is_keyed;
 use crate::body::EdgeBody;
 use crate::error::BoxError;
 use crate::grip;
@@ -79,8 +80,10 @@ impl<S, E> Trip<S, E> {
             state.took_turn(flight.files_under(), now, interval);
         }
         // From here on whatever is accepted may be missing in the answer: read the clock first.
-        let mut fetch = self.cache.hub().begin_fetch(Instant::now());
-        flight.phase.send_replace(Phase::Flying(fetch.stamp().at));
+        let since = Instant::now();
+        let mut fetch = self.cache.hub().begin_fetch(since);
+        let stamp = fetch.stamp().at;
+        flight.phase.send_replace(Phase::Flying { stamp, since });
         let mut old = self.start.old.clone().filter(|old| self.is_alive(old));
         loop {
             let validators = old.as_ref().and_then(|old| self.usable_validators(old));
@@ -281,7 +284,11 @@ where
 fn selecting(headers: &HeaderMap, vary: &VarySpec) -> HeaderMap {
     let mut selected = HeaderMap::new();
     for (name, value) in headers {
-        if *name == http::header::HOST || vary.contains(name) || name.as_str().starts_with("grip-") {
+        if *name == http::header::HOST
+            || vary.contains(name)
+            || is_keyed(name)
+            || name.as_str().starts_with("grip-")
+        {
             selected.append(name, value.clone());
         }
     }
@@ -381,7 +388,7 @@ impl Drop for Landing {
             .flights
             .retain(|flight| !Arc::ptr_eq(flight, &self.flight));
         self.flight.phase.send_if_modified(|phase| {
-            let died = matches!(phase, Phase::Waiting | Phase::Flying(_));
+            let died = matches!(phase, Phase::Waiting | Phase::Flying { .. });
             if died {
                 *phase = Phase::Gone(Gone::Failed(Failure::Died));
             }

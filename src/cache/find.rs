@@ -156,7 +156,7 @@ impl Cache {
             return Found::Alone(why);
         }
         let joinable = |flight: &&Arc<Flight>| {
-            flight.files_under() == variant && self.can_join(flight, resource, ask, &channels)
+            flight.files_under() == variant && self.can_join(flight, resource, ask, &channels, now)
         };
         if let Some(flight) = state.flights.iter().find(joinable) {
             if !paced {
@@ -194,10 +194,21 @@ impl Cache {
         }
     }
 
-    fn can_join(&self, flight: &Flight, resource: &Resource, ask: &Ask, channels: &Channels) -> bool {
+    fn can_join(
+        &self,
+        flight: &Flight,
+        resource: &Resource,
+        ask: &Ask,
+        channels: &Channels,
+        now: Instant,
+    ) -> bool {
         match &*flight.phase.borrow() {
             Phase::Waiting => true,
-            Phase::Flying(stamp) => ask.may_be_served_from(self.hub(), &resource.keys, channels, *stamp),
+            Phase::Flying { stamp, since } => {
+                // Those who joined a slow one leave it by now: they make a new one, once for all of them.
+                now < *since + self.config().wait_timeout
+                    && ask.may_be_served_from(self.hub(), &resource.keys, channels, *stamp)
+            }
             Phase::Landed(landed) => {
                 (landed.storable || mutant!("join-any"))
                     && ask.is_served_by(self.hub(), &landed.entry, channels)
@@ -217,12 +228,9 @@ impl Cache {
         now: Instant,
     ) -> Option<Start> {
         let failing = state.failing.is_some_and(|(until, _)| now < until);
-        if failing
-            || state
-                .flights
-                .iter()
-                .any(|flight| flight.files_under() == entry.variant)
-        {
+        let under_way =
+            |flight: &Arc<Flight>| flight.files_under() == entry.variant && flight.may_be_stored();
+        if failing || state.flights.iter().any(under_way) {
             return None;
         }
         let turn = why

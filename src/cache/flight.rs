@@ -23,8 +23,8 @@ pub(super) struct Flight {
 pub(super) enum Phase {
     /// It has not left: whoever joins now is served.
     Waiting,
-    /// It has left, with this stamp.
-    Flying(Position),
+    /// It has left, with this stamp, at this moment.
+    Flying { stamp: Position, since: Instant },
     /// Its head is here, and the body arrives.
     Landed(Landed),
     /// It brought nothing that can be given to several.
@@ -68,6 +68,8 @@ pub(super) enum Failure {
     Origin(&'static str, StatusCode),
     /// It did not answer in time.
     Timeout,
+    /// It answered 304, and nobody had asked whether something changed.
+    Unasked304,
     /// The body of its instructions broke off, or is too large.
     BrokenInstruct,
     /// The task ended without an answer.
@@ -83,6 +85,15 @@ impl Flight {
             phase: watch::Sender::new(Phase::Waiting),
             turn,
             hurry: Notify::new(),
+        }
+    }
+
+    /// Whether it may still bring something that is kept.
+    pub(super) fn may_be_stored(&self) -> bool {
+        match &*self.phase.borrow() {
+            Phase::Waiting | Phase::Flying { .. } => true,
+            Phase::Landed(landed) => landed.storable,
+            Phase::Gone(_) => false,
         }
     }
 
@@ -117,7 +128,7 @@ impl Failure {
     pub(super) fn status(self) -> Option<StatusCode> {
         match self {
             Self::Origin(_, status) => Some(status),
-            Self::Service | Self::Timeout | Self::BrokenInstruct | Self::Died => None,
+            _ => None,
         }
     }
 
@@ -126,6 +137,7 @@ impl Failure {
             Self::Service => "origin-error",
             Self::Origin(name, _) => name,
             Self::Timeout => "origin-timeout",
+            Self::Unasked304 => "unasked-304",
             Self::BrokenInstruct => "broken-instruct",
             Self::Died => "fetch-died",
         }

@@ -10,6 +10,7 @@ use super::entry::VariantKey;
 use super::policy::{Outage, StoreLimits, VariantHasher, VarySpec};
 use super::resource::Index;
 use super::store::Store;
+use super::unkeyed::keyed_in;
 use crate::cluster::{Bus, Local};
 use crate::hub::{Hub, LogLimits};
 use crate::order::TargetKey;
@@ -174,7 +175,7 @@ impl Cache {
         }
     }
 
-    /// The variant that a request wants, under this `Vary`.
+    /// The variant that a request wants, under this `Vary` and what counts without it.
     pub(super) fn variant(
         &self,
         vary: Option<&VarySpec>,
@@ -182,9 +183,16 @@ impl Cache {
         is_https: bool,
         by_hold: bool,
     ) -> VariantKey {
-        let fields = vary
-            .and_then(|vary| vary.variant_key(request, &self.0.hasher))
-            .unwrap_or_default();
+        let mut unkeyed = keyed_in(request).peekable();
+        let fields = match unkeyed.peek() {
+            None => vary.and_then(|vary| vary.variant_key(request, &self.0.hasher)),
+            Some(_) => vary
+                .cloned()
+                .unwrap_or_default()
+                .with(unkeyed.cloned())
+                .variant_key(request, &self.0.hasher),
+        };
+        let fields = fields.unwrap_or_default();
         // Two bits that no field can set: who asks, and how.
         VariantKey((fields & !3) | u128::from(is_https) << 1 | u128::from(by_hold))
     }

@@ -34,6 +34,7 @@ mod serve;
 mod service;
 mod store;
 mod tags;
+mod unkeyed;
 mod visit;
 
 pub use self::config::{CacheConfig, PacedReads};

@@ -14,6 +14,7 @@ use super::handle::Cache;
 use super::key::{is_cacheable_method, is_safe_method, same_origin_url, url_of};
 use super::policy::{CacheStatus, Fwd, reduce_accept_encoding};
 use super::serve::CACHE_STATUS;
+use super::unkeyed::straighten;
 use super::visit::{Next, Visit};
 use crate::body::EdgeBody;
 use crate::error::BoxError;
@@ -76,6 +77,7 @@ where
         let Some(url) = url_of(&parts, &self.namespace) else {
             return self.pass(Request::from_parts(parts, EdgeBody::empty()));
         };
+        straighten(&mut parts);
         let visit = Visit::new(&self.cache, url, parts);
         match visit.decide(&self.inner) {
             Next::Answer(entry, freshness, as_what)

@@ -5,6 +5,7 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, request};
 use http_body::Body;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::arrived::look_at;
@@ -111,13 +112,8 @@ impl Visit {
             true => Err("authorization"),
             false => Ok(()),
         };
-        self.cache.find(
-            &self.resource,
-            &self.ask,
-            variant,
-            may_share,
-            tokio::time::Instant::now(),
-        )
+        self.cache
+            .find(&self.resource, &self.ask, variant, may_share, Instant::now())
     }
 
     /// A stored answer. `None`, if its body cannot be read any more.
@@ -173,6 +169,7 @@ impl Visit {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        let until = Instant::now() + self.cache.config().flight_timeout;
         for _ in 0..MAX_FLIGHTS {
             let (wait, told) = match next {
                 Next::Wait(wait, told) => (wait, told),
@@ -183,7 +180,7 @@ impl Visit {
                 Next::Alone(why) => return self.go_alone(inner, why, None).await,
                 Next::Nothing => return Ok(error(StatusCode::GATEWAY_TIMEOUT, "only-if-cached")),
             };
-            match self.wait(wait, told).await {
+            match self.wait(wait, told, until).await {
                 Waited::Response(response) => return Ok(*response),
                 Waited::Error(error) => return Err(error),
                 Waited::Alone(why, old) => return self.go_alone(inner, why, old).await,
@@ -215,8 +212,14 @@ impl Visit {
         tokio::spawn(trip.run());
     }
 
-    /// Waits for a flight, and takes what it brings if that is good enough. `told`: it is its own.
-    async fn wait<E>(&self, wait: Wait, told: Option<oneshot::Receiver<Told<E>>>) -> Waited<E> {
+    /// Waits for a flight, and takes what it brings if that is good enough. `told`: it is its own. One of somebody else
+    /// is left after a while for a new one, but it does not go on so after `until`.
+    async fn wait<E>(
+        &self,
+        wait: Wait,
+        told: Option<oneshot::Receiver<Told<E>>>,
+        until: Instant,
+    ) -> Waited<E> {
         let Wait {
             flight,
             mut phase,
@@ -231,7 +234,7 @@ impl Visit {
             // Its own flight: that has a time limit of its own.
             landed.await
         } else {
-            let now = tokio::time::Instant::now();
+            let now = Instant::now();
             let turn = flight.turn.map_or(now, |turn| turn.max(now));
             match tokio::time::timeout_at(turn + self.cache.config().wait_timeout, landed).await {
                 Ok(brought) => brought,
@@ -241,7 +244,12 @@ impl Visit {
                     let response = old.unwrap_or_else(|| error(StatusCode::GATEWAY_TIMEOUT, "wait-timeout"));
                     return Waited::Response(Box::new(response));
                 }
-                Err(_) => return Waited::Alone("wait-timeout", old),
+                Err(_) if now + self.cache.config().wait_timeout < until => return Waited::Again,
+                Err(_) => {
+                    let old = self.old_after_failure(old.as_ref(), None);
+                    let response = old.unwrap_or_else(|| error(StatusCode::GATEWAY_TIMEOUT, "wait-timeout"));
+                    return Waited::Response(Box::new(response));
+                }
             }
         };
         match brought {
@@ -278,7 +286,7 @@ impl Visit {
                 }
             }
             // Its sender lives as long as the flight, which is ours.
-            Ok(Phase::Waiting | Phase::Flying(_)) | Err(_) => {
+            Ok(Phase::Waiting | Phase::Flying { .. }) | Err(_) => {
                 Waited::Response(Box::new(failed(Failure::Died)))
             }
         }
@@ -332,7 +340,7 @@ impl Visit {
     ) -> Option<Response<EdgeBody>> {
         let old = old?;
         let channels = self.resource.state.lock().channels.clone();
-        let now = tokio::time::Instant::now();
+        let now = Instant::now();
         let freshness = self
             .ask
             .may_have_old(self.cache.hub(), old, &channels, excuse, now)?;
@@ -365,7 +373,7 @@ impl Visit {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let fetch = self.cache.hub().begin_fetch(tokio::time::Instant::now());
+        let fetch = self.cache.hub().begin_fetch(Instant::now());
         let asked = Now::read();
         self.cache.counters().pass.add(1);
         self.cache.counters().fetches.add(1);
