@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use http::header::DATE;
-use http::{Method, Response, StatusCode, request, response};
+use http::{HeaderMap, Method, Response, StatusCode, response};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 
@@ -46,10 +46,11 @@ pub(super) struct Arrived {
     incomplete: Option<&'static str>,
 }
 
-/// Looks at the head of a response; instructions in JSON are read first, for they name the channels.
+/// Looks at the head of a response to a request with these fields; instructions in JSON are read first, for they name
+/// the channels.
 pub(super) async fn look_at(
     cache: &Cache,
-    request: &request::Parts,
+    sent: &HeaderMap,
     response: Response<EdgeBody>,
     asked: Now,
 ) -> Result<Arrived, Failure> {
@@ -89,11 +90,7 @@ pub(super) async fn look_at(
         freshness: &freshness,
         has_instructions: instruct.is_some(),
     };
-    let verdict = judge(
-        &RequestFacts::of(&Method::GET, &request.headers),
-        &facts,
-        &cache.limits(),
-    );
+    let verdict = judge(&RequestFacts::of(&Method::GET, sent), &facts, &cache.limits());
     if json.is_none() && parts.extensions.get::<CloseDelimited>().is_some() {
         // Whether all of it came cannot be known.
         incomplete = Some("close-delimited");
@@ -140,12 +137,13 @@ impl Arrived {
         response
     }
 
-    /// An answer that can be given to several, and its body that is still to come.
+    /// An answer that can be given to several, and its body that is still to come. It is filed under what was asked
+    /// for, which may be less than what a client sent.
     pub(super) fn into_landed(
         self,
         cache: &Cache,
         resource: &Arc<Resource>,
-        request: &request::Parts,
+        sent: &HeaderMap,
         is_https: bool,
         by_hold: bool,
         stamp: Position,
@@ -187,7 +185,7 @@ impl Arrived {
         let is_error = is_origin_error(parts.status);
         let entry = Arc::new(Entry {
             resource: resource.clone(),
-            variant: cache.variant(Some(&vary), &request.headers, is_https, by_hold),
+            variant: cache.variant(Some(&vary), sent, is_https, by_hold),
             vary,
             stamp,
             status,

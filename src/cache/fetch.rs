@@ -1,10 +1,9 @@
 //! Runs a flight: asks the service below, and lands what it answers.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::RANGE;
+use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, request};
 use http_body::Body;
 use tokio::sync::oneshot;
@@ -12,21 +11,18 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::arrived::{Arrived, look_at};
+use super::confirm::Confirmation;
 use super::entry::Entry;
 use super::find::Start;
 use super::flight::{Failure, Flight, Gone, Landed, Phase};
 use super::handle::Cache;
 use super::look::{Ask, Look};
-use super::policy::{
-    CacheControl, Freshness, RequestFacts, ResponseFacts, Validators, VarySpec, judge, merge_304,
-    stored_headers, strip_client_conditionals,
-};
+use super::policy::{NoStore, Validators, VarySpec, Verdict, strip_client_conditionals};
 use super::pump::{Pumped, pump, put_together};
 use super::resource::Resource;
-use super::serve::{Lines, with_places};
 use crate::body::EdgeBody;
 use crate::error::BoxError;
-use crate::grip::{self, Instruct};
+use crate::grip;
 use crate::mutants::mutant;
 use crate::position::Position;
 use crate::sync::Arc;
@@ -53,6 +49,7 @@ pub(super) struct Trip<S, E> {
 /// What only the request that started a flight may have.
 pub(super) enum Told<E> {
     Response(Box<Response<EdgeBody>>),
+    Landed(Box<Landed>),
     Error(E),
 }
 
@@ -79,12 +76,13 @@ impl<S, E> Trip<S, E> {
         // From here on whatever is accepted may be missing in the answer: read the clock first.
         let mut fetch = self.cache.hub().begin_fetch(Instant::now());
         flight.phase.send_replace(Phase::Flying(fetch.stamp().at));
-        let mut old = self.start.old.take().filter(|old| self.is_alive(old));
+        let mut old = self.start.old.clone().filter(|old| self.is_alive(old));
         loop {
             let validators = old.as_ref().and_then(|old| self.usable_validators(old));
             let asked = Now::read();
             self.cache.counters().fetches.add(1);
             let request = self.request_for(validators.as_ref());
+            let sent = request.headers().clone();
             let call = call(&mut self.inner, request);
             let response = match tokio::time::timeout(self.cache.config().flight_timeout, call).await {
                 Ok(Ok(response)) => response.map(EdgeBody::new),
@@ -104,18 +102,27 @@ impl<S, E> Trip<S, E> {
                 && let (Some(entry), Some(validators)) = (old.take(), &validators)
             {
                 if validators.selects(response.headers()) && self.is_alive(&entry) {
-                    let (entry, storable) =
-                        self.refreshed(&entry, response.headers(), stamp, validators, asked);
-                    return self.land_whole(landing, entry, storable);
+                    let confirmation = Confirmation {
+                        old: &entry,
+                        from: response.headers(),
+                        sent: &sent,
+                        is_strong: validators.is_strong(),
+                        stamp,
+                        asked,
+                        is_https: self.is_https,
+                        by_hold: self.by_hold,
+                    };
+                    let (entry, verdict) = confirmation.apply(&self.cache);
+                    return self.land_confirmed(landing, entry, verdict);
                 }
                 // It validated something else: ask once more, without a condition.
                 continue;
             }
-            let arrived = match look_at(&self.cache, &self.request, response, asked).await {
+            let arrived = match look_at(&self.cache, &sent, response, asked).await {
                 Ok(arrived) => arrived,
                 Err(failure) => return self.fail(landing, failure),
             };
-            return self.land(landing, arrived, stamp).await;
+            return self.land(landing, arrived, &sent, stamp).await;
         }
     }
 
@@ -125,14 +132,19 @@ impl<S, E> Trip<S, E> {
             at_least: Position::ZERO,
             by_hold: self.by_hold,
             is_head: false,
+            only_if_cached: false,
         };
         let channels = self.resource.state.lock().channels.clone();
         ask.look(self.cache.hub(), entry, &channels, Instant::now()) != Look::Dead
     }
 
     /// A weak validator cannot tell whether what was announced since is in the answer: a fetch whose answer has to
-    /// be younger asks without a condition.
+    /// be younger asks without a condition. So does one whose variant depends on the client's condition: ours would
+    /// take its place.
     fn usable_validators(&self, old: &Entry) -> Option<Validators> {
+        if old.vary.contains(&IF_NONE_MATCH) || old.vary.contains(&IF_MODIFIED_SINCE) {
+            return None;
+        }
         let usable = |validators: &&Validators| {
             !self.start.moves_the_stamp || validators.is_strong() || mutant!("weak-304")
         };
@@ -163,76 +175,51 @@ impl<S, E> Trip<S, E> {
         request
     }
 
-    /// The old answer, confirmed by a 304.
-    fn refreshed(
-        &self,
-        old: &Entry,
-        from: &HeaderMap,
-        stamp: Position,
-        validators: &Validators,
-        asked: Now,
-    ) -> (Entry, bool) {
-        let moves = validators.is_strong() || mutant!("weak-304");
-        let mut headers = old.headers.clone();
-        merge_304(&mut headers, from);
-        let policy = CacheControl::parse(&headers);
-        let freshness = Freshness::of(asked, Now::read(), from, &policy).of_status(old.status);
-        let facts = ResponseFacts {
-            status: old.status,
-            headers: &headers,
-            policy: &policy,
-            freshness: &freshness,
-            has_instructions: old.instruct.is_some(),
-        };
-        let verdict = judge(
-            &RequestFacts::of(&Method::GET, &self.request.headers),
-            &facts,
-            &self.cache.limits(),
-        );
-        let mut headers = stored_headers(&headers, &policy);
-        grip::strip(&mut headers);
-        let instruct = match Instruct::from_headers(from) {
-            Ok(Some(instruct)) => Some(std::sync::Arc::new(instruct)),
-            _ if moves => old.instruct.as_ref().map(|instruct| without_ids(instruct)),
-            _ => old.instruct.clone(),
-        };
-        let length = OnceLock::new();
-        if let Some(known) = old.length.get() {
-            let _ = length.set(*known);
-        }
-        let entry = Entry {
-            resource: old.resource.clone(),
-            variant: old.variant,
-            vary: old.vary.clone(),
-            stamp: if moves { stamp } else { old.stamp },
-            status: old.status,
-            validators: Validators::of(&headers),
-            headers: with_places(headers),
-            instruct,
-            freshness,
-            keys: old.keys.clone(),
-            body: old.body.clone(),
-            length,
-            lines: Lines::default(),
-        };
-        (entry, verdict.is_storable())
-    }
-
     /// Lands an answer whose body is here already.
-    fn land_whole(&self, landing: Landing, entry: Entry, storable: bool) {
+    fn land_confirmed(mut self, landing: Landing, entry: Entry, verdict: Verdict) {
         let entry = Arc::new(entry);
+        let why = verdict.storable.or(verdict.shareable).err();
         let landed = Landed {
             entry: entry.clone(),
-            storable: true,
+            storable: why.is_none(),
             fwd_status: Some(304),
             is_error: false,
-            why: None,
+            why: why.map(NoStore::as_str),
         };
+        if let Err(why) = verdict.shareable {
+            if !why.is_of_its_request() {
+                self.supersede();
+            }
+            let gone = Gone::NotShareable {
+                why: why.as_str(),
+                is_error: false,
+            };
+            landing.flight.phase.send_replace(Phase::Gone(gone));
+            if let Some(tell) = self.tell.take() {
+                let _ = tell.send(Told::Landed(Box::new(landed)));
+            }
+            return;
+        }
         landing.flight.phase.send_replace(Phase::Landed(landed));
-        succeed(&self.cache, &landing, storable.then_some(entry));
+        let moved = self
+            .start
+            .old
+            .as_ref()
+            .is_some_and(|old| old.variant != entry.variant);
+        if why.is_some() || moved {
+            self.supersede();
+        }
+        succeed(&self.cache, &landing, why.is_none().then_some(entry));
     }
 
-    async fn land(mut self, landing: Landing, arrived: Arrived, stamp: Position) {
+    /// The origin has answered, and the answer is not kept: what was stored before is no longer its last word.
+    fn supersede(&self) {
+        if let Some(old) = &self.start.old {
+            self.cache.store().remove(self.resource.key(), old);
+        }
+    }
+
+    async fn land(mut self, landing: Landing, arrived: Arrived, sent: &HeaderMap, stamp: Position) {
         if let Some(why) = arrived.why_private() {
             let is_error = arrived.is_error();
             if is_error {
@@ -254,7 +241,7 @@ impl<S, E> Trip<S, E> {
         let landed = arrived.into_landed(
             &self.cache,
             &self.resource,
-            &self.request,
+            sent,
             self.is_https,
             self.by_hold,
             stamp,
@@ -290,14 +277,6 @@ fn selecting(headers: &HeaderMap, vary: &VarySpec) -> HeaderMap {
         }
     }
     selected
-}
-
-fn without_ids(instruct: &Instruct) -> std::sync::Arc<Instruct> {
-    let mut instruct = instruct.clone();
-    for channel in instruct.hold.iter_mut().flat_map(|hold| &mut hold.channels) {
-        channel.prev_id = None;
-    }
-    std::sync::Arc::new(instruct)
 }
 
 /// Carries the body of a landed answer to whoever reads it, and into the store.

@@ -21,10 +21,12 @@ pub(super) enum Found {
         as_what: AsWhat,
         refresh: Option<Start>,
     },
-    /// It waits for a flight.
-    Wait(Wait),
+    /// It waits for a flight. `start`: one of its own.
+    Wait { wait: Wait, start: Option<Start> },
     /// It goes by itself, and says why.
     Alone(&'static str),
+    /// There is nothing for it, and it does not want it fetched.
+    Nothing,
 }
 
 /// A request that waits for a flight.
@@ -32,8 +34,6 @@ pub(super) struct Wait {
     pub(super) flight: Arc<Flight>,
     /// Received under the lock: whoever carries the body sees that somebody waits.
     pub(super) phase: watch::Receiver<Phase>,
-    /// It has to be started first.
-    pub(super) start: Option<Start>,
     /// A stored answer, for the case that there is no better one.
     pub(super) old: Option<Arc<Entry>>,
     /// Why that was not given at once.
@@ -54,7 +54,7 @@ pub(super) enum AsWhat {
     Paced,
 }
 
-/// A flight that has to be started.
+/// A flight that has to be started, and at once: it is on the list, and others wait for it.
 pub(super) struct Start {
     pub(super) flight: Arc<Flight>,
     pub(super) old: Option<Arc<Entry>>,
@@ -121,6 +121,9 @@ impl Cache {
                 };
             }
         }
+        if ask.only_if_cached {
+            return Found::Nothing;
+        }
         let paced = why.is_some_and(|why| why.is_paced(&channels));
         if old.is_none() {
             if let Some(why) = may_share
@@ -138,14 +141,14 @@ impl Cache {
                 flight.hurry();
             }
             let (flight, phase) = (flight.clone(), flight.phase.subscribe());
-            return Found::Wait(Wait {
+            let wait = Wait {
                 flight,
                 phase,
-                start: None,
                 old,
                 why,
                 paced,
-            });
+            };
+            return Found::Wait { wait, start: None };
         }
         let turn = paced.then(|| state.take_turn(variant, now, self.config().interval));
         let flight = Arc::new(Flight::new(variant, turn.filter(|turn| *turn > now)));
@@ -156,15 +159,17 @@ impl Cache {
             old: old.clone(),
             moves_the_stamp,
         };
-        let phase = flight.phase.subscribe();
-        Found::Wait(Wait {
+        let wait = Wait {
+            phase: flight.phase.subscribe(),
             flight,
-            phase,
-            start: Some(start),
             old,
             why,
             paced,
-        })
+        };
+        Found::Wait {
+            wait,
+            start: Some(start),
+        }
     }
 
     fn can_join(&self, flight: &Flight, resource: &Resource, ask: &Ask, channels: &Channels) -> bool {

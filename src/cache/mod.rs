@@ -1,7 +1,8 @@
 //! The pull cache: a shared cache (RFC 9111) that streams misses, collapses requests, and knows GRIP.
 //!
 //! ```text
-//! service    a request: pass it, answer it from memory, or wait for a flight
+//! service    a request: pass it, or look for an answer
+//! visit      answer it from memory, or wait for a flight
 //! resource   one URL: its variants, its channels, its flights, and the decision between them (`find`)
 //! look       what may become of a stored answer: fresh, stale, refetch, dead (the one test of `position::serves`)
 //! flight     a fetch that several requests wait for; `fetch` runs it in a task of its own
@@ -16,6 +17,7 @@
 
 mod arrived;
 mod config;
+mod confirm;
 mod entry;
 mod fetch;
 mod find;
@@ -32,6 +34,7 @@ mod serve;
 mod service;
 mod store;
 mod tags;
+mod visit;
 
 pub use self::config::{CacheConfig, PacedReads};
 pub use self::future::ResponseFuture;

@@ -117,6 +117,17 @@ pub(super) fn with_places(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
+/// Takes those rooms away again.
+pub(super) fn without_places(mut headers: HeaderMap) -> HeaderMap {
+    headers.remove(AGE);
+    let lines: Vec<HeaderValue> = headers.get_all(CACHE_STATUS).iter().cloned().collect();
+    headers.remove(CACHE_STATUS);
+    for line in lines.iter().take(lines.len().saturating_sub(1)) {
+        headers.append(CACHE_STATUS, line.clone());
+    }
+    headers
+}
+
 // === impl Lines ===
 
 impl Lines {

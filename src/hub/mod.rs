@@ -257,6 +257,11 @@ impl Hub {
         self.0.state.read().marks.last(&[&[TargetKey::of(target)]])
     }
 
+    /// Whether the channel's log has a message with this id.
+    pub(crate) fn has(&self, channel: &Channel, id: &str) -> bool {
+        self.0.state.read().registry.has(channel, id)
+    }
+
     pub(crate) fn last_id(&self, channel: &Channel) -> Option<std::sync::Arc<str>> {
         self.0.state.read().registry.last_id(channel)
     }

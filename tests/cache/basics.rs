@@ -1,5 +1,4 @@
-//! The cache, driven in process: what an origin is asked, and what clients get.
-#![cfg(feature = "cache")]
+//! The simplest things: a hit, a purge, a crowd, a private answer.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -1,0 +1,275 @@
+//! The exchanges that the benches and `tests/cost.rs` measure: one client request, its answer read to the end.
+//!
+//! All in one thread and without sockets, so that what is measured is ours. Each scene is prepared once (a cache is
+//! filled until it answers) and then repeated.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::hint::black_box;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use gripstack::publish::{PublishConfig, Publisher};
+use gripstack::{Edge, EdgeBody};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, HeaderMap, HeaderName, USER_AGENT,
+};
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::Full;
+use tokio::runtime::Runtime;
+use tower::{Layer, Service, service_fn};
+
+/// Repeats a scene this many times.
+pub type Repeat = Box<dyn FnMut(u64)>;
+
+/// Every scene, by name.
+pub const SCENES: &[&str] = &[
+    "request",
+    "bare",
+    "hold",
+    "cache",
+    "cache-post",
+    "purge",
+    "publish",
+    "all",
+    "hit-1k",
+    "hit-1m",
+    "hit-1m-pieces",
+    "hold-hit-1k",
+    "all-hit-1k",
+];
+
+/// Prepares a scene.
+///
+/// # Panics
+/// If there is no scene of this name.
+pub fn prepare(scene: &str) -> Repeat {
+    let edge = Edge::new();
+    let hold = gripstack::GripHoldLayer::new(edge.hub().clone());
+    let cache = edge.cache_layer();
+    let purge = edge.purge_layer(gripstack::purge::Auth::token("secret"));
+    let publisher = Publisher::new(edge.clone(), PublishConfig::default());
+    let publish =
+        gripstack::RateLimitedPublishLayer::new(publisher, gripstack::publish::Auth::token("secret"));
+    let pass = origin(100, 1, "no-store");
+    let post = |mut request: Request<EdgeBody>| {
+        *request.method_mut() = http::Method::POST;
+        request
+    };
+    match scene {
+        "request" => {
+            let template = template();
+            Box::new(move |times| {
+                for _ in 0..times {
+                    black_box(request(&template));
+                }
+            })
+        }
+        "bare" => repeat(pass, as_it_is, no_status),
+        "hold" => repeat(hold.layer(pass), as_it_is, no_status),
+        "cache" => repeat(cache.layer(pass), as_it_is, is_remembered),
+        "cache-post" => repeat(cache.layer(pass), post, no_status),
+        "purge" => repeat(purge.layer(pass), as_it_is, no_status),
+        "publish" => repeat(publish.layer(pass), as_it_is, no_status),
+        "all" => repeat(
+            publish.layer(purge.layer(hold.layer(cache.layer(pass)))),
+            as_it_is,
+            is_remembered,
+        ),
+        "hit-1k" => repeat(cache.layer(origin(1 << 10, 1, FRESH)), as_it_is, is_hit),
+        "hit-1m" => repeat(cache.layer(origin(1 << 20, 1, FRESH)), as_it_is, is_hit),
+        "hit-1m-pieces" => repeat(cache.layer(origin(1 << 20, 64, FRESH)), as_it_is, is_hit),
+        "hold-hit-1k" => repeat(
+            hold.layer(cache.layer(origin(1 << 10, 1, FRESH))),
+            as_it_is,
+            is_hit,
+        ),
+        "all-hit-1k" => repeat(
+            publish.layer(purge.layer(hold.layer(cache.layer(origin(1 << 10, 1, FRESH))))),
+            as_it_is,
+            is_hit,
+        ),
+        other => panic!("no scene {other:?}; there are {SCENES:?}"),
+    }
+}
+
+/// Times scenes under these names.
+#[allow(dead_code, reason = "not all who include this use criterion")]
+pub fn measure(criterion: &mut criterion::Criterion, group: &str, scenes: &[&str]) {
+    let mut group = criterion.benchmark_group(group);
+    for scene in scenes {
+        let mut repeat = prepare(scene);
+        group.bench_function(*scene, |bencher| {
+            bencher.iter_custom(|times| {
+                let start = tokio::time::Instant::now();
+                repeat(times);
+                start.elapsed()
+            });
+        });
+    }
+}
+
+const FRESH: &str = "max-age=86400";
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// A service that answers a body of this size, in so many pieces, under this `Cache-Control`.
+pub fn origin(
+    bytes: usize,
+    pieces: usize,
+    cache_control: &'static str,
+) -> impl Service<
+    Request<EdgeBody>,
+    Response = Response<Pieces>,
+    Error = Infallible,
+    Future = impl Future<Output = Result<Response<Pieces>, Infallible>> + Send + 'static,
+> + Clone
++ Send
++ 'static {
+    let piece = Bytes::from(vec![b'x'; bytes / pieces]);
+    service_fn(move |request: Request<EdgeBody>| {
+        black_box(&request);
+        let body = Pieces {
+            piece: Full::new(piece.clone()),
+            left: pieces - 1,
+            again: piece.clone(),
+        };
+        async move {
+            let response = Response::builder()
+                .header(CONTENT_TYPE, "text/plain; charset=utf-8")
+                .header(CACHE_CONTROL, cache_control)
+                .header(ETAG, "\"5f1e-2\"");
+            Ok(response.body(body).expect("valid"))
+        }
+    })
+}
+
+/// A [`Full`] body that comes several times.
+pub struct Pieces {
+    piece: Full<Bytes>,
+    left: usize,
+    again: Bytes,
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let frame = std::task::ready!(Pin::new(&mut self.piece).poll_frame(cx));
+        if self.left > 0 {
+            self.left -= 1;
+            self.piece = Full::new(self.again.clone());
+        }
+        std::task::Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.piece.is_end_stream()
+    }
+}
+
+/// What a browser asks, as a server hands it on.
+pub fn template() -> Request<()> {
+    Request::get("/articles/2026/an-ordinary-path?page=2")
+        .header(HOST, "www.example.com")
+        .header(
+            USER_AGENT,
+            "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+        )
+        .header(
+            ACCEPT,
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+        )
+        .header(ACCEPT_ENCODING, "gzip, deflate, br, zstd")
+        .body(())
+        .expect("valid")
+}
+
+pub fn request(template: &Request<()>) -> Request<EdgeBody> {
+    template.clone().map(|()| EdgeBody::empty())
+}
+
+fn as_it_is(request: Request<EdgeBody>) -> Request<EdgeBody> {
+    request
+}
+
+fn no_status(headers: &HeaderMap) -> bool {
+    !headers.contains_key(CACHE_STATUS)
+}
+
+fn is_hit(headers: &HeaderMap) -> bool {
+    status(headers).contains("; hit")
+}
+
+/// It went by itself at once, because the URL is remembered as uncacheable.
+fn is_remembered(headers: &HeaderMap) -> bool {
+    status(headers).contains("detail=no-store") && status(headers).contains("fwd=")
+}
+
+fn status(headers: &HeaderMap) -> &str {
+    headers
+        .get(CACHE_STATUS)
+        .and_then(|status| status.to_str().ok())
+        .unwrap_or_default()
+}
+
+/// Repeats an exchange, once it has come to what the scene is about.
+fn repeat<S, B>(
+    mut service: S,
+    make: impl Fn(Request<EdgeBody>) -> Request<EdgeBody> + 'static,
+    is_ready: impl Fn(&HeaderMap) -> bool,
+) -> Repeat
+where
+    S: Service<Request<EdgeBody>, Response = Response<B>, Error = Infallible> + 'static,
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Debug,
+{
+    let runtime = runtime();
+    let template = template();
+    runtime.block_on(async {
+        for _ in 0..16 {
+            let answer = exchange(&mut service, make(request(&template))).await;
+            // What a miss leaves to a task is done before the next one.
+            tokio::task::yield_now().await;
+            if is_ready(&answer) {
+                return;
+            }
+        }
+        panic!("the scene does not come about");
+    });
+    Box::new(move |times| {
+        runtime.block_on(async {
+            for _ in 0..times {
+                black_box(exchange(&mut service, make(request(&template))).await);
+            }
+        })
+    })
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("nothing is in its way")
+}
+
+/// One request, and its answer read to the end. Returns its headers.
+pub async fn exchange<S, B>(service: &mut S, request: Request<EdgeBody>) -> HeaderMap
+where
+    S: Service<Request<EdgeBody>, Response = Response<B>, Error = Infallible>,
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Debug,
+{
+    let Ok(()) = poll_fn(|cx| service.poll_ready(cx)).await;
+    let Ok(response) = service.call(request).await;
+    let (parts, mut body) = response.into_parts();
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        black_box(frame.expect("the body is whole").into_data().ok());
+    }
+    parts.headers
+}

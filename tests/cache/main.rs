@@ -1,0 +1,18 @@
+//! The cache, driven in process: what a scripted origin is asked, and what clients get. On the paused clock; what has
+//! to happen at the same time is made to by gates in the origin.
+#![cfg(feature = "cache")]
+
+mod basics;
+mod cancel;
+mod collapse;
+mod faults;
+mod grip;
+mod invalidate;
+mod keys;
+mod memory;
+mod origin;
+mod purge;
+mod serve;
+mod stale;
+mod validate;
+mod world;

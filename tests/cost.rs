@@ -1,0 +1,159 @@
+//! What a hit and a layer that only passes through may cost: instructions, counted by callgrind, and allocations.
+//!
+//! Callgrind counts the bench `instructions`, built as released: for N and for 2N exchanges, of which the difference
+//! is taken. Making the client's request is not part of any figure. Without valgrind these tests skip, and say so;
+//! with `GRIPSTACK_REQUIRE_TOOLS=1` they fail instead. `cargo test --test cost -- --nocapture` shows all figures.
+#![cfg(all(feature = "hold", feature = "cache", feature = "purge", feature = "publish"))]
+
+#[path = "../benches/scenes/mod.rs"]
+mod scenes;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use allocation_counter::AllocationInfo;
+
+const TIMES: u64 = 1_000;
+
+/// Layers with nothing to do, each alone. A URL is remembered as uncacheable.
+const PASSING: [&str; 4] = ["hold", "cache", "purge", "publish"];
+const HITS: [&str; 2] = ["hit-1k", "hit-1m"];
+
+#[test]
+fn a_hit_takes_at_most_4600_instructions() {
+    let Some(request) = instructions("request") else {
+        return;
+    };
+    for scene in HITS {
+        let hit = instructions(scene).expect("counted above") - request;
+        println!("{scene}: {hit} instructions");
+        assert!(hit <= 4_600, "{scene}: {hit} instructions");
+    }
+}
+
+#[test]
+fn a_hit_costs_the_same_at_1_kb_and_1_mb() {
+    let Some(request) = instructions("request") else {
+        return;
+    };
+    let [small, large] = HITS.map(|scene| instructions(scene).expect("counted above") - request);
+    println!("1 kB: {small} instructions, 1 MB: {large}");
+    assert!(
+        small.abs_diff(large) * 20 <= small,
+        "1 kB: {small} instructions, 1 MB: {large}"
+    );
+}
+
+#[test]
+fn passing_through_a_layer_costs_at_most_half_a_bare_service() {
+    let Some(request) = instructions("request") else {
+        return;
+    };
+    let bare = instructions("bare").expect("counted above") - request;
+    let costs = PASSING.map(|scene| (scene, instructions(scene).expect("counted above") - request));
+    println!("bare: {bare} instructions; {costs:?}");
+    for (scene, cost) in costs {
+        assert!(cost * 2 <= bare * 3, "{scene}: {cost} instructions, bare: {bare}");
+    }
+}
+
+#[test]
+fn a_hit_allocates_at_most_four_times() {
+    let request = allocations("request");
+    for scene in HITS {
+        let count = allocations(scene).count_total - request.count_total;
+        println!("{scene}: {} allocations", count as f64 / TIMES as f64);
+        assert!(count <= 4 * TIMES, "{scene}: {count} allocations in {TIMES} hits");
+    }
+}
+
+#[test]
+fn a_hit_copies_no_byte_of_the_body() {
+    let [small, large] = HITS.map(|scene| allocations(scene).bytes_total);
+    println!(
+        "{} bytes allocated for 1 kB, {} for 1 MB",
+        small / TIMES,
+        large / TIMES
+    );
+    assert_eq!(small, large);
+}
+
+#[test]
+fn passing_through_a_layer_allocates_at_most_twice() {
+    let bare = allocations("bare").count_total;
+    for scene in PASSING {
+        let more = allocations(scene).count_total - bare;
+        println!("{scene}: {} allocations more", more as f64 / TIMES as f64);
+        assert!(
+            more <= 2 * TIMES,
+            "{scene}: {more} allocations in {TIMES} exchanges"
+        );
+    }
+}
+
+/// Of [`TIMES`] exchanges.
+fn allocations(scene: &str) -> AllocationInfo {
+    let mut repeat = scenes::prepare(scene);
+    repeat(16);
+    allocation_counter::measure(|| repeat(TIMES))
+}
+
+/// Of one exchange, with its request. `None`: there is no valgrind.
+fn instructions(scene: &str) -> Option<u64> {
+    static BINARY: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let binary = BINARY.get_or_init(build).as_ref()?;
+    Some((count(binary, scene, 2 * TIMES) - count(binary, scene, TIMES)) / TIMES)
+}
+
+/// The bench `instructions`.
+fn build() -> Option<PathBuf> {
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        assert!(
+            std::env::var_os("GRIPSTACK_REQUIRE_TOOLS").is_none_or(|required| required != "1"),
+            "valgrind is missing"
+        );
+        println!("SKIPPED: valgrind is missing, so no instructions are counted");
+        return None;
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .args([
+            "bench",
+            "--bench",
+            "instructions",
+            "--no-run",
+            "--message-format=json",
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo can be run");
+    assert!(
+        built.status.success(),
+        "the bench does not build:\n{}",
+        String::from_utf8_lossy(&built.stderr)
+    );
+    let executable = |line: &[u8]| {
+        let message: serde_json::Value = serde_json::from_slice(line).ok()?;
+        let is_it = message["target"]["name"] == "instructions";
+        is_it.then(|| message["executable"].as_str().map(PathBuf::from))?
+    };
+    let executable = built.stdout.split(|byte| *byte == b'\n').find_map(executable);
+    Some(executable.expect("cargo says where the bench is"))
+}
+
+/// Instructions of the whole process.
+fn count(binary: &PathBuf, scene: &str, times: u64) -> u64 {
+    let run = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(binary)
+        .args([scene, &times.to_string()])
+        .output()
+        .expect("it answered its version");
+    let report = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{scene}:\n{report}");
+    let collected = report.lines().find_map(|line| line.split("Collected : ").nth(1));
+    collected
+        .and_then(|count| count.trim().parse().ok())
+        .unwrap_or_else(|| panic!("no count in valgrind's report:\n{report}"))
+}
