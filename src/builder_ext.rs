@@ -13,7 +13,7 @@ use crate::purge::PurgeLayer;
 #[cfg(any(feature = "hold", feature = "cache", feature = "purge", feature = "publish"))]
 use tower::layer::util::Stack;
 
-/// Adds the layers of an [`Edge`](crate::Edge) to a [`tower::ServiceBuilder`], each with its defaults.
+/// Adds the layers of an [edge](crate::Edge) to a [`tower::ServiceBuilder`], each with its defaults.
 ///
 /// What is added first sees a request first. The order that most want, from the client to the application:
 ///
@@ -67,6 +67,21 @@ use tower::layer::util::Stack;
 /// # let _ = service;
 /// # }
 /// ```
+///
+/// # When it does not compile
+///
+/// The layers take any request body, ask the service below with [`EdgeBody`](crate::EdgeBody), and answer one; their
+/// error is that of the service below. So:
+///
+/// | What one would write | Why it fails | What works |
+/// |---|---|---|
+/// | `service_fn` over `Request<Incoming>` below | it is asked with `Request<EdgeBody>` | a handler of that, or of any `Request<B>` |
+/// | `rate_limit` below | it is not `Clone` | `buffer` above it |
+/// | `timeout` below, under `axum::Router::layer` | its error is not `Infallible` | axum's `HandleErrorLayer` above it |
+/// | `option_layer(layer)` | two types of response | `.enabled(bool)` on the layer |
+/// | `axum::serve(listener, stack)` | it wants axum's own types | `Router::new().fallback_service(stack)`, or `gripstack::serve` |
+/// | `add_service(layer.layer(grpc))` | tonic routes by the service's name | `layer.named_layer(grpc)` of tonic's `LayerExt` |
+/// | `stack.ready().await?.call(request)` | the type of the request's body is ambiguous | `stack.oneshot(request)` |
 ///
 /// It cannot be implemented outside of this crate.
 pub trait ServiceBuilderExt<L>: sealed::Sealed<L> + Sized {

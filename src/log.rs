@@ -6,7 +6,7 @@
 //! A reader looks and registers its waker under one lock, so no append falls between the two. Wakers are taken
 //! out under the lock and woken after it.
 
-#[cfg(any(test, feature = "cache"))]
+#[cfg(any(feature = "cache", all(test, gripstack_shuttle)))]
 mod body;
 
 use std::collections::VecDeque;
@@ -52,7 +52,7 @@ pub(crate) enum End {
     /// It is all there.
     Complete,
     /// It broke off.
-    #[cfg(any(test, feature = "cache"))]
+    #[cfg(any(feature = "cache", all(test, gripstack_shuttle)))]
     Failed(Arc<str>),
 }
 

@@ -119,6 +119,7 @@ impl<T: Clone> Cursor<T> {
 
 impl<T> Cursor<T> {
     /// Whether everything was read and nothing more will come.
+    #[cfg(feature = "cache")]
     pub(crate) fn is_at_complete_end(&self) -> bool {
         self.log
             .frozen

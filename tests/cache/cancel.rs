@@ -55,13 +55,13 @@ async fn at_every_point(
     for polls in 0..40 {
         // The first two answers are quick.
         let slow = script();
-        let first = std::sync::Mutex::new(vec![slow]);
+        let first = parking_lot::Mutex::new(vec![slow]);
         let armed = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let is_armed = armed.clone();
         let world = World::config(config.clone(), move |_| {
             let slow = is_armed
                 .load(std::sync::atomic::Ordering::SeqCst)
-                .then(|| first.lock().expect("no panic").pop())
+                .then(|| first.lock().pop())
                 .flatten();
             slow.unwrap_or_else(|| instructed("new"))
         });
