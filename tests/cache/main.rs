@@ -1,7 +1,6 @@
 //! The cache, driven in process: what a scripted origin is asked, and what clients get. On the paused clock; what has
 //! to happen at the same time is made to by gates in the origin.
 #![cfg(feature = "cache")]
-#![expect(clippy::disallowed_types, reason = "the shim that model tests replace is not public")]
 
 mod basics;
 mod cancel;

@@ -246,10 +246,6 @@ impl Got {
         (self.body.as_str(), short.join("; "))
     }
 
-    #[expect(
-        clippy::wrong_self_convention,
-        reason = "an assertion that hands the answer on"
-    )]
     #[track_caller]
     pub fn expect_short(self, body: &str, status: &str) -> Self {
         assert_eq!(self.in_short(), (body, status.to_owned()));
