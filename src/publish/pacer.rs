@@ -359,13 +359,9 @@ impl Lane {
 // === impl Pending ===
 
 impl Pending {
-    /// Puts a newer message in the place of the one that waits. It then follows what that one followed.
-    fn replace(&mut self, mut publication: Publication, now: Instant) -> bool {
-        let old = self.publication.take();
-        if let Some(prev_id) = old.as_ref().and_then(|old| old.message.prev_id.clone()) {
-            follow(&mut publication, &prev_id);
-        }
-        self.publication = Some(publication);
+    /// Puts a newer message in the place of the one that waits.
+    fn replace(&mut self, publication: Publication, now: Instant) -> bool {
+        let old = self.publication.replace(publication);
         self.since = Some(now);
         old.is_some()
     }
@@ -377,14 +373,6 @@ impl Pending {
             .map(|publication| publication.message.weight());
         self.bytes = message.unwrap_or(0) + self.purges.iter().map(weight).sum::<usize>();
         self.bytes
-    }
-}
-
-/// A message that says what it follows, follows `id`.
-pub(super) fn follow(publication: &mut Publication, id: &Arc<str>) {
-    let message = &mut publication.message;
-    if message.prev_id.as_ref().is_some_and(|prev_id| prev_id != id) {
-        Arc::make_mut(message).prev_id = Some(id.clone());
     }
 }
 

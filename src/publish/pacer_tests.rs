@@ -102,21 +102,6 @@ fn the_purges_of_what_was_superseded_are_kept() {
 }
 
 #[test]
-fn what_replaces_follows_what_the_replaced_followed() {
-    let (mut pacer, now) = (pacer(), Instant::now());
-    let with = |id: &str, prev_id: &str| update("c", Message::bytes("x").with_id(id).with_prev_id(prev_id));
-    let start = started(one(&mut pacer, with("1", "0"), now));
-    pacer.finish(&start.channel, None, now);
-    for (id, prev_id) in [("2", "1"), ("3", "2"), ("4", "3")] {
-        one(&mut pacer, with(id, prev_id), now);
-    }
-    let due = pacer.due(now + T);
-    let message = &due[0].order.publications[0].message;
-    assert_eq!(message.id.as_deref(), Some("4"));
-    assert_eq!(message.prev_id.as_deref(), Some("1"));
-}
-
-#[test]
 fn the_predecessor_of_the_newest_comes_too_late() {
     let (mut pacer, now) = (pacer(), Instant::now());
     let with = |id: &str, prev_id: &str| update("c", Message::bytes("x").with_id(id).with_prev_id(prev_id));
