@@ -4,11 +4,11 @@
 //! last mark of the object's targets. When the map is full its oldest entry is forgotten, which raises a floor
 //! that its target shares with others: a purge may so be widened, but never lost.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use crate::order::{PurgeMode, TargetKey};
+use crate::order::{ByTarget, PurgeMode, TargetKey};
 use crate::position::Position;
 
 /// Marks that are remembered each for itself. About 100 bytes each.
@@ -19,7 +19,7 @@ const FLOORS: usize = 1_024;
 const SOFT_TIMES: usize = 4;
 
 pub(crate) struct Marks {
-    marks: HashMap<TargetKey, Mark>,
+    marks: ByTarget<Mark>,
     /// In the order of their setting; those set again since are passed over.
     oldest: VecDeque<(TargetKey, Position)>,
     floors: Box<[Mark]>,
@@ -62,7 +62,7 @@ impl Marks {
 
     fn remembering(remembered: usize) -> Self {
         Self {
-            marks: HashMap::new(),
+            marks: ByTarget::default(),
             oldest: VecDeque::new(),
             floors: vec![Mark::default(); FLOORS].into(),
             remembered,

@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::find::Found;
 use super::future::ResponseFuture;
 use super::handle::Cache;
-use super::key::{is_cacheable_method, is_safe_method, same_origin_url, url_of};
+use super::key::{Named, is_cacheable_method, is_safe_method, named_by, same_origin_url};
 use super::policy::reduce_accept_encoding;
 use super::visit::Visit;
 use crate::body::EdgeBody;
@@ -71,10 +71,11 @@ where
         let (mut parts, _) = request.into_parts();
         // At most four variants, and what is keyed is what is forwarded.
         reduce_accept_encoding(&mut parts.headers);
-        let Some(url) = url_of(&parts, &self.namespace) else {
+        let Some(named) = named_by(&parts, &self.namespace) else {
             return self.pass(Request::from_parts(parts, EdgeBody::empty()));
         };
-        let visit = Visit::new(&self.cache, url, parts);
+        let resource = self.cache.index().resource(named);
+        let visit = Visit::new(&self.cache, resource, parts);
         match visit.find() {
             Found::Answer {
                 entry,
@@ -108,7 +109,7 @@ where
             });
         }
         let (parts, body) = request.into_parts();
-        let url = url_of(&parts, &self.namespace);
+        let url = named_by(&parts, &self.namespace).map(Named::into_url);
         let request = Request::from_parts(parts, body);
         let cache = self.cache.clone();
         ResponseFuture::waiting(async move {

@@ -21,7 +21,6 @@ use crate::body::EdgeBody;
 use crate::error::BoxError;
 use crate::grip;
 use crate::handoff::AskedByHold;
-use crate::order::Url;
 use crate::position::Position;
 use crate::sync::Arc;
 use crate::time::Now;
@@ -44,7 +43,7 @@ pub(super) struct Visit {
 // === impl Visit ===
 
 impl Visit {
-    pub(super) fn new(cache: &Cache, url: Url, parts: request::Parts) -> Self {
+    pub(super) fn new(cache: &Cache, resource: Arc<Resource>, parts: request::Parts) -> Self {
         let by_hold = parts.extensions.get::<AskedByHold>();
         let ask = Ask {
             arrival: cache.hub().now(),
@@ -56,7 +55,7 @@ impl Visit {
         let is_https = scheme.is_some_and(|scheme| *scheme == http::uri::Scheme::HTTPS);
         Self {
             cache: cache.clone(),
-            resource: cache.index().resource(url),
+            resource,
             ask,
             parts,
             is_https,
