@@ -32,6 +32,8 @@ struct Inner<T> {
     free: Vec<usize>,
     /// Who waits until the readers have had all but a few entries.
     writer: Option<(u64, Waker)>,
+    /// Who waits until nobody reads.
+    deserted: Option<Waker>,
 }
 
 /// A reader's place in the log: where it is, and who to wake.
@@ -82,6 +84,7 @@ impl<T> Log<T> {
                 readers: Vec::new(),
                 free: Vec::new(),
                 writer: None,
+                deserted: None,
             }),
             frozen: OnceLock::new(),
         }
@@ -162,13 +165,27 @@ impl<T> Log<T> {
         let mut inner = self.inner.lock();
         let head = inner.base + inner.entries.len() as u64;
         match inner.slowest() {
-            // One that has lagged is not waited for.
-            Some(slowest) if head - slowest.max(inner.base) > ahead => {
+            Some(slowest) if head - slowest > ahead => {
                 inner.writer = Some((ahead, cx.waker().clone()));
                 Poll::Pending
             }
             _ => Poll::Ready(()),
         }
+    }
+
+    /// Whether somebody reads who has not lagged.
+    pub(crate) fn is_read(&self) -> bool {
+        self.inner.lock().slowest().is_some()
+    }
+
+    /// Ready when nobody reads, or only who has lagged.
+    pub(crate) fn poll_deserted(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.inner.lock();
+        if inner.slowest().is_none() {
+            return Poll::Ready(());
+        }
+        inner.deserted = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Forgets all but `ahead` entries: readers that have not had the others have lagged.
@@ -251,10 +268,11 @@ impl<T> Inner<T> {
         }
     }
 
+    /// Where the slowest reader is. One that has lagged is not waited for.
     fn slowest(&self) -> Option<u64> {
         self.readers
             .iter()
-            .filter(|slot| slot.taken)
+            .filter(|slot| slot.taken && slot.next >= self.base)
             .map(|slot| slot.next)
             .min()
     }
@@ -270,9 +288,7 @@ impl<T> Inner<T> {
             self.base += 1;
         }
         match &self.writer {
-            Some((ahead, _)) if head - slowest.max(self.base) <= *ahead => {
-                self.writer.take().map(|(_, waker)| waker)
-            }
+            Some((ahead, _)) if head - slowest <= *ahead => self.writer.take().map(|(_, waker)| waker),
             _ => None,
         }
     }
@@ -371,7 +387,7 @@ impl<T> Cursor<T> {
 impl<T> Drop for Cursor<T> {
     fn drop(&mut self) {
         let Some(slot) = self.slot else { return };
-        let (waker, writer) = {
+        let (waker, writers) = {
             let mut inner = self.log.inner.lock();
             let waker = inner.readers[slot].waker.take();
             inner.readers[slot].taken = false;
@@ -380,10 +396,14 @@ impl<T> Drop for Cursor<T> {
                 inner.readers = Vec::new();
                 inner.free = Vec::new();
             }
-            (waker, inner.trim())
+            let deserted = match inner.deserted.is_some() && inner.slowest().is_none() {
+                true => inner.deserted.take(),
+                false => None,
+            };
+            (waker, [inner.trim(), deserted])
         };
         drop(waker);
-        if let Some(writer) = writer {
+        for writer in writers.into_iter().flatten() {
             writer.wake();
         }
     }

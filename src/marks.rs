@@ -45,8 +45,8 @@ pub(crate) enum Standing {
     Clean,
     /// A soft purge: its lifetime ended at this time; `None` if that is no longer known.
     Soft { since: Option<Instant> },
-    /// An unsafe method succeeded.
-    Invalidated,
+    /// An unsafe method succeeded. `purged`: and there was a soft purge.
+    Invalidated { purged: bool },
     /// A soft-block purge.
     Blocked,
     /// A hard purge.
@@ -147,7 +147,9 @@ impl Mark {
         } else if self.block > stamp {
             Standing::Blocked
         } else if self.invalidated > stamp {
-            Standing::Invalidated
+            Standing::Invalidated {
+                purged: self.soft > stamp,
+            }
         } else if self.soft > stamp {
             // If as many as are kept came since, the first of them may be forgotten: the window's start is unknown.
             let first = self.soft_times.iter().position(|(at, _)| *at > stamp);
@@ -184,6 +186,10 @@ mod tests {
         assert_eq!(standing(2), Standing::Dead);
         assert_eq!(standing(3), Standing::Soft { since: Some(now) });
         assert_eq!(standing(5), Standing::Clean);
+        marks.set(key(0), PurgeMode::Invalidated, Position::new(7), now);
+        let standing = |at| marks.standing(&[&[key(0), key(1)]], Position::new(at));
+        assert_eq!(standing(4), Standing::Invalidated { purged: true });
+        assert_eq!(standing(5), Standing::Invalidated { purged: false });
     }
 
     #[test]

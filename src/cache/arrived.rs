@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use http::header::DATE;
-use http::{Method, Response, StatusCode, request, response};
+use http::header::{DATE, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use http::{HeaderMap, Method, Response, StatusCode, response};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 
@@ -46,15 +46,20 @@ pub(super) struct Arrived {
     incomplete: Option<&'static str>,
 }
 
-/// Looks at the head of a response; instructions in JSON are read first, for they name the channels.
+/// Looks at the head of a response to a request with these fields; instructions in JSON are read first, for they name
+/// the channels.
 pub(super) async fn look_at(
     cache: &Cache,
-    request: &request::Parts,
+    sent: &HeaderMap,
     response: Response<EdgeBody>,
     asked: Now,
 ) -> Result<Arrived, Failure> {
     let answered = Now::read();
     let (parts, mut body) = response.into_parts();
+    let asks_conditionally = sent.contains_key(IF_NONE_MATCH) || sent.contains_key(IF_MODIFIED_SINCE);
+    if parts.status == StatusCode::NOT_MODIFIED && !asks_conditionally {
+        return Err(Failure::Unasked304);
+    }
     let mut unusable = None;
     if parts.extensions.get::<Held>().is_some() {
         held_below();
@@ -89,11 +94,7 @@ pub(super) async fn look_at(
         freshness: &freshness,
         has_instructions: instruct.is_some(),
     };
-    let verdict = judge(
-        &RequestFacts::of(&Method::GET, &request.headers),
-        &facts,
-        &cache.limits(),
-    );
+    let verdict = judge(&RequestFacts::of(&Method::GET, sent), &facts, &cache.limits());
     if json.is_none() && parts.extensions.get::<CloseDelimited>().is_some() {
         // Whether all of it came cannot be known.
         incomplete = Some("close-delimited");
@@ -120,6 +121,20 @@ impl Arrived {
             .or(self.verdict.shareable.err().map(|why| why.as_str()))
     }
 
+    /// Its status, if that is an error after which an old answer may be better.
+    pub(super) fn error(&self) -> Option<StatusCode> {
+        Some(self.parts.status).filter(|status| is_error_status(*status))
+    }
+
+    /// Whether it puts an end to what was stored before, although it is not stored itself: not if it is only about
+    /// the one who asked, or says no to that one.
+    pub(super) fn supersedes(&self) -> bool {
+        let status = self.parts.status;
+        let is_last_word = status.is_success() || matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+        let refused = self.verdict.storable.or(self.verdict.shareable).err();
+        is_last_word && self.unusable.is_none() && refused.is_some_and(|why| !why.is_of_its_request())
+    }
+
     /// As it came, for the one request that may have it.
     pub(super) fn into_private(self) -> Response<EdgeBody> {
         let mut response = Response::from_parts(self.parts, self.body);
@@ -127,12 +142,13 @@ impl Arrived {
         response
     }
 
-    /// An answer that can be given to several, and its body that is still to come.
+    /// An answer that can be given to several, and its body that is still to come. It is filed under what was asked
+    /// for, which may be less than what a client sent.
     pub(super) fn into_landed(
         self,
         cache: &Cache,
         resource: &Arc<Resource>,
-        request: &request::Parts,
+        sent: &HeaderMap,
         is_https: bool,
         by_hold: bool,
         stamp: Position,
@@ -149,7 +165,8 @@ impl Arrived {
             ..
         } = self;
         let tags = Tags::of(&parts.headers);
-        let vary = Arc::new(VarySpec::of(&parts.headers));
+        let is_error = is_error_status(parts.status);
+        let vary = resource.rule(VarySpec::of(&parts.headers), is_error);
         let (status, source, body) = match json {
             Some(json) => (json.status, json.headers, EdgeBody::from(json.body)),
             None => (parts.status, parts.headers, body),
@@ -171,10 +188,9 @@ impl Arrived {
         if let Some(known) = body.size_hint().exact() {
             let _ = length.set(known);
         }
-        let is_error = is_origin_error(parts.status);
         let entry = Arc::new(Entry {
             resource: resource.clone(),
-            variant: cache.variant(Some(&vary), &request.headers, is_https, by_hold),
+            variant: cache.variant(Some(&vary), sent, is_https, by_hold),
             vary,
             stamp,
             status,
@@ -202,7 +218,7 @@ impl Arrived {
 }
 
 /// Statuses after which an old answer may be better (RFC 5861 4).
-fn is_origin_error(status: StatusCode) -> bool {
+pub(super) fn is_error_status(status: StatusCode) -> bool {
     matches!(status.as_u16(), 500 | 502 | 503 | 504)
 }
 

@@ -13,7 +13,8 @@ pub struct CacheConfig {
     pub flight_budget_bytes: u64,
     /// At most one revalidation per interval and variant for what messages have made older. Default 1 s.
     pub interval: Duration,
-    /// How long a request waits for another one's flight. Default 5 s.
+    /// How long a request waits for another one's flight. Then all who waited make a new one together, until the
+    /// first of them has waited for `flight_timeout`: that is a 504. Default 5 s.
     pub wait_timeout: Duration,
     /// How long a flight waits for a response head. Default 15 s.
     pub flight_timeout: Duration,

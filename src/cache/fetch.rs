@@ -1,32 +1,29 @@
 //! Runs a flight: asks the service below, and lands what it answers.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::RANGE;
+use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE};
 use http::{HeaderMap, Method, Request, Response, StatusCode, request};
 use http_body::Body;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::arrived::{Arrived, look_at};
+use super::arrived::{Arrived, is_error_status, look_at};
+use super::confirm::Confirmation;
 use super::entry::Entry;
 use super::find::Start;
 use super::flight::{Failure, Flight, Gone, Landed, Phase};
 use super::handle::Cache;
 use super::look::{Ask, Look};
-use super::policy::{
-    CacheControl, Freshness, RequestFacts, ResponseFacts, Validators, VarySpec, judge, merge_304,
-    stored_headers, strip_client_conditionals,
-};
-use super::pump::{Pumped, pump, put_together};
+use super::policy::{NoStore, Validators, VarySpec, Verdict, strip_client_conditionals};
+use super::pump::{Pump, Pumped, put_together};
 use super::resource::Resource;
-use super::serve::{Lines, with_places};
+use super::unkeyed::is_keyed;
 use crate::body::EdgeBody;
 use crate::error::BoxError;
-use crate::grip::{self, Instruct};
+use crate::grip;
 use crate::mutants::mutant;
 use crate::position::Position;
 use crate::sync::Arc;
@@ -53,6 +50,7 @@ pub(super) struct Trip<S, E> {
 /// What only the request that started a flight may have.
 pub(super) enum Told<E> {
     Response(Box<Response<EdgeBody>>),
+    Landed(Box<Landed>),
     Error(E),
 }
 
@@ -76,15 +74,23 @@ impl<S, E> Trip<S, E> {
             flight: flight.clone(),
         };
         flight.wait_for_turn().await;
+        if flight.turn.is_some() {
+            let (now, interval) = (Instant::now(), self.cache.config().interval);
+            let mut state = self.resource.state.lock();
+            state.took_turn(flight.files_under(), now, interval);
+        }
         // From here on whatever is accepted may be missing in the answer: read the clock first.
-        let mut fetch = self.cache.hub().begin_fetch(Instant::now());
-        flight.phase.send_replace(Phase::Flying(fetch.stamp().at));
-        let mut old = self.start.old.take().filter(|old| self.is_alive(old));
+        let since = Instant::now();
+        let mut fetch = self.cache.hub().begin_fetch(since);
+        let stamp = fetch.stamp().at;
+        flight.phase.send_replace(Phase::Flying { stamp, since });
+        let mut old = self.start.old.clone().filter(|old| self.is_alive(old));
         loop {
             let validators = old.as_ref().and_then(|old| self.usable_validators(old));
             let asked = Now::read();
             self.cache.counters().fetches.add(1);
             let request = self.request_for(validators.as_ref());
+            let sent = request.headers().clone();
             let call = call(&mut self.inner, request);
             let response = match tokio::time::timeout(self.cache.config().flight_timeout, call).await {
                 Ok(Ok(response)) => response.map(EdgeBody::new),
@@ -104,35 +110,43 @@ impl<S, E> Trip<S, E> {
                 && let (Some(entry), Some(validators)) = (old.take(), &validators)
             {
                 if validators.selects(response.headers()) && self.is_alive(&entry) {
-                    let (entry, storable) =
-                        self.refreshed(&entry, response.headers(), stamp, validators, asked);
-                    return self.land_whole(landing, entry, storable);
+                    let confirmation = Confirmation {
+                        old: &entry,
+                        from: response.headers(),
+                        sent: &sent,
+                        is_strong: validators.is_strong(),
+                        stamp,
+                        asked,
+                        is_https: self.is_https,
+                        by_hold: self.by_hold,
+                    };
+                    let (entry, verdict) = confirmation.apply(&self.cache);
+                    return self.land_confirmed(landing, entry, verdict);
                 }
                 // It validated something else: ask once more, without a condition.
                 continue;
             }
-            let arrived = match look_at(&self.cache, &self.request, response, asked).await {
+            let arrived = match look_at(&self.cache, &sent, response, asked).await {
                 Ok(arrived) => arrived,
                 Err(failure) => return self.fail(landing, failure),
             };
-            return self.land(landing, arrived, stamp).await;
+            return self.land(landing, arrived, &sent, stamp).await;
         }
     }
 
     fn is_alive(&self, entry: &Entry) -> bool {
-        let ask = Ask {
-            arrival: Position::ZERO,
-            at_least: Position::ZERO,
-            by_hold: self.by_hold,
-            is_head: false,
-        };
         let channels = self.resource.state.lock().channels.clone();
-        ask.look(self.cache.hub(), entry, &channels, Instant::now()) != Look::Dead
+        let look = Ask::default().look(self.cache.hub(), entry, &channels, Instant::now());
+        !matches!(look, Look::Dead)
     }
 
     /// A weak validator cannot tell whether what was announced since is in the answer: a fetch whose answer has to
-    /// be younger asks without a condition.
+    /// be younger asks without a condition. So does one whose variant depends on the client's condition: ours would
+    /// take its place.
     fn usable_validators(&self, old: &Entry) -> Option<Validators> {
+        if old.vary.contains(&IF_NONE_MATCH) || old.vary.contains(&IF_MODIFIED_SINCE) {
+            return None;
+        }
         let usable = |validators: &&Validators| {
             !self.start.moves_the_stamp || validators.is_strong() || mutant!("weak-304")
         };
@@ -163,89 +177,71 @@ impl<S, E> Trip<S, E> {
         request
     }
 
-    /// The old answer, confirmed by a 304.
-    fn refreshed(
-        &self,
-        old: &Entry,
-        from: &HeaderMap,
-        stamp: Position,
-        validators: &Validators,
-        asked: Now,
-    ) -> (Entry, bool) {
-        let moves = validators.is_strong() || mutant!("weak-304");
-        let mut headers = old.headers.clone();
-        merge_304(&mut headers, from);
-        let policy = CacheControl::parse(&headers);
-        let freshness = Freshness::of(asked, Now::read(), from, &policy).of_status(old.status);
-        let facts = ResponseFacts {
-            status: old.status,
-            headers: &headers,
-            policy: &policy,
-            freshness: &freshness,
-            has_instructions: old.instruct.is_some(),
-        };
-        let verdict = judge(
-            &RequestFacts::of(&Method::GET, &self.request.headers),
-            &facts,
-            &self.cache.limits(),
-        );
-        let mut headers = stored_headers(&headers, &policy);
-        grip::strip(&mut headers);
-        let instruct = match Instruct::from_headers(from) {
-            Ok(Some(instruct)) => Some(std::sync::Arc::new(instruct)),
-            _ if moves => old.instruct.as_ref().map(|instruct| without_ids(instruct)),
-            _ => old.instruct.clone(),
-        };
-        let length = OnceLock::new();
-        if let Some(known) = old.length.get() {
-            let _ = length.set(*known);
-        }
-        let entry = Entry {
-            resource: old.resource.clone(),
-            variant: old.variant,
-            vary: old.vary.clone(),
-            stamp: if moves { stamp } else { old.stamp },
-            status: old.status,
-            validators: Validators::of(&headers),
-            headers: with_places(headers),
-            instruct,
-            freshness,
-            keys: old.keys.clone(),
-            body: old.body.clone(),
-            length,
-            lines: Lines::default(),
-        };
-        (entry, verdict.is_storable())
-    }
-
     /// Lands an answer whose body is here already.
-    fn land_whole(&self, landing: Landing, entry: Entry, storable: bool) {
+    fn land_confirmed(mut self, landing: Landing, entry: Entry, verdict: Verdict) {
+        answered(&self.resource);
         let entry = Arc::new(entry);
+        let why = verdict.storable.or(verdict.shareable).err();
         let landed = Landed {
             entry: entry.clone(),
-            storable: true,
+            storable: why.is_none(),
             fwd_status: Some(304),
             is_error: false,
-            why: None,
+            why: why.map(NoStore::as_str),
         };
+        if let Err(why) = verdict.shareable {
+            if !why.is_of_its_request() {
+                self.supersede();
+            }
+            let gone = Gone::NotShareable {
+                why: why.as_str(),
+                error: None,
+            };
+            landing.flight.phase.send_replace(Phase::Gone(gone));
+            if let Some(tell) = self.tell.take() {
+                let _ = tell.send(Told::Landed(Box::new(landed)));
+            }
+            return;
+        }
         landing.flight.phase.send_replace(Phase::Landed(landed));
-        succeed(&self.cache, &landing, storable.then_some(entry));
+        let moved = self
+            .start
+            .old
+            .as_ref()
+            .is_some_and(|old| old.variant != entry.variant);
+        if why.is_some() || moved {
+            self.supersede();
+        }
+        finish(&self.cache, &landing, why.is_none().then_some(entry));
     }
 
-    async fn land(mut self, landing: Landing, arrived: Arrived, stamp: Position) {
-        let why_not = arrived
-            .unusable
-            .or(arrived.verdict.shareable.err().map(|why| why.as_str()));
-        if let Some(why) = why_not {
-            if arrived.verdict.storable.is_err() {
+    /// The origin has answered, and the answer is not kept: what was stored before is no longer its last word.
+    fn supersede(&self) {
+        if let Some(old) = &self.start.old {
+            self.cache.store().remove(self.resource.key(), old);
+        }
+    }
+
+    async fn land(mut self, landing: Landing, arrived: Arrived, sent: &HeaderMap, stamp: Position) {
+        let error = arrived.error();
+        match error {
+            Some(_) => {
+                self.cache.counters().fetch_errors.add(1);
+                pause(&self.resource);
+            }
+            None => answered(&self.resource),
+        }
+        if error.is_none() && arrived.supersedes() {
+            self.supersede();
+        }
+        if let Some(why) = arrived.why_private() {
+            if error.is_none() && arrived.verdict.storable.is_err() {
                 self.cache
                     .remember_uncacheable(self.resource.key(), why, Instant::now());
             }
             let response = arrived.into_private();
-            landing
-                .flight
-                .phase
-                .send_replace(Phase::Gone(Gone::NotShareable(why)));
+            let gone = Gone::NotShareable { why, error };
+            landing.flight.phase.send_replace(Phase::Gone(gone));
             if let Some(tell) = self.tell.take() {
                 let _ = tell.send(Told::Response(Box::new(response)));
             }
@@ -254,7 +250,7 @@ impl<S, E> Trip<S, E> {
         let landed = arrived.into_landed(
             &self.cache,
             &self.resource,
-            &self.request,
+            sent,
             self.is_https,
             self.by_hold,
             stamp,
@@ -273,7 +269,8 @@ impl<S, E> Trip<S, E> {
     }
 }
 
-async fn call<S, B>(inner: &mut S, request: Request<EdgeBody>) -> Result<Response<B>, S::Error>
+/// Calls a service as soon as it is ready.
+pub(super) async fn call<S, B>(inner: &mut S, request: Request<EdgeBody>) -> Result<Response<B>, S::Error>
 where
     S: Service<Request<EdgeBody>, Response = Response<B>>,
 {
@@ -285,46 +282,59 @@ where
 fn selecting(headers: &HeaderMap, vary: &VarySpec) -> HeaderMap {
     let mut selected = HeaderMap::new();
     for (name, value) in headers {
-        if *name == http::header::HOST || vary.contains(name) || name.as_str().starts_with("grip-") {
+        if *name == http::header::HOST
+            || vary.contains(name)
+            || is_keyed(name)
+            || name.as_str().starts_with("grip-")
+        {
             selected.append(name, value.clone());
         }
     }
     selected
 }
 
-fn without_ids(instruct: &Instruct) -> std::sync::Arc<Instruct> {
-    let mut instruct = instruct.clone();
-    for channel in instruct.hold.iter_mut().flat_map(|hold| &mut hold.channels) {
-        channel.prev_id = None;
-    }
-    std::sync::Arc::new(instruct)
-}
-
 /// Carries the body of a landed answer to whoever reads it, and into the store.
 async fn carry(cache: Cache, landing: Landing, (landed, body): (Landed, EdgeBody), in_background: bool) {
     let entry = landed.entry.clone();
-    let (is_error, mut storable) = (landed.is_error, landed.storable);
-    if is_error {
-        // An error never takes the place of an answer that could still be served.
-        pause(&landing.resource);
-        cache.counters().fetch_errors.add(1);
-        storable &= cache.store().get(entry.resource.key(), entry.variant).is_none();
+    let (is_error, mut storable, mut why) = (landed.is_error, landed.storable, landed.why);
+    if storable && cache.is_budget_used_up() {
+        (storable, why) = (false, Some("memory"));
     }
-    landing
-        .flight
-        .phase
-        .send_replace(Phase::Landed(Landed { storable, ..landed }));
-    match pump(&cache, &landing.flight, &entry, body, storable, in_background).await {
-        Pumped::Whole { bytes, chunks } if storable => {
+    if is_error {
+        storable &= !has_better(&cache, &entry);
+    }
+    landing.flight.phase.send_replace(Phase::Landed(Landed {
+        storable,
+        why,
+        ..landed
+    }));
+    let pump = Pump::new(&cache, &landing.flight, &entry, storable, in_background);
+    match pump.run(body).await {
+        Pumped::Whole { bytes, chunks } => {
             let entry = match put_together(&entry.body, bytes, chunks) {
                 Some(body) => Arc::new(entry.with_body(body)),
                 None => entry,
             };
-            succeed(&cache, &landing, Some(entry));
+            if is_error && has_better(&cache, &entry) {
+                return;
+            }
+            finish(&cache, &landing, Some(entry));
         }
         _ if is_error => {}
-        _ => succeed(&cache, &landing, None),
+        _ => finish(&cache, &landing, None),
     }
+}
+
+/// Whether something is stored that can still be served when the origin fails: no error takes its place.
+fn has_better(cache: &Cache, error: &Entry) -> bool {
+    let Some(stored) = cache.store().get(error.resource.key(), error.variant) else {
+        return false;
+    };
+    let channels = error.resource.state.lock().channels.clone();
+    !is_error_status(stored.status)
+        && Ask::default()
+            .may_have_old(cache.hub(), &stored, &channels, cache.outage(), Instant::now())
+            .is_some()
 }
 
 /// Carries an answer that came outside the list of flights, because its URL was thought uncacheable.
@@ -336,12 +346,14 @@ pub(super) async fn carry_alone(cache: Cache, flight: Arc<Flight>, landed: (Land
     carry(cache, landing, landed, false).await;
 }
 
-fn succeed(cache: &Cache, landing: &Landing, entry: Option<Arc<Entry>>) {
+fn finish(cache: &Cache, landing: &Landing, entry: Option<Arc<Entry>>) {
     let mut state = landing.resource.state.lock();
-    state.failing = None;
     if let Some(entry) = entry {
-        state.vary = Some(entry.vary.clone());
-        cache.store().insert(entry.resource.key(), entry);
+        let url = entry.resource.key();
+        if let Some(surplus) = state.stored(entry.variant) {
+            cache.store().forget(url, surplus);
+        }
+        cache.store().insert(url, entry);
     }
     // In the same step: whoever comes finds the one or the other.
     state
@@ -349,6 +361,11 @@ fn succeed(cache: &Cache, landing: &Landing, entry: Option<Arc<Entry>>) {
         .retain(|flight| !Arc::ptr_eq(flight, &landing.flight));
     drop(state);
     cache.counters().bytes.set(cache.store().weight() as f64);
+}
+
+/// The origin has answered: no pause any more.
+fn answered(resource: &Resource) {
+    resource.state.lock().failing = None;
 }
 
 /// After a failure: a pause for those who can have an old answer.
@@ -369,7 +386,7 @@ impl Drop for Landing {
             .flights
             .retain(|flight| !Arc::ptr_eq(flight, &self.flight));
         self.flight.phase.send_if_modified(|phase| {
-            let died = matches!(phase, Phase::Waiting | Phase::Flying(_));
+            let died = matches!(phase, Phase::Waiting | Phase::Flying { .. });
             if died {
                 *phase = Phase::Gone(Gone::Failed(Failure::Died));
             }

@@ -8,7 +8,7 @@ use super::entry::{Entry, VariantKey};
 use super::flight::{Flight, Phase};
 use super::handle::Cache;
 use super::look::{Ask, Look, Why};
-use super::policy::VarySpec;
+use super::policy::{Freshness, Fwd, VarySpec};
 use super::resource::{Channels, Resource, State};
 use crate::mutants::mutant;
 use crate::sync::Arc;
@@ -18,13 +18,16 @@ pub(super) enum Found {
     /// It is answered.
     Answer {
         entry: Arc<Entry>,
+        freshness: Freshness,
         as_what: AsWhat,
         refresh: Option<Start>,
     },
-    /// It waits for a flight.
-    Wait(Wait),
+    /// It waits for a flight. `start`: one of its own.
+    Wait { wait: Wait, start: Option<Start> },
     /// It goes by itself, and says why.
     Alone(&'static str),
+    /// There is nothing for it, and it does not want it fetched.
+    Nothing,
 }
 
 /// A request that waits for a flight.
@@ -32,12 +35,10 @@ pub(super) struct Wait {
     pub(super) flight: Arc<Flight>,
     /// Received under the lock: whoever carries the body sees that somebody waits.
     pub(super) phase: watch::Receiver<Phase>,
-    /// It has to be started first.
-    pub(super) start: Option<Start>,
     /// A stored answer, for the case that there is no better one.
     pub(super) old: Option<Arc<Entry>>,
-    /// Why that was not given at once.
-    pub(super) why: Option<Why>,
+    /// Why it goes forward.
+    pub(super) fwd: Fwd,
     /// It waits for a turn.
     pub(super) paced: bool,
 }
@@ -54,7 +55,7 @@ pub(super) enum AsWhat {
     Paced,
 }
 
-/// A flight that has to be started.
+/// A flight that has to be started, and at once: it is on the list, and others wait for it.
 pub(super) struct Start {
     pub(super) flight: Arc<Flight>,
     pub(super) old: Option<Arc<Entry>>,
@@ -78,20 +79,26 @@ impl Cache {
         let variant = variant(state.vary.as_deref());
         let channels = state.channels.clone();
         let stored = self.store().get(resource.key(), variant);
+        if stored.is_some() {
+            state.used(variant);
+        }
         let look = stored.as_ref().map(|entry| ask.look(hub, entry, &channels, now));
+        let mut fwd = Fwd::UriMiss;
         let (old, why) = match (stored, look) {
             (Some(entry), Some(Look::Fresh { aged })) => {
                 let refresh = aged.then(|| self.in_background(&mut state, &entry, Why::Aged, &channels, now));
                 return Found::Answer {
+                    freshness: entry.freshness,
                     entry,
                     as_what: AsWhat::Fresh,
                     refresh: refresh.flatten(),
                 };
             }
-            (Some(entry), Some(Look::Stale)) => {
-                let refresh = self.in_background(&mut state, &entry, Why::Expired, &channels, now);
+            (Some(entry), Some(Look::Stale { freshness, why })) => {
+                let refresh = self.in_background(&mut state, &entry, why, &channels, now);
                 return Found::Answer {
                     entry,
+                    freshness,
                     as_what: AsWhat::Stale,
                     refresh,
                 };
@@ -101,25 +108,45 @@ impl Cache {
                 self.store().remove(resource.key(), &entry);
                 (None, None)
             }
-            (None, _) => (None, None),
+            (None, _) => {
+                let has = |other| self.store().has(resource.key(), other);
+                if state.vary.as_ref().is_some_and(|vary| !vary.names().is_empty())
+                    && state.others(variant).any(has)
+                {
+                    fwd = Fwd::VaryMiss;
+                }
+                (None, None)
+            }
         };
+        if why.is_some() {
+            fwd = Fwd::Stale;
+        }
         if let (Some(entry), Some(why)) = (&old, why) {
             let failing = state.failing.is_some_and(|(until, _)| now < until);
-            if failing && ask.may_have_old(hub, entry, &channels, self.outage(), now) {
+            if failing && let Some(freshness) = ask.may_have_old(hub, entry, &channels, self.outage(), now) {
                 return Found::Answer {
                     entry: entry.clone(),
+                    freshness,
                     as_what: AsWhat::Outage,
                     refresh: None,
                 };
             }
-            if why.is_paced(&channels) && self.config().paced_reads == PacedReads::Stale && !ask.by_hold {
+            if why.is_paced(&channels)
+                && self.config().paced_reads == PacedReads::Stale
+                && !ask.by_hold
+                && let Some(freshness) = ask.may_have_old(hub, entry, &channels, self.pace(), now)
+            {
                 let refresh = self.in_background(&mut state, entry, why, &channels, now);
                 return Found::Answer {
                     entry: entry.clone(),
+                    freshness,
                     as_what: AsWhat::Paced,
                     refresh,
                 };
             }
+        }
+        if ask.only_if_cached {
+            return Found::Nothing;
         }
         let paced = why.is_some_and(|why| why.is_paced(&channels));
         if old.is_none() {
@@ -131,24 +158,24 @@ impl Cache {
             }
         }
         let joinable = |flight: &&Arc<Flight>| {
-            flight.variant == variant && self.can_join(flight, resource, ask, &channels)
+            flight.files_under() == variant && self.can_join(flight, resource, ask, &channels, now)
         };
         if let Some(flight) = state.flights.iter().find(joinable) {
             if !paced {
                 flight.hurry();
             }
             let (flight, phase) = (flight.clone(), flight.phase.subscribe());
-            return Found::Wait(Wait {
+            let wait = Wait {
                 flight,
                 phase,
-                start: None,
                 old,
-                why,
+                fwd,
                 paced,
-            });
+            };
+            return Found::Wait { wait, start: None };
         }
-        let turn = paced.then(|| state.take_turn(variant, now, self.config().interval));
-        let flight = Arc::new(Flight::new(variant, turn.filter(|turn| *turn > now)));
+        let turn = paced.then(|| state.turn(variant, now, self.config().interval));
+        let flight = Arc::new(Flight::new(variant, turn));
         state.flights.push(flight.clone());
         let moves_the_stamp = why.is_some_and(Why::moves_the_stamp);
         let start = Start {
@@ -156,21 +183,34 @@ impl Cache {
             old: old.clone(),
             moves_the_stamp,
         };
-        let phase = flight.phase.subscribe();
-        Found::Wait(Wait {
+        let wait = Wait {
+            phase: flight.phase.subscribe(),
             flight,
-            phase,
-            start: Some(start),
             old,
-            why,
+            fwd,
             paced,
-        })
+        };
+        Found::Wait {
+            wait,
+            start: Some(start),
+        }
     }
 
-    fn can_join(&self, flight: &Flight, resource: &Resource, ask: &Ask, channels: &Channels) -> bool {
+    fn can_join(
+        &self,
+        flight: &Flight,
+        resource: &Resource,
+        ask: &Ask,
+        channels: &Channels,
+        now: Instant,
+    ) -> bool {
         match &*flight.phase.borrow() {
             Phase::Waiting => true,
-            Phase::Flying(stamp) => ask.may_be_served_from(self.hub(), &resource.keys, channels, *stamp),
+            Phase::Flying { stamp, since } => {
+                // Those who joined a slow one leave it by now: they make a new one, once for all of them.
+                now < *since + self.config().wait_timeout
+                    && ask.may_be_served_from(self.hub(), &resource.keys, channels, *stamp)
+            }
             Phase::Landed(landed) => {
                 (landed.storable || mutant!("join-any"))
                     && ask.is_served_by(self.hub(), &landed.entry, channels)
@@ -190,15 +230,14 @@ impl Cache {
         now: Instant,
     ) -> Option<Start> {
         let failing = state.failing.is_some_and(|(until, _)| now < until);
-        if failing || state.flights.iter().any(|flight| flight.variant == entry.variant) {
+        let under_way =
+            |flight: &Arc<Flight>| flight.files_under() == entry.variant && flight.may_be_stored();
+        if failing || state.flights.iter().any(under_way) {
             return None;
         }
-        let turn = match why.is_paced(channels) {
-            true => {
-                Some(state.take_turn(entry.variant, now, self.config().interval)).filter(|turn| *turn > now)
-            }
-            false => None,
-        };
+        let turn = why
+            .is_paced(channels)
+            .then(|| state.turn(entry.variant, now, self.config().interval));
         let flight = Arc::new(Flight::new(entry.variant, turn));
         state.flights.push(flight.clone());
         Some(Start {

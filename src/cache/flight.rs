@@ -1,5 +1,6 @@
 //! A fetch that several requests wait for.
 
+use http::StatusCode;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -10,9 +11,9 @@ use crate::sync::Arc;
 /// A flight: run by a task, read by requests, the one that started it too.
 pub(super) struct Flight {
     /// Of the request that started it, under the `Vary` that was known then.
-    pub(super) variant: VariantKey,
+    variant: VariantKey,
     pub(super) phase: watch::Sender<Phase>,
-    /// Not before its turn, unless [`Flight::hurry`] says so.
+    /// It is paced: not before this, unless [`Flight::hurry`] says so.
     pub(super) turn: Option<Instant>,
     hurry: Notify,
 }
@@ -22,8 +23,8 @@ pub(super) struct Flight {
 pub(super) enum Phase {
     /// It has not left: whoever joins now is served.
     Waiting,
-    /// It has left, with this stamp.
-    Flying(Position),
+    /// It has left, with this stamp, at this moment.
+    Flying { stamp: Position, since: Instant },
     /// Its head is here, and the body arrives.
     Landed(Landed),
     /// It brought nothing that can be given to several.
@@ -48,8 +49,12 @@ pub(super) struct Landed {
 /// Why a flight has nothing for those who wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Gone {
-    /// The answer is for one request only. Says why.
-    NotShareable(&'static str),
+    /// The answer is for one request only. Says why; and its status, if it is an error (RFC 5861 4): an old answer
+    /// may be better.
+    NotShareable {
+        why: &'static str,
+        error: Option<StatusCode>,
+    },
     /// No answer. Says why.
     Failed(Failure),
 }
@@ -61,6 +66,8 @@ pub(super) enum Failure {
     Service,
     /// It did not answer in time.
     Timeout,
+    /// It answered 304, and nobody had asked whether something changed.
+    Unasked304,
     /// The body of its instructions broke off, or is too large.
     BrokenInstruct,
     /// The task ended without an answer.
@@ -79,9 +86,26 @@ impl Flight {
         }
     }
 
+    /// Whether it may still bring something that is kept.
+    pub(super) fn may_be_stored(&self) -> bool {
+        match &*self.phase.borrow() {
+            Phase::Waiting | Phase::Flying { .. } => true,
+            Phase::Landed(landed) => landed.storable,
+            Phase::Gone(_) => false,
+        }
+    }
+
+    /// The variant that it is for, as far as that is known: the head may name more fields than were known.
+    pub(super) fn files_under(&self) -> VariantKey {
+        match &*self.phase.borrow() {
+            Phase::Landed(landed) => landed.entry.variant,
+            _ => self.variant,
+        }
+    }
+
     /// Waits for its turn.
     pub(super) async fn wait_for_turn(&self) {
-        if let Some(turn) = self.turn {
+        if let Some(turn) = self.turn.filter(|turn| *turn > Instant::now()) {
             tokio::select! {
                 () = tokio::time::sleep_until(turn) => {}
                 () = self.hurry.notified() => {}
@@ -102,6 +126,7 @@ impl Failure {
         match self {
             Self::Service => "origin-error",
             Self::Timeout => "origin-timeout",
+            Self::Unasked304 => "unasked-304",
             Self::BrokenInstruct => "broken-instruct",
             Self::Died => "fetch-died",
         }

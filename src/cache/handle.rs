@@ -11,6 +11,7 @@ use super::entry::VariantKey;
 use super::policy::{Outage, StoreLimits, VariantHasher, VarySpec};
 use super::resource::Index;
 use super::store::Store;
+use super::unkeyed::keyed_in;
 use crate::cluster::{Bus, Local};
 use crate::hub::{Hub, LogLimits};
 use crate::order::{TargetKey, TargetKeyHashing};
@@ -159,6 +160,21 @@ impl Cache {
         })
     }
 
+    /// What excuses an old answer while its revalidation is held back: the operator's pace.
+    pub(super) fn pace(&self) -> Option<Outage> {
+        let CacheConfig {
+            outage,
+            interval,
+            wait_timeout,
+            ..
+        } = self.0.config;
+        Some(Outage {
+            max_stale: outage.unwrap_or_default().max(interval + wait_timeout),
+            despite_s_maxage: true,
+            despite_proxy_revalidate: true,
+        })
+    }
+
     pub(super) fn limits(&self) -> StoreLimits {
         StoreLimits {
             max_object_bytes: self.0.config.max_object_bytes,
@@ -166,7 +182,7 @@ impl Cache {
         }
     }
 
-    /// The variant that a request wants, under this `Vary`.
+    /// The variant that a request wants, under this `Vary` and what counts without it.
     pub(super) fn variant(
         &self,
         vary: Option<&VarySpec>,
@@ -174,10 +190,18 @@ impl Cache {
         is_https: bool,
         by_hold: bool,
     ) -> VariantKey {
-        let fields = vary
-            .filter(|vary| !vary.names().is_empty())
-            .and_then(|vary| vary.variant_key(request, &self.0.hasher))
-            .unwrap_or_default();
+        let mut unkeyed = keyed_in(request).peekable();
+        let fields = match unkeyed.peek() {
+            None => vary
+                .filter(|vary| !vary.names().is_empty())
+                .and_then(|vary| vary.variant_key(request, &self.0.hasher)),
+            Some(_) => vary
+                .cloned()
+                .unwrap_or_default()
+                .with(unkeyed.cloned())
+                .variant_key(request, &self.0.hasher),
+        };
+        let fields = fields.unwrap_or_default();
         // Two bits that no field can set: who asks, and how.
         VariantKey((fields & !3) | u128::from(is_https) << 1 | u128::from(by_hold))
     }
@@ -210,6 +234,10 @@ impl Cache {
     pub(super) fn take_budget(&self, bytes: u64) -> bool {
         let before = self.0.arriving.fetch_add(bytes, Ordering::Relaxed);
         before + bytes <= self.0.config.flight_budget_bytes
+    }
+
+    pub(super) fn is_budget_used_up(&self) -> bool {
+        self.0.arriving.load(Ordering::Relaxed) >= self.0.config.flight_budget_bytes
     }
 
     pub(super) fn return_budget(&self, bytes: u64) {

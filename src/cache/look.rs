@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::entry::Entry;
-use super::policy::{Outage, StaleReason};
+use super::policy::{Freshness, Outage, StaleReason};
 use super::resource::Channels;
 use crate::hub::Hub;
 use crate::marks::Standing;
@@ -12,7 +12,7 @@ use crate::order::TargetKey;
 use crate::position::{Position, serves};
 
 /// What a request needs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Ask {
     /// The clock when it arrived.
     pub(super) arrival: Position,
@@ -21,15 +21,17 @@ pub(super) struct Ask {
     /// The hold layer asks: it replays what a stream missed, and takes instructions.
     pub(super) by_hold: bool,
     pub(super) is_head: bool,
+    /// It takes nothing that has to be fetched (RFC 9111 5.2.1.7).
+    pub(super) only_if_cached: bool,
 }
 
 /// What may become of a stored answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Look {
     /// It answers. `aged`: messages came since, which the hold replays.
     Fresh { aged: bool },
     /// It answers while it is revalidated.
-    Stale,
+    Stale { freshness: Freshness, why: Why },
     /// It must be fetched anew first.
     Refetch(Why),
     /// As if it were not there.
@@ -91,17 +93,17 @@ impl Ask {
         if entry.stamp < self.at_least {
             return Look::Refetch(Why::AtLeast);
         }
-        let mut freshness = entry.freshness;
+        let mut ended_by_a_purge = false;
         match standing {
-            Standing::Blocked => return Look::Refetch(Why::Purged),
-            Standing::Invalidated if !(has_channels && self.replays(entry)) => {
+            Standing::Blocked | Standing::Invalidated { purged: true } => return Look::Refetch(Why::Purged),
+            Standing::Invalidated { purged: false } if !(has_channels && self.replays(entry)) => {
                 return Look::Refetch(Why::Invalidated);
             }
             // A URL with channels has a value that somebody is told of: no window serves an older one.
             Standing::Soft { .. } if has_channels => return Look::Refetch(Why::Purged),
             Standing::Soft { since: None } => return Look::Refetch(Why::Purged),
-            Standing::Soft { since: Some(since) } => freshness = freshness.as_if_expired_at(since),
-            Standing::Invalidated | Standing::Clean | Standing::Dead => {}
+            Standing::Soft { .. } => ended_by_a_purge = true,
+            Standing::Invalidated { .. } | Standing::Clean | Standing::Dead => {}
         }
         let last_message = if channels.overflow {
             hub.now()
@@ -112,12 +114,16 @@ impl Ask {
         if self.ages(entry) && !serves(entry.stamp, self.arrival, last_message) {
             return Look::Refetch(Why::Aged);
         }
+        let (freshness, why) = match ended_by_a_purge {
+            true => (left_by(standing, entry, now), Why::Purged),
+            false => (entry.freshness, Why::Expired),
+        };
         if freshness.is_fresh(now) {
             Look::Fresh { aged }
         } else if freshness.may_serve_stale(now, StaleReason::Revalidating) {
-            Look::Stale
+            Look::Stale { freshness, why }
         } else {
-            Look::Refetch(Why::Expired)
+            Look::Refetch(why)
         }
     }
 
@@ -174,20 +180,39 @@ impl Ask {
         stamp >= self.at_least && serves(stamp, self.arrival, last)
     }
 
-    /// Whether the answer may be given although a fetch failed. What was purged hard may not.
+    /// Whether the answer may be given although it should have been fetched anew, and how fresh it then is. What was
+    /// purged hard may not; what was purged otherwise counts as if its lifetime had ended.
     pub(super) fn may_have_old(
         &self,
         hub: &Hub,
         entry: &Entry,
         channels: &Channels,
-        outage: Option<Outage>,
+        excuse: Option<Outage>,
         now: Instant,
-    ) -> bool {
-        if self.look(hub, entry, channels, now) == Look::Dead {
-            return false;
+    ) -> Option<Freshness> {
+        let judged = hub.judge(
+            &[&entry.resource.keys, &channels.keys, &entry.keys],
+            &channels.names,
+            entry.stamp,
+        );
+        if judged.standing == Standing::Dead {
+            return None;
         }
-        entry.freshness.may_serve_stale(now, StaleReason::Error)
-            || outage.is_some_and(|outage| entry.freshness.may_serve_stale(now, StaleReason::Outage(outage)))
+        let freshness = left_by(judged.standing, entry, now);
+        let allowed = freshness.may_serve_stale(now, StaleReason::Error)
+            || excuse.is_some_and(|excuse| freshness.may_serve_stale(now, StaleReason::Outage(excuse)));
+        allowed.then_some(freshness)
+    }
+}
+
+/// The freshness that marks leave: what they ended has ended, whatever its lifetime.
+fn left_by(standing: Standing, entry: &Entry, now: Instant) -> Freshness {
+    match standing {
+        Standing::Clean | Standing::Dead => entry.freshness,
+        Standing::Soft { since: Some(since) } => entry.freshness.as_if_expired_at(since),
+        Standing::Soft { since: None } | Standing::Invalidated { .. } | Standing::Blocked => {
+            entry.freshness.as_if_expired_at(now)
+        }
     }
 }
 

@@ -17,6 +17,7 @@
 
 mod arrived;
 mod config;
+mod confirm;
 mod entry;
 mod fetch;
 mod find;
@@ -33,6 +34,7 @@ mod serve;
 mod service;
 mod store;
 mod tags;
+mod unkeyed;
 mod visit;
 
 pub use self::config::{CacheConfig, PacedReads};

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use http::header::CONTENT_LENGTH;
 use http_body_util::BodyExt;
 
 use super::entry::Entry;
-use super::flight::Flight;
+use super::flight::{Flight, Phase};
 use super::handle::Cache;
 use crate::body::{Chunk, EdgeBody};
 use crate::log::{End, Log};
@@ -15,10 +16,12 @@ use crate::sync::Arc;
 const CHUNK_WEIGHT: u64 = 64;
 /// Chunks that a body which is not stored may be ahead of its slowest reader.
 const AHEAD: u64 = 64;
-/// How long it waits for that reader.
+/// How long it waits for that reader, and for one that has not looked at the head yet.
 const SLOWEST: Duration = Duration::from_secs(30);
 /// A body that nobody reads any more is read to its end for the store, if no more than this is missing.
 const WORTH_FINISHING: u64 = 1 << 20;
+/// A body that says nothing for so long is no longer one to wait for: who comes later asks anew.
+const SILENCE: Duration = Duration::from_secs(15);
 /// Stored bodies with smaller chunks on average are put together.
 const SMALL_CHUNK: u64 = 1_024;
 
@@ -36,87 +39,185 @@ struct Budget<'a> {
     taken: u64,
 }
 
-pub(super) async fn pump(
-    cache: &Cache,
-    flight: &Arc<Flight>,
-    entry: &Entry,
-    body: EdgeBody,
-    storable: bool,
+/// A body on its way.
+pub(super) struct Pump<'a> {
+    cache: &'a Cache,
+    flight: &'a Arc<Flight>,
+    entry: &'a Entry,
+    budget: Budget<'a>,
+    /// All of it is in the log, for the store and for those who come later. If not, the log is a window.
+    keeps: bool,
     in_background: bool,
-) -> Pumped {
-    let log = &entry.body;
-    let mut budget = Budget { cache, taken: 0 };
-    let mut body = std::pin::pin!(body);
-    let mut keeps = true;
-    let (mut bytes, mut chunks) = (0, 0);
-    while let Some(frame) = body.frame().await {
-        let chunk = match frame {
-            Err(error) => {
-                log.end(End::Failed(error.to_string().as_str().into()));
+    bytes: u64,
+    chunks: u64,
+}
+
+// === impl Pump ===
+
+impl<'a> Pump<'a> {
+    pub(super) fn new(
+        cache: &'a Cache,
+        flight: &'a Arc<Flight>,
+        entry: &'a Entry,
+        storable: bool,
+        in_background: bool,
+    ) -> Self {
+        Self {
+            cache,
+            flight,
+            entry,
+            budget: Budget { cache, taken: 0 },
+            keeps: storable,
+            in_background,
+            bytes: 0,
+            chunks: 0,
+        }
+    }
+
+    pub(super) async fn run(mut self, body: EdgeBody) -> Pumped {
+        let log = &*self.entry.body;
+        let mut body = std::pin::pin!(body);
+        if !self.keeps {
+            self.make_a_window().await;
+        }
+        loop {
+            let frame = tokio::select! {
+                biased;
+                frame = body.frame() => frame,
+                () = deserted(log, self.flight), if !self.is_wanted_anyway() => {
+                    if self.is_abandoned() {
+                        return Pumped::NotKept;
+                    }
+                    continue;
+                }
+                () = tokio::time::sleep(SILENCE), if self.keeps => {
+                    self.stop_keeping("slow").await;
+                    continue;
+                }
+            };
+            let Some(frame) = frame else { break };
+            let chunk = match frame {
+                Err(error) => {
+                    log.end(End::Failed(error.to_string().as_str().into()));
+                    return Pumped::NotKept;
+                }
+                Ok(frame) => match frame.into_data() {
+                    Ok(data) if data.is_empty() => continue,
+                    Ok(data) => Chunk::Data(data),
+                    Err(frame) => match frame.into_trailers() {
+                        Ok(trailers) => Chunk::Trailers(Arc::new(trailers)),
+                        Err(_) => continue,
+                    },
+                },
+            };
+            if let Chunk::Data(data) = &chunk {
+                self.bytes += data.len() as u64;
+            }
+            if self.declared().is_some_and(|declared| self.bytes > declared) {
+                log.end(End::Failed("it is longer than it said".into()));
                 return Pumped::NotKept;
             }
-            Ok(frame) => match frame.into_data() {
-                Ok(data) if data.is_empty() => continue,
-                Ok(data) => {
-                    bytes += data.len() as u64;
-                    Chunk::Data(data)
-                }
-                Err(frame) => match frame.into_trailers() {
-                    Ok(trailers) => Chunk::Trailers(Arc::new(trailers)),
-                    Err(_) => continue,
-                },
+            self.add(chunk).await;
+            if !self.is_wanted_anyway() && self.is_abandoned() {
+                return Pumped::NotKept;
+            }
+            // A body that is always ready must not keep everybody else waiting.
+            tokio::task::coop::consume_budget().await;
+        }
+        if self.declared().is_some_and(|declared| self.bytes < declared) {
+            log.end(End::Failed("it is shorter than it said".into()));
+            return Pumped::NotKept;
+        }
+        if self.keeps {
+            let _ = self.entry.length.set(self.bytes);
+        }
+        log.end(End::Complete);
+        match self.keeps {
+            true => Pumped::Whole {
+                bytes: self.bytes,
+                chunks: self.chunks,
             },
-        };
-        if keeps {
+            false => Pumped::NotKept,
+        }
+    }
+
+    async fn add(&mut self, chunk: Chunk) {
+        let log = &*self.entry.body;
+        if self.keeps {
             let size = match &chunk {
                 Chunk::Data(data) => data.len() as u64 + CHUNK_WEIGHT,
                 Chunk::Trailers(_) => CHUNK_WEIGHT,
             };
-            if !budget.take(size) || bytes > cache.config().max_object_bytes {
-                keeps = false;
-                log.set_window();
-                budget.give_back();
+            if self.bytes > self.cache.config().max_object_bytes {
+                self.stop_keeping("too-large").await;
+            } else if !self.budget.take(size) {
+                self.stop_keeping("memory").await;
             }
         }
-        if !keeps {
-            make_room(log).await;
+        if !self.keeps {
+            let room = std::future::poll_fn(|cx| log.poll_room(AHEAD, cx));
+            if tokio::time::timeout(SLOWEST, room).await.is_err() {
+                // Who does not read loses its place.
+                log.cut(AHEAD / 2);
+            }
         }
         log.append(chunk);
         log.wake();
-        chunks += 1;
-        // A flight in the background has no reader, and is read for the store alone.
-        let wanted =
-            in_background && storable && keeps || log.readers() > 0 || flight.phase.receiver_count() > 0;
-        if !wanted
-            && !(storable && keeps && is_worth_finishing(entry, bytes))
-            && entry.resource.abandon(flight, || log.readers())
-        {
-            log.end(End::Failed("nobody reads it".into()));
-            return Pumped::NotKept;
+        self.chunks += 1;
+    }
+
+    /// From here on it passes, for those who read it already.
+    async fn stop_keeping(&mut self, why: &'static str) {
+        self.keeps = false;
+        self.budget.give_back();
+        self.flight.phase.send_if_modified(|phase| match phase {
+            Phase::Landed(landed) if landed.storable => {
+                landed.storable = false;
+                landed.why = Some(why);
+                true
+            }
+            _ => false,
+        });
+        self.make_a_window().await;
+    }
+
+    /// Once those who wait for the flight have taken their places at the beginning: nobody joins any more.
+    async fn make_a_window(&self) {
+        let _ = tokio::time::timeout(SLOWEST, self.flight.phase.closed()).await;
+        self.entry.body.set_window();
+    }
+
+    /// Whether it is read to its end although nobody reads along: in the background it is read for the store alone.
+    fn is_wanted_anyway(&self) -> bool {
+        self.keeps
+            && (self.in_background
+                || self.entry.length.get().is_some_and(|length| {
+                    let missing = length.saturating_sub(self.bytes);
+                    missing <= WORTH_FINISHING || missing <= self.bytes
+                }))
+    }
+
+    /// Whether nobody reads it, and nobody will: then it ends here.
+    fn is_abandoned(&self) -> bool {
+        let log = &*self.entry.body;
+        if log.is_read() || !self.entry.resource.abandon(self.flight, || log.is_read()) {
+            return false;
         }
+        log.end(End::Failed("nobody reads it".into()));
+        true
     }
-    if !keeps {
-        log.end(End::Complete);
-        return Pumped::NotKept;
-    }
-    let _ = entry.length.set(bytes);
-    log.end(End::Complete);
-    Pumped::Whole { bytes, chunks }
-}
 
-/// Waits for the slowest reader; one that does not read loses its place.
-async fn make_room(log: &Log<Chunk>) {
-    let room = std::future::poll_fn(|cx| log.poll_room(AHEAD, cx));
-    if tokio::time::timeout(SLOWEST, room).await.is_err() {
-        log.cut(AHEAD / 2);
+    /// How long it is, if it said so.
+    fn declared(&self) -> Option<u64> {
+        let length = self.entry.headers.get(CONTENT_LENGTH)?;
+        length.to_str().ok()?.parse().ok()
     }
 }
 
-fn is_worth_finishing(entry: &Entry, had: u64) -> bool {
-    entry.length.get().is_some_and(|length| {
-        let missing = length.saturating_sub(had);
-        missing <= WORTH_FINISHING || missing <= had
-    })
+/// Nobody reads, and nobody is about to.
+async fn deserted(log: &Log<Chunk>, flight: &Flight) {
+    flight.phase.closed().await;
+    std::future::poll_fn(|cx| log.poll_deserted(cx)).await;
 }
 
 /// The same body in one chunk, if it came in many small ones: those cost more than their bytes.

@@ -1,5 +1,7 @@
 //! One URL: what is known of it while a variant, a flight or a hold of it lives.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::entry::VariantKey;
@@ -15,6 +17,8 @@ use std::sync::Weak;
 const MAX_CHANNELS: usize = 64;
 /// Variants of one URL whose pace is remembered.
 const MAX_PACED: usize = 64;
+/// Variants of one URL that are stored; the one that was not asked for the longest goes first.
+const MAX_VARIANTS: usize = 64;
 /// Shards of the index.
 const SHARDS: usize = 16;
 
@@ -30,12 +34,14 @@ pub(crate) struct Resource {
 
 #[derive(Default)]
 pub(super) struct State {
-    /// The `Vary` of its last storable answer.
+    /// What its answers are filed under: see [`Resource::rule`].
     pub(super) vary: Option<Arc<VarySpec>>,
     /// The union of what its answers named.
     pub(super) channels: Arc<Channels>,
     pub(super) flights: Vec<Arc<Flight>>,
-    /// Variants, and when the last paced revalidation of each starts or started.
+    /// Variants that are stored, or were: about in the order of their use.
+    variants: Vec<VariantKey>,
+    /// Variants, and when the last paced revalidation of each started.
     pub(super) paced: Vec<(VariantKey, Instant)>,
     /// Its fetches fail: none before this moment for those who can have an old answer; and how many failed.
     pub(super) failing: Option<(Instant, u32)>,
@@ -63,13 +69,26 @@ impl Resource {
     }
 
     /// Takes a flight off the list if nobody waits for it or reads it: then nobody will.
-    pub(super) fn abandon(&self, flight: &Arc<Flight>, readers: impl Fn() -> usize) -> bool {
+    pub(super) fn abandon(&self, flight: &Arc<Flight>, is_read: impl Fn() -> bool) -> bool {
         let mut state = self.state.lock();
-        let abandoned = readers() == 0 && flight.phase.receiver_count() == 0;
+        let abandoned = !is_read() && flight.phase.receiver_count() == 0;
         if abandoned {
             state.flights.retain(|other| !Arc::ptr_eq(other, flight));
         }
         abandoned
+    }
+
+    /// What an answer with this `Vary` is filed under, and from now on all that come: the last one rules. One
+    /// without a field does not make the variants of the others one (RFC 9111 4.1), and an error makes nothing of
+    /// a page.
+    pub(super) fn rule(&self, vary: VarySpec, is_error: bool) -> Arc<VarySpec> {
+        let mut state = self.state.lock();
+        match &state.vary {
+            Some(ruling) if !ruling.names().is_empty() && (is_error || vary.names().is_empty()) => {
+                ruling.clone()
+            }
+            _ => state.vary.insert(Arc::new(vary)).clone(),
+        }
     }
 
     /// Adds channels that an answer named.
@@ -115,27 +134,42 @@ impl Drop for Resource {
 // === impl State ===
 
 impl State {
-    /// When the next paced revalidation of this variant may start; takes that turn.
-    pub(super) fn take_turn(
-        &mut self,
-        variant: VariantKey,
-        now: Instant,
-        interval: std::time::Duration,
-    ) -> Instant {
-        self.paced.retain(|(_, last)| *last + interval > now);
-        let turn = match self.paced.iter_mut().find(|(paced, _)| *paced == variant) {
-            Some((_, last)) => {
-                *last += interval;
-                *last
-            }
-            None => {
-                if self.paced.len() < MAX_PACED {
-                    self.paced.push((variant, now));
-                }
-                now
-            }
-        };
-        turn.max(now)
+    /// A variant is stored. Returns the one that has to go for it.
+    pub(super) fn stored(&mut self, variant: VariantKey) -> Option<VariantKey> {
+        self.variants.retain(|other| *other != variant);
+        self.variants.push(variant);
+        (self.variants.len() > MAX_VARIANTS).then(|| self.variants.remove(0))
+    }
+
+    /// A variant is asked for. Where there are few, their order does not matter.
+    pub(super) fn used(&mut self, variant: VariantKey) {
+        let older = self.variants.len().saturating_sub(MAX_VARIANTS / 2);
+        if let Some(place) = self.variants[..older].iter().position(|other| *other == variant) {
+            self.variants[place..].rotate_left(1);
+        }
+    }
+
+    /// Variants beside this one that are stored, or were.
+    pub(super) fn others(&self, variant: VariantKey) -> impl Iterator<Item = VariantKey> {
+        self.variants
+            .iter()
+            .copied()
+            .filter(move |other| *other != variant)
+    }
+
+    /// When the next paced revalidation of this variant may start.
+    pub(super) fn turn(&self, variant: VariantKey, now: Instant, interval: Duration) -> Instant {
+        let last = self.paced.iter().find(|(paced, _)| *paced == variant);
+        last.map_or(now, |(_, last)| (*last + interval).max(now))
+    }
+
+    /// One starts: from now on the pace counts from here.
+    pub(super) fn took_turn(&mut self, variant: VariantKey, now: Instant, interval: Duration) {
+        self.paced
+            .retain(|(paced, last)| *paced != variant && *last + interval > now);
+        if self.paced.len() < MAX_PACED {
+            self.paced.push((variant, now));
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::entry::Entry;
 use super::look::Ask;
-use super::policy::{CacheStatus, is_not_modified, not_modified_headers};
+use super::policy::{CacheStatus, Freshness, is_not_modified, not_modified_headers};
 use crate::body::EdgeBody;
 use crate::handoff::Handoff;
 use crate::position::Stamp;
@@ -25,6 +25,8 @@ pub(super) struct Given<'a> {
     pub(super) ask: &'a Ask,
     pub(super) request: &'a HeaderMap,
     pub(super) now: Now,
+    /// The entry's, unless a purge has ended it.
+    pub(super) freshness: Freshness,
     pub(super) stamp: Stamp,
     /// `None`: a fresh hit.
     pub(super) status: Option<CacheStatus<'a>>,
@@ -80,8 +82,8 @@ impl Given<'_> {
 
     /// `Age` and `Cache-Status`. Stored headers have room for both, so that this moves nothing.
     fn write_lines(&self, entry: &Entry, headers: &mut HeaderMap) {
-        let age = entry.freshness.age(self.now.mono).as_secs();
-        let ttl = entry.freshness.ttl(self.now.mono);
+        let age = self.freshness.age(self.now.mono).as_secs();
+        let ttl = self.freshness.ttl(self.now.mono);
         match &self.status {
             None => {
                 let (age, status) = entry.lines.of(age, || {
@@ -129,6 +131,17 @@ fn set_status(headers: &mut HeaderMap, ours: HeaderValue) {
 pub(super) fn with_places(mut headers: HeaderMap) -> HeaderMap {
     headers.insert(AGE, HeaderValue::from_static("0"));
     headers.append(CACHE_STATUS, HeaderValue::from_static(PLACE));
+    headers
+}
+
+/// Takes those rooms away again.
+pub(super) fn without_places(mut headers: HeaderMap) -> HeaderMap {
+    headers.remove(AGE);
+    let lines: Vec<HeaderValue> = headers.get_all(CACHE_STATUS).iter().cloned().collect();
+    headers.remove(CACHE_STATUS);
+    for line in lines.iter().take(lines.len().saturating_sub(1)) {
+        headers.append(CACHE_STATUS, line.clone());
+    }
     headers
 }
 

@@ -9,12 +9,11 @@ use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::find::Found;
 use super::future::ResponseFuture;
 use super::handle::Cache;
 use super::key::{Named, is_cacheable_method, is_safe_method, named_by, same_origin_url};
-use super::policy::reduce_accept_encoding;
-use super::visit::Visit;
+use super::unkeyed::straighten;
+use super::visit::{Next, Visit};
 use crate::body::EdgeBody;
 use crate::error::BoxError;
 use crate::order::{Order, Purge, PurgeMode, Target, Url};
@@ -22,6 +21,8 @@ use crate::order::{Order, Purge, PurgeMode, Target, Url};
 /// Answers from a cache in front of a service. Made by [`EdgeCacheLayer`](super::EdgeCacheLayer).
 ///
 /// Always ready: a hit must not wait for a service that is at its limit. A fetch waits until it is ready.
+///
+/// Fetches run in tasks of their own, which `call` spawns: call it within a Tokio runtime.
 #[derive(Clone, Debug)]
 pub struct EdgeCache<S> {
     inner: S,
@@ -69,23 +70,19 @@ where
             return self.pass(request.map(EdgeBody::new));
         }
         let (mut parts, _) = request.into_parts();
-        // At most four variants, and what is keyed is what is forwarded.
-        reduce_accept_encoding(&mut parts.headers);
         let Some(named) = named_by(&parts, &self.namespace) else {
             return self.pass(Request::from_parts(parts, EdgeBody::empty()));
         };
         let resource = self.cache.index().resource(named);
+        straighten(&mut parts);
         let visit = Visit::new(&self.cache, resource, parts);
-        match visit.find() {
-            Found::Answer {
-                entry,
-                as_what,
-                refresh: None,
-            } if let Some(response) = visit.answer(&entry, as_what) => ResponseFuture::ready(response),
-            found => {
-                let inner = self.inner.clone();
-                ResponseFuture::waiting(visit.run(inner, found))
+        match visit.decide(&self.inner) {
+            Next::Answer(entry, freshness, as_what)
+                if let Some(response) = visit.answer(&entry, freshness, as_what) =>
+            {
+                ResponseFuture::ready(response)
             }
+            next => ResponseFuture::waiting(visit.run(self.inner.clone(), next)),
         }
     }
 }

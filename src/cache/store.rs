@@ -60,6 +60,16 @@ impl Store {
         self.0.insert(key, entry);
     }
 
+    /// Whether this variant is stored. That is no use of it.
+    pub(super) fn has(&self, url: TargetKey, variant: VariantKey) -> bool {
+        self.0.peek(&(url, variant)).is_some()
+    }
+
+    /// Removes whatever is stored of this variant.
+    pub(super) fn forget(&self, url: TargetKey, variant: VariantKey) {
+        self.0.remove(&(url, variant));
+    }
+
     /// Removes it, if it is still that one.
     pub(super) fn remove(&self, url: TargetKey, entry: &Arc<Entry>) {
         self.0

@@ -5,16 +5,17 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, request};
 use http_body::Body;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::arrived::look_at;
 use super::entry::Entry;
-use super::fetch::{Told, Trip, carry_alone};
+use super::fetch::{Told, Trip, call, carry_alone};
 use super::find::{AsWhat, Found, Start, Wait};
 use super::flight::{Failure, Flight, Gone, Landed, Phase};
 use super::handle::Cache;
-use super::look::{Ask, Why};
-use super::policy::{CacheStatus, Fwd, RequestDirectives};
+use super::look::Ask;
+use super::policy::{CacheStatus, Freshness, Fwd, Outage, RequestDirectives, reduce_accept_encoding};
 use super::resource::Resource;
 use super::serve::Given;
 use crate::body::EdgeBody;
@@ -45,11 +46,15 @@ pub(super) struct Visit {
 impl Visit {
     pub(super) fn new(cache: &Cache, resource: Arc<Resource>, parts: request::Parts) -> Self {
         let by_hold = parts.extensions.get::<AskedByHold>();
+        let arrival = cache.hub().now();
         let ask = Ask {
-            arrival: cache.hub().now(),
-            at_least: by_hold.map_or(Position::ZERO, |asked| asked.at_least),
+            arrival,
+            // No fetch of ours can bring more than this clock has reached.
+            at_least: by_hold.map_or(Position::ZERO, |asked| asked.at_least.min(arrival)),
             by_hold: by_hold.is_some(),
             is_head: parts.method == Method::HEAD,
+            only_if_cached: parts.headers.contains_key(CACHE_CONTROL)
+                && RequestDirectives::parse(&parts.headers).only_if_cached,
         };
         let scheme = parts.uri.scheme().or_else(|| parts.extensions.get());
         let is_https = scheme.is_some_and(|scheme| *scheme == http::uri::Scheme::HTTPS);
@@ -62,7 +67,42 @@ impl Visit {
         }
     }
 
-    pub(super) fn find(&self) -> Found {
+    /// Decides, and starts what that needs. Without an await between the two: a client that goes away leaves no
+    /// flight behind that others wait for in vain.
+    pub(super) fn decide<S, B>(&self, inner: &S) -> Next<S::Error>
+    where
+        S: Service<Request<EdgeBody>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        match self.find() {
+            Found::Answer {
+                entry,
+                freshness,
+                as_what,
+                refresh,
+            } => {
+                if let Some(start) = refresh {
+                    self.start(start, inner.clone(), None);
+                }
+                Next::Answer(entry, freshness, as_what)
+            }
+            Found::Wait { wait, start } => {
+                let told = start.map(|start| {
+                    let (tell, told) = oneshot::channel();
+                    self.start(start, inner.clone(), Some(tell));
+                    told
+                });
+                Next::Wait(wait, told)
+            }
+            Found::Alone(why) => Next::Alone(why),
+            Found::Nothing => Next::Nothing,
+        }
+    }
+
+    fn find(&self) -> Found {
         let variant = |vary: Option<&_>| {
             self.cache
                 .variant(vary, &self.parts.headers, self.is_https, self.ask.by_hold)
@@ -71,17 +111,17 @@ impl Visit {
             true => Err("authorization"),
             false => Ok(()),
         };
-        self.cache.find(
-            &self.resource,
-            &self.ask,
-            variant,
-            may_share,
-            tokio::time::Instant::now(),
-        )
+        self.cache
+            .find(&self.resource, &self.ask, variant, may_share, Instant::now())
     }
 
     /// A stored answer. `None`, if its body cannot be read any more.
-    pub(super) fn answer(&self, entry: &Arc<Entry>, as_what: AsWhat) -> Option<Response<EdgeBody>> {
+    pub(super) fn answer(
+        &self,
+        entry: &Arc<Entry>,
+        freshness: Freshness,
+        as_what: AsWhat,
+    ) -> Option<Response<EdgeBody>> {
         let counters = self.cache.counters();
         let status = match as_what {
             AsWhat::Fresh => None,
@@ -94,15 +134,21 @@ impl Visit {
         } else {
             counters.stale.add(1)
         }
-        self.give(entry, status)
+        self.give(entry, freshness, status)
     }
 
-    fn give(&self, entry: &Arc<Entry>, status: Option<CacheStatus<'_>>) -> Option<Response<EdgeBody>> {
+    fn give(
+        &self,
+        entry: &Arc<Entry>,
+        freshness: Freshness,
+        status: Option<CacheStatus<'_>>,
+    ) -> Option<Response<EdgeBody>> {
         let name = self.cache.config().name;
         let given = Given {
             ask: &self.ask,
             request: &self.parts.headers,
             now: Now::read(),
+            freshness,
             stamp: self.cache.hub().stamp_at(entry.stamp),
             status: status.map(|status| status.name(name)),
             name,
@@ -110,7 +156,11 @@ impl Visit {
         given.respond(entry)
     }
 
-    pub(super) async fn run<S, B>(self, inner: S, mut found: Found) -> Result<Response<EdgeBody>, S::Error>
+    pub(super) async fn run<S, B>(
+        self,
+        inner: S,
+        mut next: Next<S::Error>,
+    ) -> Result<Response<EdgeBody>, S::Error>
     where
         S: Service<Request<EdgeBody>, Response = Response<B>> + Clone + Send + 'static,
         S::Future: Send + 'static,
@@ -118,41 +168,26 @@ impl Visit {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        let until = Instant::now() + self.cache.config().flight_timeout;
         for _ in 0..MAX_FLIGHTS {
-            let wait = match found {
-                Found::Alone(why) => return self.go_alone(inner, why).await,
-                Found::Answer {
-                    entry,
-                    as_what,
-                    refresh,
-                } => {
-                    if let Some(start) = refresh {
-                        self.start(start, inner.clone(), None);
-                    }
-                    match self.answer(&entry, as_what) {
-                        Some(response) => return Ok(response),
-                        None => return self.go_alone(inner, "unreadable").await,
-                    }
-                }
-                Found::Wait(wait) => wait,
+            let (wait, told) = match next {
+                Next::Wait(wait, told) => (wait, told),
+                Next::Answer(entry, freshness, as_what) => match self.answer(&entry, freshness, as_what) {
+                    Some(response) => return Ok(response),
+                    None => return self.go_alone(inner, "unreadable", None).await,
+                },
+                Next::Alone(why) => return self.go_alone(inner, why, None).await,
+                Next::Nothing => return Ok(error(StatusCode::GATEWAY_TIMEOUT, "only-if-cached")),
             };
-            if self.only_if_cached() {
-                return Ok(error(StatusCode::GATEWAY_TIMEOUT, "only-if-cached"));
-            }
-            match self.wait(inner.clone(), wait).await {
+            match self.wait(wait, told, until).await {
                 Waited::Response(response) => return Ok(*response),
                 Waited::Error(error) => return Err(error),
-                Waited::Alone(why) => return self.go_alone(inner, why).await,
-                Waited::Again => found = self.find(),
+                Waited::Alone(why, old) => return self.go_alone(inner, why, old).await,
+                Waited::Again => next = self.decide(&inner),
             }
         }
         tracing::warn!(target: "gripstack::cache", url = self.resource.url.as_str(), "left too many flights");
-        self.go_alone(inner, "too-many-flights").await
-    }
-
-    fn only_if_cached(&self) -> bool {
-        self.parts.headers.contains_key(CACHE_CONTROL)
-            && RequestDirectives::parse(&self.parts.headers).only_if_cached
+        self.go_alone(inner, "too-many-flights", None).await
     }
 
     fn start<S, B>(&self, start: Start, inner: S, tell: Option<oneshot::Sender<Told<S::Error>>>)
@@ -163,12 +198,15 @@ impl Visit {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        let mut request = self.parts.clone();
+        // At most four variants, and what is keyed is what is forwarded.
+        reduce_accept_encoding(&mut request.headers);
         let trip = Trip {
             cache: self.cache.clone(),
             resource: self.resource.clone(),
             start,
             inner,
-            request: self.parts.clone(),
+            request,
             is_https: self.is_https,
             by_hold: self.ask.by_hold,
             tell,
@@ -176,28 +214,21 @@ impl Visit {
         tokio::spawn(trip.run());
     }
 
-    /// Waits for a flight, and takes what it brings if that is good enough.
-    async fn wait<S, B>(&self, inner: S, wait: Wait) -> Waited<S::Error>
-    where
-        S: Service<Request<EdgeBody>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
+    /// Waits for a flight, and takes what it brings if that is good enough. `told`: it is its own. One of somebody else
+    /// is left after a while for a new one, but it does not go on so after `until`.
+    async fn wait<E>(
+        &self,
+        wait: Wait,
+        told: Option<oneshot::Receiver<Told<E>>>,
+        until: Instant,
+    ) -> Waited<E> {
         let Wait {
             flight,
             mut phase,
-            start,
             old,
-            why,
+            fwd,
             paced,
         } = wait;
-        let told = start.map(|start| {
-            let (tell, told) = oneshot::channel();
-            self.start(start, inner, Some(tell));
-            told
-        });
         let leads = told.is_some();
         let is_over = |phase: &Phase| matches!(phase, Phase::Landed(_) | Phase::Gone(_));
         let landed = async { phase.wait_for(is_over).await.map(|phase| phase.clone()) };
@@ -205,28 +236,43 @@ impl Visit {
             // Its own flight: that has a time limit of its own.
             landed.await
         } else {
-            let turn = flight.turn.unwrap_or_else(tokio::time::Instant::now);
+            let now = Instant::now();
+            let turn = flight.turn.map_or(now, |turn| turn.max(now));
             match tokio::time::timeout_at(turn + self.cache.config().wait_timeout, landed).await {
                 Ok(brought) => brought,
                 Err(_) if paced => {
-                    return self.old_or(old, "paced-timeout", StatusCode::GATEWAY_TIMEOUT, "wait-timeout");
+                    let status = CacheStatus::hit().detail("paced-timeout");
+                    let old = self.old(old.as_ref(), self.cache.pace(), status);
+                    let response = old.unwrap_or_else(|| error(StatusCode::GATEWAY_TIMEOUT, "wait-timeout"));
+                    return Waited::Response(Box::new(response));
                 }
-                Err(_) => return Waited::Alone("wait-timeout"),
+                Err(_) if now + self.cache.config().wait_timeout < until => return Waited::Again,
+                Err(_) => {
+                    let old = self.old_after_failure(old.as_ref(), None);
+                    let response = old.unwrap_or_else(|| error(StatusCode::GATEWAY_TIMEOUT, "wait-timeout"));
+                    return Waited::Response(Box::new(response));
+                }
             }
         };
         match brought {
-            Ok(Phase::Landed(landed)) => self.take(landed, old, why, leads),
-            Ok(Phase::Gone(Gone::NotShareable(why))) => match told {
+            Ok(Phase::Landed(landed)) => self.take(landed, old, fwd, leads),
+            Ok(Phase::Gone(Gone::NotShareable {
+                error: Some(status), ..
+            })) if let Some(old) = self.old_after_failure(old.as_ref(), Some(status)) => {
+                Waited::Response(Box::new(old))
+            }
+            Ok(Phase::Gone(Gone::NotShareable { why, .. })) => match told {
                 Some(told) => match told.await {
                     Ok(Told::Response(response)) => {
                         Waited::Response(Box::new(self.finish_private(*response, why)))
                     }
-                    _ => Waited::Alone(why),
+                    Ok(Told::Landed(landed)) => self.take(*landed, None, fwd, true),
+                    _ => Waited::Alone(why, old),
                 },
-                None => Waited::Alone(why),
+                None => Waited::Alone(why, old),
             },
             Ok(Phase::Gone(Gone::Failed(failure))) => {
-                if let Some(old) = self.old_if_allowed(old) {
+                if let Some(old) = self.old_after_failure(old.as_ref(), None) {
                     return Waited::Response(Box::new(old));
                 }
                 let error_told = match told {
@@ -239,17 +285,17 @@ impl Visit {
                 }
             }
             // Its sender lives as long as the flight, which is ours.
-            Ok(Phase::Waiting | Phase::Flying(_)) | Err(_) => {
+            Ok(Phase::Waiting | Phase::Flying { .. }) | Err(_) => {
                 Waited::Response(Box::new(failed(Failure::Died)))
             }
         }
     }
 
     /// Takes what a flight brought, if it is this request's variant and young enough for it.
-    fn take<E>(&self, landed: Landed, old: Option<Arc<Entry>>, why: Option<Why>, leads: bool) -> Waited<E> {
+    fn take<E>(&self, landed: Landed, old: Option<Arc<Entry>>, fwd: Fwd, leads: bool) -> Waited<E> {
         let entry = &landed.entry;
         if landed.is_error
-            && let Some(old) = self.old_if_allowed(old)
+            && let Some(old) = self.old_after_failure(old.as_ref(), Some(entry.status))
         {
             return Waited::Response(Box::new(old));
         }
@@ -263,7 +309,6 @@ impl Visit {
         if variant != entry.variant || !self.ask.is_served_by(self.cache.hub(), entry, &channels) {
             return Waited::Again;
         }
-        let fwd = if why.is_some() { Fwd::Stale } else { Fwd::UriMiss };
         let mut status = CacheStatus::forwarded(fwd);
         if let Some(code) = landed.fwd_status.and_then(|code| StatusCode::from_u16(code).ok()) {
             status = status.fwd_status(code);
@@ -279,58 +324,84 @@ impl Visit {
         if let Some(why) = landed.why {
             status = status.detail(why);
         }
-        match self.give(entry, Some(status)) {
+        match self.give(entry, entry.freshness, Some(status)) {
             Some(response) => Waited::Response(Box::new(response)),
-            None => Waited::Alone("too-late"),
+            None => Waited::Alone("too-late", old),
         }
     }
 
-    fn old_if_allowed(&self, old: Option<Arc<Entry>>) -> Option<Response<EdgeBody>> {
+    /// The old answer, where it may be given although no better one came. `status` says why.
+    fn old(
+        &self,
+        old: Option<&Arc<Entry>>,
+        excuse: Option<Outage>,
+        status: CacheStatus<'_>,
+    ) -> Option<Response<EdgeBody>> {
         let old = old?;
         let channels = self.resource.state.lock().channels.clone();
-        let now = tokio::time::Instant::now();
-        if !self
+        let now = Instant::now();
+        let freshness = self
             .ask
-            .may_have_old(self.cache.hub(), &old, &channels, self.cache.outage(), now)
-        {
-            return None;
-        }
+            .may_have_old(self.cache.hub(), old, &channels, excuse, now)?;
         self.cache.counters().stale.add(1);
-        self.give(&old, Some(CacheStatus::forwarded(Fwd::Stale).detail("outage")))
+        self.give(old, freshness, Some(status))
     }
 
-    fn old_or<E>(
+    /// The old answer, if the failure of a fetch excuses it. `error`: what the origin answered.
+    fn old_after_failure(
         &self,
-        old: Option<Arc<Entry>>,
-        detail: &'static str,
-        status: StatusCode,
-        why: &'static str,
-    ) -> Waited<E> {
-        let given = old.and_then(|old| self.give(&old, Some(CacheStatus::hit().detail(detail))));
-        Waited::Response(Box::new(given.unwrap_or_else(|| error(status, why))))
+        old: Option<&Arc<Entry>>,
+        error: Option<StatusCode>,
+    ) -> Option<Response<EdgeBody>> {
+        let mut status = CacheStatus::forwarded(Fwd::Stale).detail("outage");
+        if let Some(error) = error {
+            status = status.fwd_status(error);
+        }
+        self.old(old, self.cache.outage(), status)
     }
 
     /// Asks for itself alone. What proves storable after all is stored.
-    async fn go_alone<S, B>(self, mut inner: S, why: &'static str) -> Result<Response<EdgeBody>, S::Error>
+    async fn go_alone<S, B>(
+        self,
+        mut inner: S,
+        why: &'static str,
+        old: Option<Arc<Entry>>,
+    ) -> Result<Response<EdgeBody>, S::Error>
     where
         S: Service<Request<EdgeBody>, Response = Response<B>> + Clone + Send + 'static,
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let fetch = self.cache.hub().begin_fetch(tokio::time::Instant::now());
+        let fetch = self.cache.hub().begin_fetch(Instant::now());
         let asked = Now::read();
         self.cache.counters().pass.add(1);
         self.cache.counters().fetches.add(1);
         let mut request = Request::from_parts(self.parts.clone(), EdgeBody::empty());
+        reduce_accept_encoding(request.headers_mut());
         if !self.ask.by_hold {
             grip::strip(request.headers_mut());
         }
-        std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
-        let response = inner.call(request).await?.map(EdgeBody::new);
-        let arrived = match look_at(&self.cache, &self.parts, response, asked).await {
-            Ok(arrived) => arrived,
-            Err(failure) => return Ok(failed(failure)),
+        let response = match call(&mut inner, request).await {
+            Ok(response) => response.map(EdgeBody::new),
+            Err(error) => {
+                return match self.old_after_failure(old.as_ref(), None) {
+                    Some(old) => Ok(old),
+                    None => Err(error),
+                };
+            }
         };
+        let arrived = match look_at(&self.cache, &self.parts.headers, response, asked).await {
+            Ok(arrived) => arrived,
+            Err(failure) => {
+                let old = self.old_after_failure(old.as_ref(), None);
+                return Ok(old.unwrap_or_else(|| failed(failure)));
+            }
+        };
+        if let Some(error) = arrived.error()
+            && let Some(old) = self.old_after_failure(old.as_ref(), Some(error))
+        {
+            return Ok(old);
+        }
         if self.ask.is_head || arrived.why_private().is_some() || !arrived.verdict.is_storable() {
             let why = arrived.verdict.storable.err().map_or(why, |why| why.as_str());
             let response = arrived.into_private();
@@ -340,14 +411,14 @@ impl Visit {
         let (landed, body) = arrived.into_landed(
             &self.cache,
             &self.resource,
-            &self.parts,
+            &self.parts.headers,
             self.is_https,
             self.ask.by_hold,
             fetch.stamp().at,
         );
         let flight = Arc::new(Flight::new(landed.entry.variant, None));
         let status = CacheStatus::forwarded(Fwd::UriMiss).stored(true).detail(why);
-        let response = self.give(&landed.entry, Some(status));
+        let response = self.give(&landed.entry, landed.entry.freshness, Some(status));
         tokio::spawn(carry_alone(self.cache.clone(), flight, (landed, body)));
         Ok(response.unwrap_or_else(|| failed(Failure::Died)))
     }
@@ -373,12 +444,23 @@ impl Visit {
     }
 }
 
+/// What a visit does next.
+pub(super) enum Next<E> {
+    Answer(Arc<Entry>, Freshness, AsWhat),
+    /// It waits for a flight; if that is its own, what only its own request may have comes here.
+    Wait(Wait, Option<oneshot::Receiver<Told<E>>>),
+    /// It asks for itself, and says why.
+    Alone(&'static str),
+    /// It gets nothing, for it wants nothing fetched.
+    Nothing,
+}
+
 /// What came of waiting.
 enum Waited<E> {
     Response(Box<Response<EdgeBody>>),
     Error(E),
-    /// Nothing for this request: it asks for itself, and says why.
-    Alone(&'static str),
+    /// Nothing for this request: it asks for itself, and says why. An old answer may still be better.
+    Alone(&'static str, Option<Arc<Entry>>),
     /// Something too old, or another variant: decide anew.
     Again,
 }

@@ -440,11 +440,26 @@ async fn col_14_who_does_not_read_at_all_loses_its_place_and_the_others_go_on() 
         max_object_bytes: 10_000,
         ..CacheConfig::default()
     };
+    let gate = Gate::new();
+    let held = gate.clone();
     let steps = || (0..500).map(|_| Step::Data(chunk(1_000)));
-    let world = World::config(config, move |_| Reply::stream(steps()).cc("max-age=60"));
-    let stuck = world.response("/a").await;
-    let quick = tokio::spawn(read_slowly(world.response("/a").await, ms(0)));
-    assert_eq!(done(quick).await, Ok(500_000));
+    let world = World::config(config, move |_| {
+        Reply::stream(steps()).cc("max-age=60").gated(&held)
+    });
+    let call = || tokio::spawn(world.service.clone().oneshot(get("/a").into_request()));
+    let (stuck, quick) = (call(), call());
+    settle().await;
+    gate.open();
+    let stuck = done(stuck).await.expect("answered");
+    let quick = done(quick).await.expect("answered");
+    let start = Instant::now();
+    assert_eq!(read_slowly(quick, ms(0)).await, Ok(500_000));
+    assert!(
+        start.elapsed() < secs(40),
+        "once, not for each chunk: {:?}",
+        start.elapsed()
+    );
+    assert_eq!(world.origin.count(), 1);
     assert!(
         read_slowly(stuck, ms(0)).await.is_err(),
         "cut off is no clean end"
@@ -546,4 +561,42 @@ async fn a_service_without_errors_works_the_same() {
     let world = World::with(CacheConfig::default(), origin);
     world.get("/a").await.is_in_short("a", "fwd=uri-miss; stored");
     world.get("/a").await.is_in_short("a", "hit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_stalls_is_not_what_later_clients_wait_for() {
+    let world = World::new(|call| match call.n {
+        1 => Reply::stream([Step::data("1"), Step::Pause(secs(100)), Step::data("!")]).cc("max-age=600"),
+        n => Reply::ok(n.to_string()).cc("max-age=600"),
+    });
+    let first = world.start("/a").await;
+    pass(secs(5)).await;
+    let second = world.start("/a").await;
+    assert_eq!(world.origin.count(), 1, "it may go on");
+    pass(secs(11)).await;
+    world.get("/a").await.is_in_short("2", "fwd=uri-miss; stored");
+    let both = tokio::time::timeout(secs(100), async { (first.await, second.await) });
+    let (first, second) = both.await.expect("in time");
+    for got in [first.expect("no panic"), second.expect("no panic")] {
+        assert_eq!((got.body.as_str(), got.broken), ("1!", false));
+    }
+    world.get("/a").await.is_in_short("2", "hit");
+    settle().await;
+    world.is_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_stalls_is_not_the_last_one() {
+    let world = World::new(|call| match call.n {
+        2 => Reply::stream([Step::data("2"), Step::Hang]).cc("max-age=60"),
+        n => Reply::ok(n.to_string()).cc("max-age=60, stale-while-revalidate=600"),
+    });
+    world.get("/a").await;
+    pass(secs(61)).await;
+    world.get("/a").await.is_in_short("1", "hit; detail=swr");
+    pass(secs(16)).await;
+    world.get("/a").await.is_in_short("1", "hit; detail=swr");
+    settle().await;
+    world.get("/a").await.is_in_short("3", "hit");
+    world.is_idle();
 }

@@ -10,6 +10,7 @@ mod grip;
 mod invalidate;
 mod keys;
 mod memory;
+mod model;
 mod origin;
 mod purge;
 mod serve;

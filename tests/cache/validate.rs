@@ -483,3 +483,26 @@ async fn c3_a_weak_304_keeps_stamp_and_ids() {
     assert_eq!(after.handed().stamp, before.handed().stamp);
     assert_eq!(after.handed().instruct, before.handed().instruct);
 }
+
+#[tokio::test(start_paused = true)]
+async fn u4_col_06_a_cookie_of_a_304_is_for_the_client_that_asked() {
+    let world = World::new(|call| match call.is_conditional() {
+        false => Reply::ok("a").cc("max-age=60").header("etag", "\"1\""),
+        true => Reply::not_modified()
+            .header("set-cookie", &format!("id={}", call.n))
+            .after(ms(10)),
+    });
+    world.get("/a").await;
+    pass(secs(61)).await;
+    let clients = [world.start("/a").await, world.start("/a").await];
+    let mut cookies = Vec::new();
+    for client in clients {
+        let got = crate::world::done(client).await;
+        assert_eq!(got.body, "a");
+        cookies.push(got.field("set-cookie").to_owned());
+    }
+    assert_ne!(cookies[0], cookies[1]);
+    assert_ne!(cookies[0], "");
+    let stats = world.edge.cache().stats();
+    assert_eq!(stats.entries, 1, "the old one is still good for an outage");
+}

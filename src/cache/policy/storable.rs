@@ -247,6 +247,14 @@ impl Verdict {
 // === impl NoStore ===
 
 impl NoStore {
+    /// Whether this is about the one request that was answered: another one may still get what is stored.
+    pub(crate) fn is_of_its_request(self) -> bool {
+        matches!(
+            self,
+            Self::Method | Self::Bypass | Self::Authorization | Self::SetCookie
+        )
+    }
+
     /// The detail of `Cache-Status`, and the label of a metric.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

@@ -93,6 +93,17 @@ impl VarySpec {
         self.names().contains(name)
     }
 
+    /// These fields and more.
+    #[must_use]
+    pub(crate) fn with(mut self, names: impl IntoIterator<Item = HeaderName>) -> Self {
+        if let Self::Fields(fields) = &mut self {
+            fields.extend(names);
+            fields.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+            fields.dedup();
+        }
+        self
+    }
+
     /// Identifies the variant that this request wants; `None` for a star. Two requests have the same key if for each
     /// name both lack the field, or have values that mean the same:
     ///

@@ -1,0 +1,74 @@
+//! Request fields that applications trust although no `Vary` names them: who sends one could poison what others get.
+//!
+//! Those that say how the edge was reached become part of the key: behind a proxy of one's own all requests have the
+//! same, and anybody else's stay with whoever sends them. Those that turn a request into another one are removed.
+//! `X-Forwarded-For` is neither, for every client has another one.
+
+use http::header::{FORWARDED, HOST};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// Part of the key, beside all that begin with `x-forwarded-`.
+const KEYED: [&str; 5] = [
+    "x-host",
+    "x-original-host",
+    "x-url-scheme",
+    "front-end-https",
+    "x-wap-profile",
+];
+const FORWARDED_FOR: &str = "x-forwarded-for";
+/// Removed from what may be stored.
+const REMOVED: [HeaderName; 6] = [
+    FORWARDED,
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-method-override"),
+];
+
+/// Whether this field is part of the key without being named by `Vary`.
+pub(super) fn is_keyed(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    match name.as_bytes().first() {
+        Some(b'x' | b'f') => {
+            (name.starts_with("x-forwarded-") && name != FORWARDED_FOR) || KEYED.contains(&name)
+        }
+        _ => false,
+    }
+}
+
+/// The fields of a request that are part of the key in this way: rarely any.
+pub(super) fn keyed_in(request: &HeaderMap) -> impl Iterator<Item = &HeaderName> {
+    request.keys().filter(|name| is_keyed(name))
+}
+
+fn is_removed(name: &HeaderName) -> bool {
+    matches!(name.as_str().as_bytes().first(), Some(b'x' | b'f')) && REMOVED.contains(name)
+}
+
+/// Removes what would make the request another one than its key says; where the target names the host, that counts,
+/// and the field follows it (RFC 9112 3.2.2).
+pub(super) fn straighten(parts: &mut Parts) {
+    // Looking through the names is cheaper than to look for each.
+    if parts.headers.keys().any(is_removed) {
+        for name in &REMOVED {
+            parts.headers.remove(name);
+        }
+    }
+    let Some(authority) = parts.uri.authority() else {
+        return;
+    };
+    let authority = authority.as_str();
+    let authority = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, authority)| authority);
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let agrees = hosts
+        .next()
+        .is_none_or(|host| host.as_bytes() == authority.as_bytes())
+        && hosts.next().is_none();
+    if !agrees && let Ok(host) = HeaderValue::from_str(authority) {
+        parts.headers.insert(HOST, host);
+    }
+}
