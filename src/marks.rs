@@ -7,11 +7,11 @@
 #[cfg(any(test, feature = "cache"))]
 mod standing;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use crate::order::{PurgeMode, TargetKey};
+use crate::order::{ByTarget, PurgeMode, TargetKey};
 use crate::position::Position;
 
 #[cfg(any(test, feature = "cache"))]
@@ -25,7 +25,7 @@ const FLOORS: usize = 1_024;
 const SOFT_TIMES: usize = 4;
 
 pub(crate) struct Marks {
-    marks: HashMap<TargetKey, Mark>,
+    marks: ByTarget<Mark>,
     /// In the order of their setting; those set again since are passed over.
     oldest: VecDeque<(TargetKey, Position)>,
     floors: Box<[Mark]>,
@@ -53,7 +53,7 @@ impl Marks {
 
     fn remembering(remembered: usize) -> Self {
         Self {
-            marks: HashMap::new(),
+            marks: ByTarget::default(),
             oldest: VecDeque::new(),
             floors: vec![Mark::default(); FLOORS].into(),
             remembered,

@@ -1,6 +1,7 @@
 //! What changes something: an order of purges and publications.
 
-use std::hash::{BuildHasher, RandomState};
+use std::borrow::Cow;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::sync::{Arc, OnceLock};
 
 use crate::message::{Channel, Message};
@@ -75,6 +76,16 @@ pub struct Publication {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct TargetKey(u128);
 
+/// A map whose keys are, or begin with, such a key. They are as good as random already.
+pub(crate) type ByTarget<V> = std::collections::HashMap<TargetKey, V, TargetKeyHashing>;
+
+/// Hashes what is made of [`TargetKey`]s.
+pub(crate) type TargetKeyHashing = BuildHasherDefault<TargetKeyHasher>;
+
+/// Folds the numbers that it is given, which are as good as random.
+#[derive(Default)]
+pub(crate) struct TargetKeyHasher(u64);
+
 // === impl Order ===
 
 impl Order {
@@ -104,7 +115,8 @@ impl Order {
 
 impl Default for OrderId {
     fn default() -> Self {
-        Self(hash128(&0u8, &(RandomState::new(), RandomState::new())))
+        let random = || u128::from(RandomState::new().hash_one(0u8));
+        Self(random() << 64 | random())
     }
 }
 
@@ -154,7 +166,10 @@ impl Url {
 }
 
 /// Lower case, without a default port and without the root's dot.
-pub(crate) fn normal_authority(authority: &str) -> String {
+pub(crate) fn normal_authority(authority: &str) -> Cow<'_, str> {
+    if is_normal(authority) {
+        return Cow::Borrowed(authority);
+    }
     let host = authority
         .rsplit('@')
         .next()
@@ -165,10 +180,24 @@ pub(crate) fn normal_authority(authority: &str) -> String {
         .or_else(|| host.strip_suffix(":443"))
         .unwrap_or(&host);
     let host = match host.rsplit_once(':') {
-        Some((name, port)) if name.ends_with('.') => return format!("{}:{port}", name.trim_end_matches('.')),
+        Some((name, port)) if name.ends_with('.') => {
+            return format!("{}:{port}", name.trim_end_matches('.')).into();
+        }
         _ => host.strip_suffix('.').unwrap_or(host),
     };
-    host.to_owned()
+    host.to_owned().into()
+}
+
+/// Whether it surely is in that form, and nothing in it could be a path.
+pub(crate) fn is_normal(authority: &str) -> bool {
+    let odd = |byte: &u8| byte.is_ascii_uppercase() || matches!(byte, b'@' | b'/');
+    let bytes = authority.as_bytes();
+    let colon = bytes.iter().rposition(|byte| *byte == b':');
+    let (name, port) = bytes.split_at(colon.unwrap_or(bytes.len()));
+    !bytes.iter().any(odd)
+        && !matches!(port, b":80" | b":443")
+        && !name.ends_with(b".")
+        && !port.ends_with(b".")
 }
 
 // === impl Target ===
@@ -193,18 +222,62 @@ impl Target {
 
 impl TargetKey {
     pub(crate) fn of(target: &Target) -> Self {
-        static KEYS: OnceLock<(RandomState, RandomState)> = OnceLock::new();
-        Self(hash128(target, KEYS.get_or_init(Default::default)))
+        match target {
+            Target::Url(url) => {
+                let (host, path) = url.0.split_at(url.0.find('/').unwrap_or(url.0.len()));
+                Self::of_url(host, path)
+            }
+            Target::Key(key) => Self::hash(1, key, ""),
+            Target::Host(host) => Self::hash(2, host, ""),
+            Target::Everything => Self::hash(3, "", ""),
+        }
+    }
+
+    /// Of the URL of this authority, for which [`is_normal`] holds, and this path, which begins with a slash.
+    pub(crate) fn of_url(host: &str, path_and_query: &str) -> Self {
+        Self::hash(0, host, path_and_query)
+    }
+
+    /// SipHash with a random key, of the kind, the texts and a last byte: once with one byte, once with another.
+    fn hash(kind: u8, first: &str, second: &str) -> Self {
+        static KEY: OnceLock<RandomState> = OnceLock::new();
+        let mut hasher = KEY.get_or_init(Default::default).build_hasher();
+        hasher.write(first.as_bytes());
+        hasher.write(second.as_bytes());
+        // What says where the texts begin and end comes last: it is short, and moves none of them out of step.
+        hasher.write_u64((first.len() as u64) << 8 | u64::from(kind));
+        let high = hasher.finish();
+        hasher.write_u8(1);
+        Self(u128::from(high) << 64 | u128::from(hasher.finish()))
     }
 
     /// One of `n` slots.
     pub(crate) fn slot(self, n: usize) -> usize {
-        (self.0 % n as u128) as usize
+        (self.0 as u64 % n as u64) as usize
     }
 }
 
-fn hash128<T: std::hash::Hash>(value: &T, (high, low): &(RandomState, RandomState)) -> u128 {
-    (u128::from(high.hash_one(value)) << 64) | u128::from(low.hash_one(value))
+// === impl TargetKeyHasher ===
+
+impl Hasher for TargetKeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = self.0.rotate_left(29) ^ number;
+    }
+
+    fn write_u128(&mut self, number: u128) {
+        // The upper half: slots and shards are made of the lower one.
+        self.write_u64((number >> 64) as u64 ^ (number as u64).rotate_left(32));
+    }
 }
 
 #[cfg(test)]
@@ -228,6 +301,42 @@ mod tests {
         }
         assert_eq!(Url::new("h:8080", "/").as_str(), "h:8080/");
         assert_eq!(Url::new("h:8080", "").as_str(), "h:8080/");
+    }
+
+    #[test]
+    fn a_key_is_the_same_by_url_and_by_parts() {
+        for authority in ["example.com", "h:8080", "[::1]:81", ""] {
+            assert!(is_normal(authority), "{authority}");
+            let url = Url::new(authority, "/a?b/c");
+            assert_eq!(
+                TargetKey::of_url(authority, "/a?b/c"),
+                TargetKey::of(&Target::Url(url))
+            );
+        }
+        for authority in ["H", "h:80", "h:443", "h.", "h.:8080", "h:8080.", "u@h", "h/a"] {
+            assert!(!is_normal(authority), "{authority}");
+        }
+    }
+
+    #[test]
+    fn keys_of_different_targets_differ() {
+        let url = |host, path| Target::Url(Url::new(host, path));
+        let targets = [
+            url("a", "/b"),
+            url("a", "/b/"),
+            url("ab", "/"),
+            Target::Key("a/b".into()),
+            Target::Key("".into()),
+            Target::Host("a/b".into()),
+            Target::Host("".into()),
+            Target::Everything,
+        ];
+        let keys: std::collections::HashSet<_> = targets.iter().map(TargetKey::of).collect();
+        assert_eq!(keys.len(), targets.len());
+        for target in &targets {
+            let TargetKey(key) = TargetKey::of(target);
+            assert_ne!(key as u64, (key >> 64) as u64);
+        }
     }
 
     #[test]

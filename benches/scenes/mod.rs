@@ -1,6 +1,6 @@
 //! The exchanges that the benches and `tests/cost.rs` measure: one client request, its answer read to the end.
 //!
-//! All in one thread and without sockets, so that what is measured is ours. Each scene is prepared once (a cache is
+//! Since the answers were made, something else was published and purged. All in one thread and without sockets, so that what is measured is ours. Each scene is prepared once (a cache is
 //! filled until it answers) and then repeated.
 
 use std::convert::Infallible;
@@ -10,7 +10,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use gripstack::publish::{PublishConfig, Publisher};
-use gripstack::{Edge, EdgeBody};
+use gripstack::{Channel, Edge, EdgeBody, Message, PurgeMode, Target};
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, HeaderMap, HeaderName, USER_AGENT,
 };
@@ -66,26 +66,29 @@ pub fn prepare(scene: &str) -> Repeat {
                 }
             })
         }
-        "bare" => repeat(pass, as_it_is, no_status),
-        "hold" => repeat(hold.layer(pass), as_it_is, no_status),
-        "cache" => repeat(cache.layer(pass), as_it_is, is_remembered),
-        "cache-post" => repeat(cache.layer(pass), post, no_status),
-        "purge" => repeat(purge.layer(pass), as_it_is, no_status),
-        "publish" => repeat(publish.layer(pass), as_it_is, no_status),
+        "bare" => repeat(&edge, pass, as_it_is, no_status),
+        "hold" => repeat(&edge, hold.layer(pass), as_it_is, no_status),
+        "cache" => repeat(&edge, cache.layer(pass), as_it_is, is_remembered),
+        "cache-post" => repeat(&edge, cache.layer(pass), post, no_status),
+        "purge" => repeat(&edge, purge.layer(pass), as_it_is, no_status),
+        "publish" => repeat(&edge, publish.layer(pass), as_it_is, no_status),
         "all" => repeat(
+            &edge,
             publish.layer(purge.layer(hold.layer(cache.layer(pass)))),
             as_it_is,
             is_remembered,
         ),
-        "hit-1k" => repeat(cache.layer(origin(1 << 10, 1, FRESH)), as_it_is, is_hit),
-        "hit-1m" => repeat(cache.layer(origin(1 << 20, 1, FRESH)), as_it_is, is_hit),
-        "hit-1m-pieces" => repeat(cache.layer(origin(1 << 20, 64, FRESH)), as_it_is, is_hit),
+        "hit-1k" => repeat(&edge, cache.layer(origin(1 << 10, 1, FRESH)), as_it_is, is_hit),
+        "hit-1m" => repeat(&edge, cache.layer(origin(1 << 20, 1, FRESH)), as_it_is, is_hit),
+        "hit-1m-pieces" => repeat(&edge, cache.layer(origin(1 << 20, 64, FRESH)), as_it_is, is_hit),
         "hold-hit-1k" => repeat(
+            &edge,
             hold.layer(cache.layer(origin(1 << 10, 1, FRESH))),
             as_it_is,
             is_hit,
         ),
         "all-hit-1k" => repeat(
+            &edge,
             publish.layer(purge.layer(hold.layer(cache.layer(origin(1 << 10, 1, FRESH))))),
             as_it_is,
             is_hit,
@@ -220,6 +223,7 @@ fn status(headers: &HeaderMap) -> &str {
 
 /// Repeats an exchange, once it has come to what the scene is about.
 fn repeat<S, B>(
+    edge: &Edge,
     mut service: S,
     make: impl Fn(Request<EdgeBody>) -> Request<EdgeBody> + 'static,
     is_ready: impl Fn(&HeaderMap) -> bool,
@@ -237,6 +241,14 @@ where
             // What a miss leaves to a task is done before the next one.
             tokio::task::yield_now().await;
             if is_ready(&answer) {
+                // From here on the clock stands above every stamp: purges and messages have to be looked up.
+                let message = Message::bytes("elsewhere");
+                edge.publish(Channel::new("other").expect("valid"), message)
+                    .await
+                    .expect("it fits");
+                edge.purge(Target::Key("other".into()), PurgeMode::Hard)
+                    .await
+                    .expect("it fits");
                 return;
             }
         }

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use quick_cache::sync::Cache as Memos;
+use quick_cache::UnitWeighter;
+use quick_cache::sync::{Cache as Memos, DefaultLifecycle};
 use tokio::time::Instant;
 
 use super::config::CacheConfig;
@@ -13,7 +14,7 @@ use super::store::Store;
 use super::unkeyed::keyed_in;
 use crate::cluster::{Bus, Local};
 use crate::hub::{Hub, LogLimits};
-use crate::order::TargetKey;
+use crate::order::{TargetKey, TargetKeyHashing};
 use crate::position::Position;
 use crate::sync::Arc;
 use crate::telemetry::{Counter, Gauge, names};
@@ -33,7 +34,7 @@ struct Inner {
     index: Arc<Index>,
     hasher: VariantHasher,
     /// URLs that proved uncacheable.
-    memos: Memos<TargetKey, Memo>,
+    memos: Memos<TargetKey, Memo, UnitWeighter, TargetKeyHashing>,
     /// Bytes of bodies that are arriving.
     arriving: AtomicU64,
     counters: Counters,
@@ -93,7 +94,13 @@ impl Cache {
             store: Store::new(&config),
             index: Arc::new(Index::new()),
             hasher: VariantHasher::default(),
-            memos: Memos::new(MEMOS),
+            memos: Memos::with(
+                MEMOS,
+                MEMOS as u64,
+                UnitWeighter,
+                TargetKeyHashing::default(),
+                DefaultLifecycle::default(),
+            ),
             arriving: AtomicU64::new(0),
             counters: Counters {
                 hit: result("hit"),
@@ -185,7 +192,9 @@ impl Cache {
     ) -> VariantKey {
         let mut unkeyed = keyed_in(request).peekable();
         let fields = match unkeyed.peek() {
-            None => vary.and_then(|vary| vary.variant_key(request, &self.0.hasher)),
+            None => vary
+                .filter(|vary| !vary.names().is_empty())
+                .and_then(|vary| vary.variant_key(request, &self.0.hasher)),
             Some(_) => vary
                 .cloned()
                 .unwrap_or_default()

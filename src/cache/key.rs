@@ -3,11 +3,21 @@
 use http::request::Parts;
 use http::{Method, header};
 
-use crate::order::{Url, normal_authority};
+use crate::order::{Target, TargetKey, Url, is_normal, normal_authority};
 
-/// The public URL of a request: where the layer sits below a router that strips a prefix, that prefix is its
-/// namespace. `None` without a host, or with more than one.
-pub(super) fn url_of(parts: &Parts, namespace: &str) -> Option<Url> {
+/// The public URL of a request, written down only where that is needed.
+pub(super) enum Named<'a> {
+    /// In normal form as it came.
+    Plain {
+        host: &'a str,
+        path: &'a str,
+    },
+    Url(Url),
+}
+
+/// What a request names: where the layer sits below a router that strips a prefix, that prefix is its namespace.
+/// `None` without a host, or with more than one.
+pub(super) fn named_by<'a>(parts: &'a Parts, namespace: &str) -> Option<Named<'a>> {
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let authority = match parts.uri.authority() {
         Some(authority) => authority.as_str(),
@@ -20,11 +30,34 @@ pub(super) fn url_of(parts: &Parts, namespace: &str) -> Option<Url> {
             host.to_str().ok()?
         }
     };
-    Some(if namespace.is_empty() {
-        Url::new(authority, path)
+    Some(if !namespace.is_empty() {
+        Named::Url(Url::new(authority, &format!("{namespace}{path}")))
+    } else if is_normal(authority) && path.starts_with('/') {
+        Named::Plain {
+            host: authority,
+            path,
+        }
     } else {
-        Url::new(authority, &format!("{namespace}{path}"))
+        Named::Url(Url::new(authority, path))
     })
+}
+
+// === impl Named ===
+
+impl Named<'_> {
+    pub(super) fn key(&self) -> TargetKey {
+        match self {
+            Self::Plain { host, path } => TargetKey::of_url(host, path),
+            Self::Url(url) => TargetKey::of(&Target::Url(url.clone())),
+        }
+    }
+
+    pub(super) fn into_url(self) -> Url {
+        match self {
+            Self::Plain { host, path } => Url::new(host, path),
+            Self::Url(url) => url,
+        }
+    }
 }
 
 /// Whether a location header names this origin's own URL: then which.

@@ -1,15 +1,15 @@
 //! One URL: what is known of it while a variant, a flight or a hold of it lives.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::entry::VariantKey;
 use super::flight::Flight;
+use super::key::Named;
 use super::policy::VarySpec;
 use crate::message::Channel;
-use crate::order::{Target, TargetKey, Url};
+use crate::order::{ByTarget, Target, TargetKey, Url};
 use crate::sync::{Arc, Mutex};
 use std::sync::Weak;
 
@@ -58,7 +58,7 @@ pub(super) struct Channels {
 
 /// All resources that live.
 pub(super) struct Index {
-    shards: [Mutex<HashMap<TargetKey, Weak<Resource>>>; SHARDS],
+    shards: [Mutex<ByTarget<Weak<Resource>>>; SHARDS],
 }
 
 // === impl Resource ===
@@ -178,21 +178,18 @@ impl State {
 impl Index {
     pub(super) fn new() -> Self {
         Self {
-            shards: std::array::from_fn(|_| Mutex::new(HashMap::new())),
+            shards: std::array::from_fn(|_| Mutex::default()),
         }
     }
 
     /// The resource of this URL, made if it does not live.
-    pub(super) fn resource(self: &Arc<Self>, url: Url) -> Arc<Resource> {
-        let target = Target::Url(url);
-        let key = TargetKey::of(&target);
-        let Target::Url(url) = target else {
-            unreachable!("made two lines above")
-        };
+    pub(super) fn resource(self: &Arc<Self>, named: Named<'_>) -> Arc<Resource> {
+        let key = named.key();
         let mut shard = self.shards[key.slot(SHARDS)].lock();
         if let Some(resource) = shard.get(&key).and_then(Weak::upgrade) {
             return resource;
         }
+        let url = named.into_url();
         let canonical = url.canonical().map(|url| TargetKey::of(&Target::Url(url)));
         let host = TargetKey::of(&Target::Host(url.host().into()));
         let everything = TargetKey::of(&Target::Everything);

@@ -12,6 +12,8 @@ use crate::position::Stamp;
 use crate::sync::{Arc, Mutex};
 use crate::time::Now;
 
+/// Holds the place of our member of `Cache-Status`. No list that another cache may write looks so (RFC 9211 2).
+const PLACE: &str = "-";
 pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// The fields of a fresh hit that change only with the second: formatted once for all hits of that second.
@@ -87,13 +89,13 @@ impl Given<'_> {
                 let (age, status) = entry.lines.of(age, || {
                     (age.into(), CacheStatus::hit().name(self.name).ttl(ttl).to_value())
                 });
-                headers.insert(AGE, age);
+                set_age(headers, age);
                 set_status(headers, status);
             }
             Some(status) => {
                 match age {
                     0 => drop(headers.remove(AGE)),
-                    _ => drop(headers.insert(AGE, age.into())),
+                    _ => set_age(headers, age.into()),
                 }
                 set_status(headers, status.ttl(ttl).to_value());
             }
@@ -101,21 +103,34 @@ impl Given<'_> {
     }
 }
 
+/// Stored headers hold a place for it. Writing there is cheaper than an insertion, which makes room first.
+fn set_age(headers: &mut HeaderMap, age: HeaderValue) {
+    match headers.get_mut(AGE) {
+        Some(place) => *place = age,
+        None => drop(headers.insert(AGE, age)),
+    }
+}
+
 /// Ours is the last member (RFC 9211 2); the stored headers hold a place for it.
 fn set_status(headers: &mut HeaderMap, ours: HeaderValue) {
-    if let http::header::Entry::Occupied(mut place) = headers.entry(CACHE_STATUS)
-        && let Some(last) = place.iter_mut().last()
-    {
-        *last = ours;
-        return;
+    match headers.get_mut(CACHE_STATUS) {
+        Some(place) if *place == PLACE => *place = ours,
+        _ => {
+            if let http::header::Entry::Occupied(mut places) = headers.entry(CACHE_STATUS)
+                && let Some(last) = places.iter_mut().last()
+            {
+                *last = ours;
+            } else {
+                headers.append(CACHE_STATUS, ours);
+            }
+        }
     }
-    headers.append(CACHE_STATUS, ours);
 }
 
 /// Makes room for what each answer adds.
 pub(super) fn with_places(mut headers: HeaderMap) -> HeaderMap {
     headers.insert(AGE, HeaderValue::from_static("0"));
-    headers.append(CACHE_STATUS, HeaderValue::from_static("-"));
+    headers.append(CACHE_STATUS, HeaderValue::from_static(PLACE));
     headers
 }
 

@@ -11,8 +11,8 @@ use tower_service::Service;
 
 use super::future::ResponseFuture;
 use super::handle::Cache;
-use super::key::{is_cacheable_method, is_safe_method, same_origin_url, url_of};
-use super::policy::{CacheStatus, Fwd, reduce_accept_encoding};
+use super::key::{Named, is_cacheable_method, is_safe_method, named_by, same_origin_url};
+use super::policy::{CacheStatus, Fwd};
 use super::serve::CACHE_STATUS;
 use super::unkeyed::straighten;
 use super::visit::{Next, Visit};
@@ -72,13 +72,12 @@ where
             return self.pass(request.map(EdgeBody::new));
         }
         let (mut parts, _) = request.into_parts();
-        // At most four variants, and what is keyed is what is forwarded.
-        reduce_accept_encoding(&mut parts.headers);
-        let Some(url) = url_of(&parts, &self.namespace) else {
+        let Some(named) = named_by(&parts, &self.namespace) else {
             return self.pass(Request::from_parts(parts, EdgeBody::empty()));
         };
+        let resource = self.cache.index().resource(named);
         straighten(&mut parts);
-        let visit = Visit::new(&self.cache, url, parts);
+        let visit = Visit::new(&self.cache, resource, parts);
         match visit.decide(&self.inner) {
             Next::Answer(entry, freshness, as_what)
                 if let Some(response) = visit.answer(&entry, freshness, as_what) =>
@@ -125,7 +124,7 @@ where
             });
         }
         let (parts, body) = request.into_parts();
-        let url = url_of(&parts, &self.namespace);
+        let url = named_by(&parts, &self.namespace).map(Named::into_url);
         let request = Request::from_parts(parts, body);
         let cache = self.cache.clone();
         ResponseFuture::waiting(async move {

@@ -5,12 +5,12 @@ use quick_cache::{OptionsBuilder, Weighter};
 
 use super::config::CacheConfig;
 use super::entry::{Entry, VariantKey};
-use crate::order::TargetKey;
+use crate::order::{TargetKey, TargetKeyHashing};
 use crate::sync::Arc;
 
 type Key = (TargetKey, VariantKey);
 
-pub(super) struct Store(Cache<Key, Arc<Entry>, ByWeight, std::hash::RandomState>);
+pub(super) struct Store(Cache<Key, Arc<Entry>, ByWeight, TargetKeyHashing>);
 
 #[derive(Clone)]
 struct ByWeight;
@@ -39,11 +39,10 @@ impl Store {
             .shards(shards as usize)
             .build()
             .expect("both capacities are given");
-        let hasher = std::hash::RandomState::new();
         Self(Cache::with_options(
             options,
             ByWeight,
-            hasher,
+            TargetKeyHashing::default(),
             DefaultLifecycle::default(),
         ))
     }

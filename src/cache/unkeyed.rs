@@ -43,11 +43,18 @@ pub(super) fn keyed_in(request: &HeaderMap) -> impl Iterator<Item = &HeaderName>
     request.keys().filter(|name| is_keyed(name))
 }
 
+fn is_removed(name: &HeaderName) -> bool {
+    matches!(name.as_str().as_bytes().first(), Some(b'x' | b'f')) && REMOVED.contains(name)
+}
+
 /// Removes what would make the request another one than its key says; where the target names the host, that counts,
 /// and the field follows it (RFC 9112 3.2.2).
 pub(super) fn straighten(parts: &mut Parts) {
-    for name in &REMOVED {
-        parts.headers.remove(name);
+    // Looking through the names is cheaper than to look for each.
+    if parts.headers.keys().any(is_removed) {
+        for name in &REMOVED {
+            parts.headers.remove(name);
+        }
     }
     let Some(authority) = parts.uri.authority() else {
         return;

@@ -15,14 +15,13 @@ use super::find::{AsWhat, Found, Start, Wait};
 use super::flight::{Failure, Flight, Gone, Landed, Phase};
 use super::handle::Cache;
 use super::look::Ask;
-use super::policy::{CacheStatus, Freshness, Fwd, Outage, RequestDirectives};
+use super::policy::{CacheStatus, Freshness, Fwd, Outage, RequestDirectives, reduce_accept_encoding};
 use super::resource::Resource;
 use super::serve::Given;
 use crate::body::EdgeBody;
 use crate::error::BoxError;
 use crate::grip;
 use crate::handoff::AskedByHold;
-use crate::order::Url;
 use crate::position::Position;
 use crate::sync::Arc;
 use crate::time::Now;
@@ -45,7 +44,7 @@ pub(super) struct Visit {
 // === impl Visit ===
 
 impl Visit {
-    pub(super) fn new(cache: &Cache, url: Url, parts: request::Parts) -> Self {
+    pub(super) fn new(cache: &Cache, resource: Arc<Resource>, parts: request::Parts) -> Self {
         let by_hold = parts.extensions.get::<AskedByHold>();
         let arrival = cache.hub().now();
         let ask = Ask {
@@ -61,7 +60,7 @@ impl Visit {
         let is_https = scheme.is_some_and(|scheme| *scheme == http::uri::Scheme::HTTPS);
         Self {
             cache: cache.clone(),
-            resource: cache.index().resource(url),
+            resource,
             ask,
             parts,
             is_https,
@@ -199,12 +198,15 @@ impl Visit {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        let mut request = self.parts.clone();
+        // At most four variants, and what is keyed is what is forwarded.
+        reduce_accept_encoding(&mut request.headers);
         let trip = Trip {
             cache: self.cache.clone(),
             resource: self.resource.clone(),
             start,
             inner,
-            request: self.parts.clone(),
+            request,
             is_https: self.is_https,
             by_hold: self.ask.by_hold,
             tell,
@@ -378,6 +380,7 @@ impl Visit {
         self.cache.counters().pass.add(1);
         self.cache.counters().fetches.add(1);
         let mut request = Request::from_parts(self.parts.clone(), EdgeBody::empty());
+        reduce_accept_encoding(request.headers_mut());
         if !self.ask.by_hold {
             grip::strip(request.headers_mut());
         }

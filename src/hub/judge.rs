@@ -30,9 +30,14 @@ impl Hub {
             };
         }
         let state = self.0.state.read();
+        let last_mark = state.marks.last(keys);
         Judgement {
-            standing: state.marks.standing(keys, stamp),
-            last_mark: state.marks.last(keys),
+            standing: if last_mark > stamp {
+                state.marks.standing(keys, stamp)
+            } else {
+                Standing::Clean
+            },
+            last_mark,
             last_message: channels
                 .iter()
                 .map(|c| state.registry.last(c))
