@@ -34,7 +34,11 @@ impl Crowd {
         for _ in 0..size {
             let hub = edge.hub();
             let mut subscription = hub
-                .subscribe(&[channel.clone()], hub.stamp_at(hub.now()), Wants::Stream)
+                .subscribe(
+                    std::slice::from_ref(&channel),
+                    hub.stamp_at(hub.now()),
+                    Wants::Stream,
+                )
                 .expect("nothing is forgotten");
             let (left, tell) = (left.clone(), tell.clone());
             tokio::spawn(async move {

@@ -3,18 +3,23 @@
 //! All layers take any body and answer an [`EdgeBody`]; entering twice adds no box. It forwards frames as they
 //! are, `size_hint`, `is_end_stream` and trailers.
 
+#[cfg(feature = "cache")]
+mod log;
+
 use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
 
+#[cfg(feature = "cache")]
+pub use self::log::BodyBroken;
+#[cfg(feature = "cache")]
+pub(crate) use self::log::Chunk;
 use crate::error::BoxError;
-use crate::log::{Cursor, End, Log, Next};
-use crate::sync::Arc;
 
 /// A body of an HTTP message: bytes in memory, a cursor over a log, or any other body in a box.
 ///
@@ -24,33 +29,15 @@ pub struct EdgeBody(Kind);
 enum Kind {
     Empty,
     Full(Bytes),
-    Log(LogBody),
+    #[cfg(feature = "cache")]
+    Log(log::LogBody),
     Foreign(Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>),
-}
-
-/// An entry of a log that is read as a body.
-#[derive(Clone, Debug)]
-pub(crate) enum Chunk {
-    Data(Bytes),
-    Trailers(Arc<HeaderMap>),
-}
-
-/// A cursor over a log of chunks.
-struct LogBody {
-    cursor: Cursor<Chunk>,
-    /// Bytes that are still to come, where that is known.
-    remaining: Option<u64>,
 }
 
 /// In the extensions of a response: its body is a hold. It lasts until somebody ends it, must not be
 /// collected, and a server may park its connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Held;
-
-/// The body broke off; says why.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("the body broke off: {0}")]
-pub struct BodyBroken(pub(crate) Arc<str>);
 
 // === impl EdgeBody ===
 
@@ -60,7 +47,8 @@ impl EdgeBody {
         Self(Kind::Empty)
     }
 
-    /// Any body. One of ours is unwrapped, an ended one becomes an empty one, any other goes into one box.
+    /// Any body. One of ours is unwrapped, bytes that are there are taken out of a [`Full`], an ended body becomes an
+    /// empty one, any other goes into one box.
     pub fn new<B>(body: B) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,
@@ -71,6 +59,9 @@ impl EdgeBody {
         if let Some(ours) = any.downcast_mut::<Option<EdgeBody>>() {
             return ours.take().expect("filled two lines above");
         }
+        if let Some(full) = any.downcast_mut::<Option<Full<Bytes>>>() {
+            return full.take().map(Self::of_full).unwrap_or_default();
+        }
         let body = slot.expect("not taken: it is another type");
         if body.is_end_stream() {
             return Self::empty();
@@ -78,12 +69,13 @@ impl EdgeBody {
         Self(Kind::Foreign(Box::pin(Foreign { body })))
     }
 
-    /// A body read from the beginning of a log. `length`, where it is known, in bytes.
-    pub(crate) fn from_log(log: &Arc<Log<Chunk>>, length: Option<u64>) -> Option<Self> {
-        Some(Self(Kind::Log(LogBody {
-            cursor: log.read()?,
-            remaining: length,
-        })))
+    fn of_full(mut body: Full<Bytes>) -> Self {
+        // It is never pending, and its one frame is data.
+        let mut cx = Context::from_waker(Waker::noop());
+        match Pin::new(&mut body).poll_frame(&mut cx) {
+            Poll::Ready(Some(Ok(frame))) => frame.into_data().map(Self::from).unwrap_or_default(),
+            _ => Self::empty(),
+        }
     }
 }
 
@@ -98,6 +90,7 @@ impl fmt::Debug for EdgeBody {
         let kind = match &self.0 {
             Kind::Empty => "empty",
             Kind::Full(_) => "full",
+            #[cfg(feature = "cache")]
             Kind::Log(_) => "log",
             Kind::Foreign(_) => "foreign",
         };
@@ -131,29 +124,14 @@ impl Body for EdgeBody {
                 self.0 = Kind::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Kind::Log(log) => match std::task::ready!(log.cursor.poll_next(cx)) {
-                Next::Entry(Chunk::Data(bytes)) => {
-                    if let Some(remaining) = &mut log.remaining {
-                        *remaining = remaining.saturating_sub(bytes.len() as u64);
-                    }
-                    Poll::Ready(Some(Ok(Frame::data(bytes))))
-                }
-                Next::Entry(Chunk::Trailers(trailers)) => {
-                    Poll::Ready(Some(Ok(Frame::trailers(HeaderMap::clone(&trailers)))))
-                }
-                Next::End(End::Complete) => {
+            #[cfg(feature = "cache")]
+            Kind::Log(body) => {
+                let frame = std::task::ready!(Pin::new(body).poll_frame(cx));
+                if !matches!(frame, Some(Ok(_))) {
                     self.0 = Kind::Empty;
-                    Poll::Ready(None)
                 }
-                Next::End(End::Failed(why)) => {
-                    self.0 = Kind::Empty;
-                    Poll::Ready(Some(Err(BodyBroken(why).into())))
-                }
-                Next::Lagged => {
-                    self.0 = Kind::Empty;
-                    Poll::Ready(Some(Err(BodyBroken("read too slowly".into()).into())))
-                }
-            },
+                Poll::Ready(frame)
+            }
             Kind::Foreign(body) => body.as_mut().poll_frame(cx),
         }
     }
@@ -162,7 +140,8 @@ impl Body for EdgeBody {
         match &self.0 {
             Kind::Empty => true,
             Kind::Full(_) => false,
-            Kind::Log(log) => log.cursor.is_at_complete_end(),
+            #[cfg(feature = "cache")]
+            Kind::Log(body) => body.is_end_stream(),
             Kind::Foreign(body) => body.is_end_stream(),
         }
     }
@@ -171,7 +150,8 @@ impl Body for EdgeBody {
         match &self.0 {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Kind::Log(log) => log.remaining.map_or_else(SizeHint::default, SizeHint::with_exact),
+            #[cfg(feature = "cache")]
+            Kind::Log(body) => body.size_hint(),
             Kind::Foreign(body) => body.size_hint(),
         }
     }

@@ -252,8 +252,13 @@ impl EdgeBuilder {
 
     /// Makes the edge.
     pub fn build(self) -> Edge {
+        self.build_on(|hub| Arc::new(Local::new(hub)))
+    }
+
+    /// Makes the edge on another bus, which applies orders to this hub.
+    pub(crate) fn build_on(self, bus: impl FnOnce(Hub) -> Arc<dyn Bus>) -> Edge {
         let hub = Hub::new(self.log_limits);
-        let bus: Arc<dyn Bus> = Arc::new(Local::new(hub.clone()));
+        let bus = bus(hub.clone());
         Edge(Arc::new(Inner {
             #[cfg(feature = "cache")]
             cache: crate::cache::Cache::of(self.cache, hub.clone(), bus.clone()),

@@ -2,6 +2,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod body;
+#[cfg(feature = "tower")]
+mod builder_ext;
 pub mod cluster;
 #[cfg(any(feature = "purge", feature = "publish"))]
 pub mod control;
@@ -43,6 +45,9 @@ pub mod serve;
 pub mod testing;
 
 pub use body::EdgeBody;
+#[cfg(feature = "tower")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
+pub use builder_ext::ServiceBuilderExt;
 pub use drain::{Drain, DrainSignal};
 pub use edge::{Edge, EdgeBuilder, SubmitError};
 pub use error::BoxError;

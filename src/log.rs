@@ -6,6 +6,9 @@
 //! A reader looks and registers its waker under one lock, so no append falls between the two. Wakers are taken
 //! out under the lock and woken after it.
 
+#[cfg(any(feature = "cache", all(test, gripstack_shuttle)))]
+mod body;
+
 use std::collections::VecDeque;
 use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
@@ -49,6 +52,7 @@ pub(crate) enum End {
     /// It is all there.
     Complete,
     /// It broke off.
+    #[cfg(any(feature = "cache", all(test, gripstack_shuttle)))]
     Failed(Arc<str>),
 }
 
@@ -90,34 +94,11 @@ impl<T> Log<T> {
         }
     }
 
-    /// A log that has ended, with these entries.
-    pub(crate) fn finished(entries: Vec<T>) -> Self {
-        let log = Self::new();
-        log.inner.lock().end = Some(End::Complete);
-        let _ = log.frozen.set(entries.into());
-        log
-    }
-
     /// Appends without waking anybody; [`Log::wake`] does that, once the caller holds no lock.
     pub(crate) fn append(&self, entry: T) {
         let mut inner = self.inner.lock();
         debug_assert!(inner.end.is_none(), "append after the end");
         inner.entries.push_back(entry);
-    }
-
-    /// Ends the log. A second end changes nothing.
-    pub(crate) fn end(&self, end: End) {
-        let mut inner = self.inner.lock();
-        if inner.end.is_some() {
-            return;
-        }
-        if end == End::Complete && inner.base == 0 && !inner.window {
-            let entries: Vec<T> = std::mem::take(&mut inner.entries).into();
-            let _ = self.frozen.set(entries.into());
-        }
-        inner.end = Some(end);
-        drop(inner);
-        self.wake();
     }
 
     /// Wakes every waiting reader.
@@ -148,57 +129,6 @@ impl<T> Log<T> {
         self.inner.lock().skips = true;
     }
 
-    /// From now on entries are forgotten as soon as every reader has had them. Returns false, and changes
-    /// nothing, if the log has ended.
-    pub(crate) fn set_window(&self) -> bool {
-        let mut inner = self.inner.lock();
-        if inner.end.is_some() {
-            return false;
-        }
-        inner.window = true;
-        inner.trim();
-        true
-    }
-
-    /// Ready when at most `ahead` entries wait for the slowest reader, or nobody reads.
-    pub(crate) fn poll_room(&self, ahead: u64, cx: &mut Context<'_>) -> Poll<()> {
-        let mut inner = self.inner.lock();
-        let head = inner.base + inner.entries.len() as u64;
-        match inner.slowest() {
-            Some(slowest) if head - slowest > ahead => {
-                inner.writer = Some((ahead, cx.waker().clone()));
-                Poll::Pending
-            }
-            _ => Poll::Ready(()),
-        }
-    }
-
-    /// Whether somebody reads who has not lagged.
-    pub(crate) fn is_read(&self) -> bool {
-        self.inner.lock().slowest().is_some()
-    }
-
-    /// Ready when nobody reads, or only who has lagged.
-    pub(crate) fn poll_deserted(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut inner = self.inner.lock();
-        if inner.slowest().is_none() {
-            return Poll::Ready(());
-        }
-        inner.deserted = Some(cx.waker().clone());
-        Poll::Pending
-    }
-
-    /// Forgets all but `ahead` entries: readers that have not had the others have lagged.
-    pub(crate) fn cut(&self, ahead: u64) {
-        {
-            let mut inner = self.inner.lock();
-            while inner.entries.len() as u64 > ahead && inner.entries.pop_front().is_some() {
-                inner.base += 1;
-            }
-        }
-        self.wake();
-    }
-
     /// Cursors that have not been dropped, unless the log had ended when they were made.
     pub(crate) fn readers(&self) -> usize {
         let inner = self.inner.lock();
@@ -215,27 +145,6 @@ impl<T> Log<T> {
             next,
             slot,
         }
-    }
-
-    /// Reads from the first entry on. `None`, if that is no longer there.
-    pub(crate) fn read(self: &Arc<Self>) -> Option<Cursor<T>> {
-        if self.frozen.get().is_some() {
-            return Some(Cursor {
-                log: self.clone(),
-                next: 0,
-                slot: None,
-            });
-        }
-        let mut inner = self.inner.lock();
-        if inner.base > 0 {
-            return None;
-        }
-        let slot = (self.frozen.get().is_none()).then(|| inner.take_slot(0));
-        Some(Cursor {
-            log: self.clone(),
-            next: 0,
-            slot,
-        })
     }
 
     /// Looks at the entries that are still here, oldest first.
@@ -305,15 +214,6 @@ impl<T> std::fmt::Debug for Cursor<T> {
 }
 
 impl<T: Clone> Cursor<T> {
-    /// The next entry, and moves past it.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next<T>> {
-        let next = self.poll_peek(cx);
-        if matches!(next, Poll::Ready(Next::Entry(_))) {
-            self.advance();
-        }
-        next
-    }
-
     /// The next entry, without moving past it.
     pub(crate) fn poll_peek(&mut self, cx: &mut Context<'_>) -> Poll<Next<T>> {
         if let Some(entries) = self.log.frozen.get() {
@@ -373,14 +273,6 @@ impl<T> Cursor<T> {
     pub(crate) fn skip_to_tail(&mut self) {
         let base = self.log.inner.lock().base;
         self.next = self.next.max(base);
-    }
-
-    /// Whether everything was read and nothing more will come.
-    pub(crate) fn is_at_complete_end(&self) -> bool {
-        self.log
-            .frozen
-            .get()
-            .is_some_and(|entries| self.next as usize >= entries.len())
     }
 }
 

@@ -4,12 +4,18 @@
 //! last mark of the object's targets. When the map is full its oldest entry is forgotten, which raises a floor
 //! that its target shares with others: a purge may so be widened, but never lost.
 
+#[cfg(any(test, feature = "cache"))]
+mod standing;
+
 use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
 use crate::order::{ByTarget, PurgeMode, TargetKey};
 use crate::position::Position;
+
+#[cfg(any(test, feature = "cache"))]
+pub(crate) use self::standing::Standing;
 
 /// Marks that are remembered each for itself. About 100 bytes each.
 const REMEMBERED: usize = 65_536;
@@ -36,21 +42,6 @@ pub(crate) struct Mark {
     /// The last soft purges, oldest first, with their times.
     soft_times: Vec<(Position, Instant)>,
     last: Position,
-}
-
-/// What the marks say of an object.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Standing {
-    /// Nothing since its stamp.
-    Clean,
-    /// A soft purge: its lifetime ended at this time; `None` if that is no longer known.
-    Soft { since: Option<Instant> },
-    /// An unsafe method succeeded. `purged`: and there was a soft purge.
-    Invalidated { purged: bool },
-    /// A soft-block purge.
-    Blocked,
-    /// A hard purge.
-    Dead,
 }
 
 // === impl Marks ===
@@ -82,20 +73,6 @@ impl Marks {
                 self.floors[key.slot(FLOORS)].raise(&mark);
             }
         }
-    }
-
-    /// What they say of an object with these targets and this stamp.
-    pub(crate) fn standing(&self, keys: &[&[TargetKey]], stamp: Position) -> Standing {
-        let mut all = Mark::default();
-        for &key in keys.iter().copied().flatten() {
-            all.raise(&self.floors[key.slot(FLOORS)]);
-            if let Some(mark) = self.marks.get(&key)
-                && mark.last > stamp
-            {
-                all.raise(mark);
-            }
-        }
-        all.standing(stamp)
     }
 
     /// The last mark of these targets.
@@ -138,29 +115,6 @@ impl Mark {
             self.soft_times.sort_unstable();
             let surplus = self.soft_times.len().saturating_sub(SOFT_TIMES);
             self.soft_times.drain(..surplus);
-        }
-    }
-
-    fn standing(&self, stamp: Position) -> Standing {
-        if self.hard > stamp {
-            Standing::Dead
-        } else if self.block > stamp {
-            Standing::Blocked
-        } else if self.invalidated > stamp {
-            Standing::Invalidated {
-                purged: self.soft > stamp,
-            }
-        } else if self.soft > stamp {
-            // If as many as are kept came since, the first of them may be forgotten: the window's start is unknown.
-            let first = self.soft_times.iter().position(|(at, _)| *at > stamp);
-            let since = match first {
-                Some(0) if self.soft_times.len() == SOFT_TIMES => None,
-                Some(index) => Some(self.soft_times[index].1),
-                None => None,
-            };
-            Standing::Soft { since }
-        } else {
-            Standing::Clean
         }
     }
 }

@@ -13,7 +13,9 @@ pub(crate) use shuttle::sync::{Arc, atomic};
 /// The model checker's locks behind the signatures of `parking_lot`.
 #[cfg(gripstack_shuttle)]
 mod model {
+    #[derive(Debug)]
     pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);
+    #[derive(Debug)]
     pub(crate) struct RwLock<T>(shuttle::sync::RwLock<T>);
 
     impl<T: Default> Default for Mutex<T> {

@@ -7,14 +7,17 @@
 pub(crate) struct Counter(#[cfg(feature = "metrics")] metrics::Counter);
 
 /// Counts what there is now.
+#[cfg(any(feature = "hold", feature = "cache"))]
 #[derive(Clone)]
 pub(crate) struct Gauge(#[cfg(feature = "metrics")] metrics::Gauge);
 
 /// Collects values, in seconds.
+#[cfg(feature = "publish")]
 #[derive(Clone)]
 pub(crate) struct Histogram(#[cfg(feature = "metrics")] metrics::Histogram);
 
 /// One more, until it is dropped.
+#[cfg(feature = "hold")]
 pub(crate) struct Held(Gauge);
 
 impl Counter {
@@ -28,6 +31,7 @@ impl Counter {
     }
 
     /// One series of a family.
+    #[cfg(any(feature = "hold", feature = "cache"))]
     pub(crate) fn labelled(name: &'static str, label: &'static str, value: &'static str) -> Self {
         let _ = (name, label, value);
         Self(
@@ -43,6 +47,7 @@ impl Counter {
     }
 }
 
+#[cfg(any(feature = "hold", feature = "cache"))]
 impl Gauge {
     pub(crate) fn new(name: &'static str) -> Self {
         let _ = name;
@@ -52,6 +57,7 @@ impl Gauge {
         )
     }
 
+    #[cfg(feature = "cache")]
     pub(crate) fn set(&self, value: f64) {
         let _ = value;
         #[cfg(feature = "metrics")]
@@ -59,6 +65,7 @@ impl Gauge {
     }
 
     /// One more, until the guard is dropped.
+    #[cfg(feature = "hold")]
     pub(crate) fn hold(&self) -> Held {
         #[cfg(feature = "metrics")]
         self.0.increment(1.0);
@@ -66,6 +73,7 @@ impl Gauge {
     }
 }
 
+#[cfg(feature = "publish")]
 impl Histogram {
     pub(crate) fn new(name: &'static str) -> Self {
         let _ = name;
@@ -82,6 +90,7 @@ impl Histogram {
     }
 }
 
+#[cfg(feature = "hold")]
 impl Drop for Held {
     fn drop(&mut self) {
         #[cfg(feature = "metrics")]

@@ -3,8 +3,6 @@
 
 mod hold_support;
 
-use std::time::Duration;
-
 use gripstack::Edge;
 use gripstack::body::{EdgeBody, Held};
 use gripstack::hold::{EndReason, HoldError};
@@ -354,6 +352,8 @@ async fn r02_r03_r04_r08_grp05_what_the_origin_is_sent() {
 
 #[cfg(any(feature = "jwt-rust-crypto", feature = "jwt-aws-lc"))]
 mod signed {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -498,4 +498,46 @@ async fn the_end_of_a_hold_can_be_seen_from_outside() {
     drop(response);
     assert_eq!(end.reason(), Some(EndReason::Client));
     assert_eq!(subscriptions(&edge), 0);
+}
+
+#[tokio::test]
+async fn it_is_a_layer_of_an_axum_router() {
+    use axum::Router;
+    use axum::routing::get;
+
+    let edge = Edge::new();
+    let stream = || async {
+        let headers = gripstack::grip::Instruct::stream().channel("t").into_headers();
+        (headers.expect("valid"), "open\n")
+    };
+    let router = Router::new()
+        .route("/stream", get(stream))
+        .route("/plain", get(async || "plain"))
+        .layer(edge.hold_layer());
+    let ask = |path: &str| {
+        let request = Request::builder()
+            .uri(path)
+            .body(axum::body::Body::empty())
+            .expect("valid");
+        router.clone().oneshot(request)
+    };
+    let response = ask("/plain").await.expect("infallible");
+    assert_eq!(
+        response.into_body().collect().await.expect("whole").to_bytes(),
+        "plain"
+    );
+    let response = ask("/stream").await.expect("infallible");
+    assert!(response.extensions().get::<Held>().is_some());
+    let mut body = response.into_body();
+    let mut next = async || {
+        body.frame()
+            .await
+            .expect("no end")
+            .expect("no error")
+            .into_data()
+            .expect("data")
+    };
+    assert_eq!(next().await, "open\n");
+    publish(&edge, gripstack::Message::bytes("1")).await;
+    assert_eq!(next().await, "1");
 }

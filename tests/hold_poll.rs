@@ -587,3 +587,31 @@ async fn a_hint_while_it_was_asked_asks_again() {
     assert!(!is_marked(&response));
     assert_eq!(text(response).await, "hi");
 }
+
+/// A URL that never held is not copied for; when it holds after all, nothing is lost.
+#[tokio::test(start_paused = true)]
+async fn a_url_that_never_held_before() {
+    let edge = Edge::new();
+    let origin = Origin::new(|number, _| async move {
+        Ok(match number {
+            ..=20 => reply(200, &[], "plain"),
+            _ => poll("nothing\n"),
+        })
+    });
+    let service = origin.held(edge.hold_layer());
+    for _ in 0..20 {
+        assert_eq!(text(get(&service).await).await, "plain");
+    }
+    let mut waiting = start(&service, get_request());
+    assert!(waiting.now().await.is_none());
+    publish(&edge, hint()).await;
+    let response = waiting.now().await.expect("answered: its client asks again");
+    assert!(is_marked(&response));
+    assert_eq!(origin.calls(), 21);
+    // From now on it is known to hold.
+    let mut waiting = start(&service, get_request());
+    assert!(waiting.now().await.is_none());
+    publish(&edge, hint()).await;
+    assert!(waiting.now().await.is_none());
+    assert_eq!(origin.calls(), 23);
+}

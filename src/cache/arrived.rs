@@ -19,7 +19,7 @@ use super::resource::Resource;
 use super::serve::{Lines, with_places};
 use super::tags::{SURROGATE_KEY, Tags};
 use crate::body::{EdgeBody, Held};
-use crate::error::CloseDelimited;
+use crate::error::{CloseDelimited, OriginError};
 use crate::grip::{self, Instruct, JsonResponse, MAX_INSTRUCT_BYTES};
 use crate::log::Log;
 use crate::message::Channel;
@@ -119,6 +119,14 @@ impl Arrived {
     pub(super) fn why_private(&self) -> Option<&'static str> {
         self.unusable
             .or(self.verdict.shareable.err().map(|why| why.as_str()))
+    }
+
+    /// What failed, if it was not the origin that answered: the same for all who wait.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        let failure = self.parts.extensions.get::<OriginError>()?.failure;
+        failure
+            .is_outage()
+            .then(|| Failure::Origin(failure.as_str(), self.parts.status))
     }
 
     /// Its status, if that is an error after which an old answer may be better.

@@ -239,8 +239,10 @@ impl<S, E> Trip<S, E> {
                 self.cache
                     .remember_uncacheable(self.resource.key(), why, Instant::now());
             }
+            let gone = arrived
+                .failure()
+                .map_or(Gone::NotShareable { why, error }, Gone::Failed);
             let response = arrived.into_private();
-            let gone = Gone::NotShareable { why, error };
             landing.flight.phase.send_replace(Phase::Gone(gone));
             if let Some(tell) = self.tell.take() {
                 let _ = tell.send(Told::Response(Box::new(response)));

@@ -64,6 +64,8 @@ pub(super) enum Gone {
 pub(super) enum Failure {
     /// The service below returned an error.
     Service,
+    /// The origin could not be asked, or did not answer properly: a name for it, and the status it is told with.
+    Origin(&'static str, StatusCode),
     /// It did not answer in time.
     Timeout,
     /// It answered 304, and nobody had asked whether something changed.
@@ -122,9 +124,18 @@ impl Flight {
 // === impl Failure ===
 
 impl Failure {
+    /// The status that it was told with, if there was an answer.
+    pub(super) fn status(self) -> Option<StatusCode> {
+        match self {
+            Self::Origin(_, status) => Some(status),
+            _ => None,
+        }
+    }
+
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Service => "origin-error",
+            Self::Origin(name, _) => name,
             Self::Timeout => "origin-timeout",
             Self::Unasked304 => "unasked-304",
             Self::BrokenInstruct => "broken-instruct",

@@ -12,6 +12,8 @@ use tower_service::Service;
 use super::future::ResponseFuture;
 use super::handle::Cache;
 use super::key::{Named, is_cacheable_method, is_safe_method, named_by, same_origin_url};
+use super::policy::{CacheStatus, Fwd};
+use super::serve::CACHE_STATUS;
 use super::unkeyed::straighten;
 use super::visit::{Next, Visit};
 use crate::body::EdgeBody;
@@ -99,10 +101,26 @@ where
     fn pass(&self, request: Request<EdgeBody>) -> ResponseFuture<S::Error> {
         let mut inner = self.inner.clone();
         self.cache.counters().pass.add(1);
-        if !self.enabled || is_safe_method(request.method()) {
+        if !self.enabled {
             return ResponseFuture::waiting(async move {
                 std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
                 Ok(inner.call(request).await?.map(EdgeBody::new))
+            });
+        }
+        let fwd = if is_cacheable_method(request.method()) {
+            Fwd::Bypass
+        } else {
+            Fwd::Method
+        };
+        let status = CacheStatus::forwarded(fwd)
+            .name(self.cache.config().name)
+            .to_value();
+        if is_safe_method(request.method()) {
+            return ResponseFuture::waiting(async move {
+                std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
+                let mut response = inner.call(request).await?.map(EdgeBody::new);
+                response.headers_mut().append(CACHE_STATUS, status);
+                Ok(response)
             });
         }
         let (parts, body) = request.into_parts();
@@ -111,7 +129,8 @@ where
         let cache = self.cache.clone();
         ResponseFuture::waiting(async move {
             std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
-            let response = inner.call(request).await?.map(EdgeBody::new);
+            let mut response = inner.call(request).await?.map(EdgeBody::new);
+            response.headers_mut().append(CACHE_STATUS, status);
             if let Some(url) = url
                 && (response.status().is_success() || response.status().is_redirection())
             {

@@ -11,7 +11,7 @@ use tower_service::Service;
 use super::arrived::look_at;
 use super::entry::Entry;
 use super::fetch::{Told, Trip, call, carry_alone};
-use super::find::{AsWhat, Found, Start, Wait};
+use super::find::{AsWhat, Found, Limits, Start, Wait};
 use super::flight::{Failure, Flight, Gone, Landed, Phase};
 use super::handle::Cache;
 use super::look::Ask;
@@ -45,7 +45,7 @@ pub(super) struct Visit {
 
 impl Visit {
     pub(super) fn new(cache: &Cache, resource: Arc<Resource>, parts: request::Parts) -> Self {
-        let by_hold = parts.extensions.get::<AskedByHold>();
+        let by_hold = AskedByHold::of(&parts.extensions);
         let arrival = cache.hub().now();
         let ask = Ask {
             arrival,
@@ -53,8 +53,6 @@ impl Visit {
             at_least: by_hold.map_or(Position::ZERO, |asked| asked.at_least.min(arrival)),
             by_hold: by_hold.is_some(),
             is_head: parts.method == Method::HEAD,
-            only_if_cached: parts.headers.contains_key(CACHE_CONTROL)
-                && RequestDirectives::parse(&parts.headers).only_if_cached,
         };
         let scheme = parts.uri.scheme().or_else(|| parts.extensions.get());
         let is_https = scheme.is_some_and(|scheme| *scheme == http::uri::Scheme::HTTPS);
@@ -107,12 +105,13 @@ impl Visit {
             self.cache
                 .variant(vary, &self.parts.headers, self.is_https, self.ask.by_hold)
         };
-        let may_share = match self.parts.headers.contains_key(AUTHORIZATION) {
-            true => Err("authorization"),
-            false => Ok(()),
+        let limits = || Limits {
+            only_if_cached: self.parts.headers.contains_key(CACHE_CONTROL)
+                && RequestDirectives::parse(&self.parts.headers).only_if_cached,
+            has_authorization: self.parts.headers.contains_key(AUTHORIZATION),
         };
         self.cache
-            .find(&self.resource, &self.ask, variant, may_share, Instant::now())
+            .find(&self.resource, &self.ask, variant, limits, Instant::now())
     }
 
     /// A stored answer. `None`, if its body cannot be read any more.
@@ -147,7 +146,7 @@ impl Visit {
         let given = Given {
             ask: &self.ask,
             request: &self.parts.headers,
-            now: Now::read(),
+            now: Instant::now(),
             freshness,
             stamp: self.cache.hub().stamp_at(entry.stamp),
             status: status.map(|status| status.name(name)),
@@ -272,16 +271,19 @@ impl Visit {
                 None => Waited::Alone(why, old),
             },
             Ok(Phase::Gone(Gone::Failed(failure))) => {
-                if let Some(old) = self.old_after_failure(old.as_ref(), None) {
+                if let Some(old) = self.old_after_failure(old.as_ref(), failure.status()) {
                     return Waited::Response(Box::new(old));
                 }
-                let error_told = match told {
+                let told = match told {
                     Some(told) => told.await.ok(),
                     None => None,
                 };
-                match error_told {
+                match told {
                     Some(Told::Error(error)) => Waited::Error(error),
-                    _ => Waited::Response(Box::new(failed(failure))),
+                    Some(Told::Response(response)) => {
+                        Waited::Response(Box::new(self.finish_private(*response, failure.as_str())))
+                    }
+                    Some(Told::Landed(_)) | None => Waited::Response(Box::new(failed(failure))),
                 }
             }
             // Its sender lives as long as the flight, which is ours.
@@ -468,7 +470,7 @@ enum Waited<E> {
 fn failed(failure: Failure) -> Response<EdgeBody> {
     let status = match failure {
         Failure::Timeout => StatusCode::GATEWAY_TIMEOUT,
-        _ => StatusCode::BAD_GATEWAY,
+        _ => failure.status().unwrap_or(StatusCode::BAD_GATEWAY),
     };
     error(status, failure.as_str())
 }

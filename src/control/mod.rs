@@ -27,7 +27,9 @@ use crate::body::EdgeBody;
 pub use self::future::ResponseFuture;
 #[cfg(feature = "publish")]
 pub(crate) use self::http::text;
-pub(crate) use self::http::{ReadError, authority, normal_prefix, read, respond, under};
+#[cfg(feature = "purge")]
+pub(crate) use self::http::under;
+pub(crate) use self::http::{ReadError, authority, normal_prefix, read, respond};
 pub(crate) use self::secret::Secret;
 
 /// Answers 404 to everything: the service below the control layers on a listener that has no other.

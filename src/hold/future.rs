@@ -97,10 +97,15 @@ where
                             .warn_of_order("a hold layer above another one does nothing");
                         return Poll::Ready(Ok(response));
                     }
-                    if !answer::is_for_us(&response) {
+                    let instructions = answer::is_for_us(&response);
+                    let status = response.status();
+                    exchange
+                        .original
+                        .note(&exchange.shared.memory, status, instructions);
+                    if !instructions {
                         return Poll::Ready(Ok(response));
                     }
-                    if response.status().is_informational() {
+                    if status.is_informational() {
                         grip::strip(response.headers_mut());
                         return Poll::Ready(Ok(response));
                     }

@@ -6,6 +6,7 @@ use http::HeaderValue;
 use tower_layer::Layer;
 
 use super::guard::Counters;
+use super::memory::Memory;
 use super::service::GripHold;
 #[cfg(feature = "jwt")]
 use super::sign::{SignError, Signer};
@@ -30,12 +31,14 @@ pub struct GripHoldLayer {
     options: Options,
     warned: Arc<AtomicBool>,
     counters: Arc<Counters>,
+    memory: Arc<Memory>,
 }
 
 /// What the services of a layer share.
 pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) counters: Arc<Counters>,
+    pub(super) memory: Arc<Memory>,
     /// A wrong order of layers was logged.
     warned: Arc<AtomicBool>,
 }
@@ -72,6 +75,7 @@ impl GripHoldLayer {
             },
             warned: Arc::new(AtomicBool::new(false)),
             counters: Arc::new(Counters::new()),
+            memory: Arc::new(Memory::new()),
         }
     }
 
@@ -137,6 +141,7 @@ impl<S> Layer<S> for GripHoldLayer {
         let shared = Shared {
             options: self.options.clone(),
             counters: self.counters.clone(),
+            memory: self.memory.clone(),
             warned: self.warned.clone(),
         };
         GripHold::new(inner, Arc::new(shared))

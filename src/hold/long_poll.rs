@@ -109,6 +109,11 @@ where
                     guard.end(reason);
                     return Ok(Turn::Done(timed_out(parts, body, marked)));
                 }
+                // Not copied: its client asks again.
+                Event::Hint(_) if self.original.is_safe() && !self.original.is_repeatable() => {
+                    guard.end(EndReason::Hint);
+                    return Ok(Turn::Done(timed_out(parts, body, true)));
+                }
                 // A request that must not be made twice does not hear hints.
                 Event::Hint(_) if !self.may_ask() => {}
                 Event::Hint(at) => {

@@ -44,7 +44,8 @@
 //! Where the log no longer reaches back to the stamp, or a `close` or `hint` is above it, the service below is asked
 //! once more, past every cache. If that brings nothing younger, because the origin is down, the hold starts from what
 //! there is: its response says `Cache-Status: gripstack; detail=gap`, it is counted, and it ends after about a
-//! minute ([`GripHoldLayer::marked_age`]), so that its client comes back. Only a GET without a body is ever made again.
+//! minute ([`GripHoldLayer::marked_age`]), so that its client comes back. Only a GET without a body is ever made again;
+//! and not the first that holds at a URL which had answered 16 times without any instructions: such URLs cost no copy.
 //!
 //! # Ids
 //!
@@ -85,6 +86,7 @@ mod ids;
 mod keep_alive;
 mod layer;
 mod long_poll;
+mod memory;
 mod original;
 mod request_body;
 mod service;

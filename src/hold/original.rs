@@ -6,9 +6,10 @@ use http::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, HeaderName, HeaderValue, IF_RANGE, RANGE, UPGRADE,
 };
 use http::request::Parts;
-use http::{Extensions, Method, Request, Uri, Version};
+use http::{Extensions, Method, Request, StatusCode, Uri, Version};
 
 use super::layer::Options;
+use super::memory::{Memory, UrlHash};
 use crate::body::EdgeBody;
 use crate::drain::Drain;
 use crate::grip;
@@ -26,6 +27,8 @@ pub(super) struct Original {
     method: Method,
     uri: Uri,
     pub(super) drain: Option<Drain>,
+    /// Of one that it is safe to make again.
+    url: Option<UrlHash>,
     copy: Option<Saved>,
 }
 
@@ -64,16 +67,18 @@ pub(super) fn prepare(parts: &mut Parts, options: &Options, now: Now) {
 
 /// Tells a cache of ours who asks, and for what.
 pub(super) fn ask(extensions: &mut Extensions, at_least: Position) {
-    extensions.insert(AskedByHold { at_least });
+    AskedByHold { at_least }.say(extensions);
 }
 
 // === impl Original ===
 
 impl Original {
-    /// Of a prepared request. Only a GET without a body is copied. A handle for an upgrade must not be: two
-    /// takers panic.
-    pub(super) fn of(parts: &Parts, has_body: bool) -> Self {
-        let copy = (parts.method == Method::GET && !has_body).then(|| {
+    /// Of a prepared request. Only a GET without a body is copied, unless its URL never has instructions. A handle
+    /// for an upgrade must not be: two takers panic.
+    pub(super) fn of(parts: &Parts, has_body: bool, memory: &Memory) -> Self {
+        let url = (parts.method == Method::GET && !has_body).then(|| Memory::hash(parts));
+        let copied = url.is_some_and(|url| !memory.is_plain(url));
+        let copy = copied.then(|| {
             let upgrades = parts.headers.contains_key(UPGRADE);
             let kept = |name: &HeaderName| !upgrades || (name != UPGRADE && name != CONNECTION);
             let mut headers = Vec::with_capacity(parts.headers.len());
@@ -93,6 +98,7 @@ impl Original {
             method: parts.method.clone(),
             uri: parts.uri.clone(),
             drain: parts.extensions.get().cloned(),
+            url,
             copy,
         }
     }
@@ -101,7 +107,21 @@ impl Original {
         self.method == Method::HEAD
     }
 
-    /// Whether it may be made again.
+    /// Whether its client may make it again at any time.
+    pub(super) fn is_safe(&self) -> bool {
+        self.url.is_some()
+    }
+
+    /// Its answer had instructions, or not. A failure of the service tells nothing.
+    pub(super) fn note(&self, memory: &Memory, status: StatusCode, instructions: bool) {
+        if let Some(url) = self.url
+            && (instructions || !status.is_server_error())
+        {
+            memory.saw(url, instructions);
+        }
+    }
+
+    /// Whether it can be made again here.
     pub(super) fn is_repeatable(&self) -> bool {
         self.copy.is_some()
     }

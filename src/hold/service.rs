@@ -60,7 +60,7 @@ where
         if !self.shared.options.enabled {
             return ResponseFuture::passing(inner.call(request));
         }
-        if request.extensions().get::<AskedByHold>().is_some() {
+        if AskedByHold::of(request.extensions()).is_some() {
             self.shared
                 .warn_of_order("a hold layer below another one does nothing");
             return ResponseFuture::passing(inner.call(request));
@@ -69,7 +69,7 @@ where
         let (mut parts, body) = request.into_parts();
         prepare(&mut parts, &self.shared.options, now);
         let has_body = !body.is_end_stream();
-        let original = Original::of(&parts, has_body);
+        let original = Original::of(&parts, has_body, &self.shared.memory);
         let (body, watch) = if has_body {
             let (body, watch) = WatchedBody::new(body);
             (EdgeBody::new(body), Some(watch))

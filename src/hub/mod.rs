@@ -9,6 +9,8 @@
 //!
 //! The clock moves before a message can be seen: whoever sees one and asks again arrives at or after it.
 
+#[cfg(any(feature = "cache", all(test, gripstack_shuttle)))]
+mod judge;
 mod pins;
 mod registry;
 mod sequencer;
@@ -22,7 +24,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::marks::{Marks, Standing};
+use crate::marks::Marks;
 use crate::message::Channel;
 use crate::mutants::mutant;
 use crate::order::{Order, Target, TargetKey};
@@ -74,17 +76,6 @@ pub struct OrderTooLarge {
     channel: Channel,
     what: String,
     limit: usize,
-}
-
-/// What happened since a stamp.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Judgement {
-    /// To the targets.
-    pub(crate) standing: Standing,
-    /// The last mark of the targets.
-    pub(crate) last_mark: Position,
-    /// The last message of the channels.
-    pub(crate) last_message: Position,
 }
 
 /// A moment's figures.
@@ -256,32 +247,6 @@ impl Hub {
         SubscribeError::ForeignClock(Subscription::new(self.clone(), cursors, wants))
     }
 
-    /// What happened to these targets and channels since the stamp.
-    pub(crate) fn judge(&self, keys: &[&[TargetKey]], channels: &[Channel], stamp: Position) -> Judgement {
-        if stamp >= self.now() {
-            return Judgement {
-                standing: Standing::Clean,
-                last_mark: Position::ZERO,
-                last_message: Position::ZERO,
-            };
-        }
-        let state = self.0.state.read();
-        let last_mark = state.marks.last(keys);
-        Judgement {
-            standing: if last_mark > stamp {
-                state.marks.standing(keys, stamp)
-            } else {
-                Standing::Clean
-            },
-            last_mark,
-            last_message: channels
-                .iter()
-                .map(|c| state.registry.last(c))
-                .max()
-                .unwrap_or_default(),
-        }
-    }
-
     /// The position of a channel's last message; of one that is not remembered, no less than that.
     pub fn last_message(&self, channel: &Channel) -> Position {
         self.0.state.read().registry.last(channel)
@@ -290,6 +255,11 @@ impl Hub {
     /// The last purge that named this target.
     pub fn last_purge(&self, target: &Target) -> Position {
         self.0.state.read().marks.last(&[&[TargetKey::of(target)]])
+    }
+
+    /// Whether the channel's log has a message with this id.
+    pub(crate) fn has(&self, channel: &Channel, id: &str) -> bool {
+        self.0.state.read().registry.has(channel, id)
     }
 
     pub(crate) fn last_id(&self, channel: &Channel) -> Option<std::sync::Arc<str>> {

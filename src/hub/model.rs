@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::log::{End, Log, Next};
+use crate::marks::Standing;
 use crate::message::{Message, StreamForm};
 
 const SCHEDULES: usize = 2_000;

@@ -164,6 +164,10 @@ impl Registry {
             .map_or_else(|| self.floors[self.floor_slot(channel)], |topic| topic.last)
     }
 
+    pub(super) fn has(&self, channel: &Channel, id: &str) -> bool {
+        self.topics.get(channel).is_some_and(|topic| topic.has(id))
+    }
+
     pub(super) fn last_id(&self, channel: &Channel) -> Option<std::sync::Arc<str>> {
         self.topics.get(channel)?.last_id.clone()
     }

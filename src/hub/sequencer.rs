@@ -73,9 +73,21 @@ impl Sequencer {
         now: Instant,
     ) -> Admission {
         let message = &publication.message;
-        let Some(prev_id) = message.prev_id.as_ref().filter(|_| !message.no_seq) else {
+        let Some(prev_id) = message
+            .prev_id
+            .as_ref()
+            .filter(|_| !message.no_seq && !publication.latest)
+        else {
             return Admission::Go(publication);
         };
+        if message
+            .id
+            .as_ref()
+            .is_some_and(|id| hub.has(&publication.channel, id))
+        {
+            // It comes a second time; that is seen when it is applied.
+            return Admission::Go(publication);
+        }
         // The log is asked under this lock: an append that comes after the answer finds the item waiting.
         let mut waiting = self.0.lock();
         let last_id = ahead.cloned().or_else(|| hub.last_id(&publication.channel));

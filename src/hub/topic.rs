@@ -55,7 +55,11 @@ impl Topic {
 
     /// Appends. Returns the bytes that this takes and frees, or `None` for a message that is already here.
     pub(super) fn append(&mut self, publication: Publication, at: Position, now: Instant) -> Option<isize> {
-        let message = publication.message;
+        let mut message = publication.message;
+        if publication.latest && message.prev_id.is_some() {
+            // It follows whatever a hold has: there is no gap between states.
+            std::sync::Arc::make_mut(&mut message).prev_id = None;
+        }
         if message.id.as_ref().is_some_and(|id| self.ids.contains_key(id)) {
             return None;
         }
@@ -88,6 +92,11 @@ impl Topic {
             message,
         });
         Some(weight as isize - freed as isize)
+    }
+
+    /// Whether a message with this id is here.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.ids.contains_key(id)
     }
 
     /// Forgets the oldest message: for whoever may need it, [`Topic::floor`] has risen. Returns its bytes.

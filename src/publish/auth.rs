@@ -39,6 +39,9 @@ pub enum KeyError {
     /// What follows `base64:` is not base64 (RFC 4648 4).
     #[error("the key begins with `base64:`, and what follows is not base64")]
     NotBase64,
+    /// There is nothing that could verify a token.
+    #[error("compiled without a JWT backend: enable the feature jwt-rust-crypto or jwt-aws-lc")]
+    NoBackend,
 }
 
 /// Why a request is refused.
@@ -115,7 +118,8 @@ impl Key {
     /// base64: in a client's `GRIP_URL`, `iss` and `key`. The token must have the claim `exp`, which may lie at
     /// most 60 s in the past, and, if an issuer is given here, that `iss`.
     ///
-    /// Needs a backend: one of the features `jwt-rust-crypto` and `jwt-aws-lc`, or one that the process installs.
+    /// Needs a backend, one of the features `jwt-rust-crypto` and `jwt-aws-lc`; it becomes the process's own, unless
+    /// the application chose one before.
     #[cfg(feature = "jwt")]
     pub fn jwt(key: &str, issuer: Option<&str>) -> Result<Self, KeyError> {
         let bytes = match key.strip_prefix("base64:") {
@@ -125,6 +129,7 @@ impl Key {
         if bytes.is_empty() {
             return Err(KeyError::Empty);
         }
+        jwt::install_provider()?;
         Ok(Self(Kind::Jwt(std::sync::Arc::new(jwt::Verifier::new(
             &bytes, issuer,
         )))))
@@ -136,6 +141,8 @@ mod jwt {
     use std::fmt;
 
     use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+
+    use super::KeyError;
 
     /// More than any of ours is; nothing longer is looked at.
     const MAX_BYTES: usize = 8192;
@@ -165,6 +172,18 @@ mod jwt {
             token.len() <= MAX_BYTES
                 && decode::<serde_json::Value>(token, &self.key, &self.validation).is_ok()
         }
+    }
+
+    /// Two backends at once, as features add up, would otherwise be as bad as none.
+    pub(super) fn install_provider() -> Result<(), KeyError> {
+        #[cfg(feature = "jwt-rust-crypto")]
+        let provider = Some(&jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER);
+        #[cfg(all(feature = "jwt-aws-lc", not(feature = "jwt-rust-crypto")))]
+        let provider = Some(&jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER);
+        #[cfg(not(any(feature = "jwt-rust-crypto", feature = "jwt-aws-lc")))]
+        let provider: Option<&jsonwebtoken::crypto::CryptoProvider> = None;
+        let _ = provider.ok_or(KeyError::NoBackend)?.install_default();
+        Ok(())
     }
 
     impl fmt::Debug for Verifier {
@@ -244,6 +263,7 @@ mod tests {
         use super::*;
 
         fn signed(key: &[u8], algorithm: Algorithm, claims: &Value) -> String {
+            super::jwt::install_provider().expect("a backend is compiled in");
             let token = encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(key));
             format!("Bearer {}", token.expect("claims can be encoded"))
         }

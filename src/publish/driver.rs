@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::pacer::{Full, Hurry, Pacer, Start, Update, Verdict, follow};
+use super::pacer::{Full, Hurry, Pacer, Start, Update, Verdict};
 use crate::edge::{Edge, SubmitError};
 use crate::message::Channel;
 use crate::order::Order;
@@ -143,17 +143,11 @@ impl Driver {
     async fn send(self, start: Start) -> Option<Position> {
         let Start {
             channel,
-            mut order,
+            order,
             waited,
         } = start;
         let edge = self.0.edge.clone();
         self.0.queue.record(waited);
-        // It follows what was sent last, whatever was superseded in between, and so waits for nothing.
-        if let Some(publication) = order.publications.first_mut()
-            && let Some(last_id) = edge.hub().last_id(&channel)
-        {
-            follow(publication, &last_id);
-        }
         let mut in_flight = InFlight {
             driver: self,
             channel,

@@ -48,7 +48,11 @@ mod service;
 mod wire;
 
 #[cfg(test)]
+mod far_tests;
+#[cfg(test)]
 mod pacer_properties;
+#[cfg(test)]
+mod pacer_tests;
 #[cfg(test)]
 mod tests;
 

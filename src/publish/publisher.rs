@@ -99,7 +99,8 @@ impl Publisher {
 
     /// Publishes one message as its channel is configured. Resolves when it has a position, or waits for its turn.
     ///
-    /// Cancel safe: once polled, it is published or waits although the future is dropped.
+    /// Cancel safe for a paced channel: once polled, it is published although the future was dropped. For others
+    /// as [`Edge::publish`], once what was paced before it has gone out.
     pub async fn publish(&self, channel: Channel, message: Message) -> Result<Receipt, PublishError> {
         self.publish_with(channel, message, PublishOptions::default())
             .await
@@ -180,6 +181,11 @@ impl Publisher {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn paces_any(&self) -> bool {
+        self.driver.paces_any()
+    }
+
     /// One order of what goes out at once, and the updates that are paced.
     fn split(&self, items: Vec<Item>) -> (Order, Vec<Update>) {
         let policy_of = |item: &Item| {
@@ -195,7 +201,6 @@ impl Publisher {
         let mut purges = HashSet::new();
         let mut updates = Vec::new();
         for item in items {
-            let policy = policy_of(&item);
             let rule = self.config.rule_for(&item.channel);
             let mode = self.config.purge_mode;
             let own = rule.purges.iter().map(|target| Purge {
@@ -204,12 +209,13 @@ impl Publisher {
             });
             let mut all: Vec<Purge> = item.options.purges;
             all.extend(own);
+            let every = lossless.contains(&item.channel);
             let publication = Publication {
                 channel: item.channel,
                 message: Arc::new(item.message),
-                latest: policy == Policy::Latest,
+                latest: !every,
             };
-            if lossless.contains(&publication.channel) {
+            if every {
                 order.publications.push(publication);
                 purges.extend(all);
             } else {

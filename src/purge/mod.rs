@@ -36,6 +36,9 @@ mod layer;
 mod service;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::auth::{Auth, Token};
 pub use self::layer::PurgeLayer;
 pub use self::service::PurgeService;

@@ -55,13 +55,13 @@ async fn at_every_point(
     for polls in 0..40 {
         // The first two answers are quick.
         let slow = script();
-        let first = std::sync::Mutex::new(vec![slow]);
+        let first = parking_lot::Mutex::new(vec![slow]);
         let armed = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let is_armed = armed.clone();
         let world = World::config(config.clone(), move |_| {
             let slow = is_armed
                 .load(std::sync::atomic::Ordering::SeqCst)
-                .then(|| first.lock().expect("no panic").pop())
+                .then(|| first.lock().pop())
                 .flatten();
             slow.unwrap_or_else(|| instructed("new"))
         });
@@ -249,7 +249,7 @@ async fn col_03_an_answer_that_is_nearly_here_is_kept() {
         .expect("whole");
     drop(response);
     pass(ms(100)).await;
-    world.get("/a").await.is_in_short("aaaabbbb", "hit");
+    world.get("/a").await.expect_short("aaaabbbb", "hit");
 }
 
 #[tokio::test(start_paused = true)]
@@ -272,9 +272,9 @@ async fn col_02_others_get_the_whole_answer_when_the_first_client_goes() {
     for other in others {
         done(other)
             .await
-            .is_in_short("abcdefghij", "fwd=uri-miss; collapsed");
+            .expect_short("abcdefghij", "fwd=uri-miss; collapsed");
     }
-    world.get("/a").await.is_in_short("abcdefghij", "hit");
+    world.get("/a").await.expect_short("abcdefghij", "hit");
     assert_eq!(world.origin.count(), 1);
 }
 
@@ -296,7 +296,7 @@ async fn a_service_that_is_not_ready_is_waited_for_by_the_flight_alone() {
     let slow = tokio::spawn(call("/slow"));
     settle().await;
     let got = Got::of(call("/a").await.expect("answered")).await;
-    got.is_in_short("a", "hit");
+    got.expect_short("a", "hit");
     let waits = tokio::spawn(call("/b"));
     settle().await;
     assert_eq!(origin.count(), 2);

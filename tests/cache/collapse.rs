@@ -82,7 +82,7 @@ async fn col_05_a_storable_answer_ends_the_marker() {
     world.get("/a").await;
     assert_eq!(world.get("/a").await.body, "2");
     settle().await;
-    world.get("/a").await.is_in_short("2", "hit");
+    world.get("/a").await.expect_short("2", "hit");
 }
 
 #[tokio::test(start_paused = true)]
@@ -178,7 +178,7 @@ async fn col_08_an_answer_that_lives_no_second_is_for_those_who_waited() {
             0 => "fwd=uri-miss; stored=?0; detail=useless",
             _ => "fwd=uri-miss; collapsed; detail=useless",
         };
-        got.is_in_short("1", expected);
+        got.expect_short("1", expected);
     }
     assert_eq!(world.origin.count(), 2);
 }
@@ -206,7 +206,7 @@ async fn col_09_three_values_of_a_vary_are_three_requests() {
         assert_eq!(world.origin.count(), 3, "the body comes {steps} pauses later");
         for accept in ["text/a", "text/b", "text/c"] {
             let got = world.get(get("/a").header("accept", accept)).await;
-            got.is_in_short(accept, "hit");
+            got.expect_short(accept, "hit");
         }
     }
 }
@@ -430,8 +430,11 @@ async fn col_14_a_body_larger_than_the_largest_passes_whole_to_three_readers() {
     world.is_empty();
     assert_eq!(world.origin.count(), 1);
     // It says nothing of later ones.
-    world.get("/a").await.is_in_short("small", "fwd=uri-miss; stored");
-    world.get("/a").await.is_in_short("small", "hit");
+    world
+        .get("/a")
+        .await
+        .expect_short("small", "fwd=uri-miss; stored");
+    world.get("/a").await.expect_short("small", "hit");
 }
 
 #[tokio::test(start_paused = true)]
@@ -552,15 +555,15 @@ async fn col_16_a_range_request_joins_and_the_origin_sees_no_range() {
     assert_eq!(world.origin.count(), 1);
     let last = world.origin.last();
     assert_eq!((last.header("range"), last.header("if-range")), (None, None));
-    world.get(range()).await.is_in_short("hello", "hit");
+    world.get(range()).await.expect_short("hello", "hit");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_service_without_errors_works_the_same() {
     let origin: Origin<std::convert::Infallible> = Origin::new(|_| Reply::ok("a").cc("max-age=60"));
     let world = World::with(CacheConfig::default(), origin);
-    world.get("/a").await.is_in_short("a", "fwd=uri-miss; stored");
-    world.get("/a").await.is_in_short("a", "hit");
+    world.get("/a").await.expect_short("a", "fwd=uri-miss; stored");
+    world.get("/a").await.expect_short("a", "hit");
 }
 
 #[tokio::test(start_paused = true)]
@@ -574,13 +577,13 @@ async fn a_body_that_stalls_is_not_what_later_clients_wait_for() {
     let second = world.start("/a").await;
     assert_eq!(world.origin.count(), 1, "it may go on");
     pass(secs(11)).await;
-    world.get("/a").await.is_in_short("2", "fwd=uri-miss; stored");
+    world.get("/a").await.expect_short("2", "fwd=uri-miss; stored");
     let both = tokio::time::timeout(secs(100), async { (first.await, second.await) });
     let (first, second) = both.await.expect("in time");
     for got in [first.expect("no panic"), second.expect("no panic")] {
         assert_eq!((got.body.as_str(), got.broken), ("1!", false));
     }
-    world.get("/a").await.is_in_short("2", "hit");
+    world.get("/a").await.expect_short("2", "hit");
     settle().await;
     world.is_idle();
 }
@@ -593,10 +596,10 @@ async fn a_refresh_that_stalls_is_not_the_last_one() {
     });
     world.get("/a").await;
     pass(secs(61)).await;
-    world.get("/a").await.is_in_short("1", "hit; detail=swr");
+    world.get("/a").await.expect_short("1", "hit; detail=swr");
     pass(secs(16)).await;
-    world.get("/a").await.is_in_short("1", "hit; detail=swr");
+    world.get("/a").await.expect_short("1", "hit; detail=swr");
     settle().await;
-    world.get("/a").await.is_in_short("3", "hit");
+    world.get("/a").await.expect_short("3", "hit");
     world.is_idle();
 }

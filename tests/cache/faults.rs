@@ -34,7 +34,10 @@ async fn org_01_a_body_that_breaks_off_is_broken_for_all_and_not_stored() {
         }
         settle().await;
         world.is_empty();
-        world.get("/a").await.is_in_short("whole", "fwd=uri-miss; stored");
+        world
+            .get("/a")
+            .await
+            .expect_short("whole", "fwd=uri-miss; stored");
     }
 }
 
@@ -52,8 +55,11 @@ async fn org_01_a_body_shorter_or_longer_than_it_said_is_not_stored() {
         assert!(got.broken, "{length}: {got:?}");
         settle().await;
         world.is_empty();
-        world.get("/a").await.is_in_short("whole", "fwd=uri-miss; stored");
-        world.get("/a").await.is_in_short("whole", "hit");
+        world
+            .get("/a")
+            .await
+            .expect_short("whole", "fwd=uri-miss; stored");
+        world.get("/a").await.expect_short("whole", "hit");
     }
 }
 
@@ -95,7 +101,7 @@ async fn a_body_that_ends_with_its_connection_is_not_stored() {
     world
         .get("/a")
         .await
-        .is_in_short("1", "fwd=uri-miss; stored=?0; detail=close-delimited");
+        .expect_short("1", "fwd=uri-miss; stored=?0; detail=close-delimited");
     assert_eq!(world.get("/a").await.body, "2");
 }
 
@@ -178,7 +184,7 @@ async fn org_12_trailers_do_not_count_as_headers() {
     world.get("/a").await;
     let got = world.get("/a").await;
     assert_eq!(got.field("cache-control"), "max-age=60");
-    got.is_in_short("a", "hit");
+    got.expect_short("a", "hit");
 }
 
 #[tokio::test(start_paused = true)]
@@ -234,7 +240,7 @@ async fn a_head_too_large_to_store_passes() {
     world
         .get("/a")
         .await
-        .is_in_short("1", "fwd=uri-miss; stored=?0; detail=too-large");
+        .expect_short("1", "fwd=uri-miss; stored=?0; detail=too-large");
     assert_eq!(world.get("/a").await.body, "2");
     world.is_empty();
 }

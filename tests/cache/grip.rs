@@ -259,7 +259,7 @@ async fn m1_a_stream_hold_starts_at_once_from_the_old_answer_and_a_refresh_runs(
 async fn m2_a_long_poll_waits_for_one_collapsed_revalidation() {
     let world = World::new(|call| held(call.n, "response").after(ms(100)));
     world.get(by_hold()).await;
-    world.get(by_hold()).await.is_in_short("1", "hit");
+    world.get(by_hold()).await.expect_short("1", "hit");
     let position = world.publish("c").await;
     let mut polls = Vec::new();
     for _ in 0..100 {
@@ -284,7 +284,7 @@ async fn m2_with_the_origin_down_a_long_poll_gets_the_old_one_marked() {
     for expected in ["fwd=stale; detail=outage", "hit; detail=outage"] {
         let got = world.get(by_hold()).await;
         got.handed();
-        got.is_in_short("1", expected);
+        got.expect_short("1", expected);
     }
     assert_eq!(world.origin.count(), 2);
 }
@@ -316,7 +316,7 @@ async fn m3_a_message_for_another_channel_changes_nothing() {
     let world = stream();
     world.get("/a").await;
     world.publish("other").await;
-    world.get("/a").await.is_in_short("1", "hit");
+    world.get("/a").await.expect_short("1", "hit");
     assert_eq!(world.origin.count(), 1);
 }
 
@@ -349,11 +349,11 @@ async fn m3_where_the_route_says_so_the_old_copy_is_given_marked() {
     world.get("/a").await;
     world.publish("c").await;
     let start = Instant::now();
-    world.get("/a").await.is_in_short("1", "hit; detail=paced");
-    world.get("/a").await.is_in_short("1", "hit; detail=paced");
+    world.get("/a").await.expect_short("1", "hit; detail=paced");
+    world.get("/a").await.expect_short("1", "hit; detail=paced");
     assert_eq!(start.elapsed(), ms(0));
     pass(ms(200)).await;
-    world.get("/a").await.is_in_short("2", "hit");
+    world.get("/a").await.expect_short("2", "hit");
     assert_eq!(world.origin.count(), 2);
 }
 
@@ -445,7 +445,7 @@ async fn m4_a_purge_hurries_a_paced_revalidation() {
         let world = stream();
         world.get("/a").await;
         world.publish("c").await;
-        world.get("/a").await.is_in_short("2", "fwd=stale; stored");
+        world.get("/a").await.expect_short("2", "fwd=stale; stored");
         world.publish("c").await;
         let start = Instant::now();
         let paced = world.start("/a").await;
@@ -491,7 +491,7 @@ async fn m4_who_waits_for_a_turn_never_goes_alone() {
         readers.push(world.start("/a").await);
     }
     for reader in readers {
-        done(reader).await.is_in_short("1", "hit; detail=paced-timeout");
+        done(reader).await.expect_short("1", "hit; detail=paced-timeout");
     }
     assert!(start.elapsed() <= secs(6), "{:?}", start.elapsed());
     assert_eq!(world.origin.count(), 2);
@@ -547,7 +547,7 @@ async fn m5_an_unsafe_method_does_not_stop_stream_holds_and_is_paced() {
     assert_eq!(world.origin.count(), 3);
     // A new hold is as current as those that are open.
     let start = Instant::now();
-    world.get(by_hold()).await.is_in_short("1", "hit");
+    world.get(by_hold()).await.expect_short("1", "hit");
     assert_eq!(start.elapsed(), ms(0));
     // A plain request waits; the first one at once, the next for its turn.
     assert_eq!(world.get("/a").await.body, "4");
@@ -577,7 +577,7 @@ async fn m5_post_then_publish_is_one_revalidation() {
     world.get(post("/a")).await;
     world.publish("c").await;
     assert_eq!(world.get("/a").await.body, "3");
-    world.get("/a").await.is_in_short("3", "hit");
+    world.get("/a").await.expect_short("3", "hit");
 }
 
 #[tokio::test(start_paused = true)]
@@ -594,7 +594,7 @@ async fn channels_of_one_variant_age_the_others() {
     let sse = || get("/a").header("accept", "text/event-stream");
     world.get("/a").await;
     world.publish("c").await;
-    world.get("/a").await.is_in_short("1", "hit");
+    world.get("/a").await.expect_short("1", "hit");
     world.get(sse().by_hold()).await;
     // A message from before it was known does not count against what was made before: it does, to be safe.
     assert_eq!(world.get("/a").await.body, "3");
@@ -612,11 +612,11 @@ async fn a_surrogate_key_can_name_a_channel() {
     });
     let got = world.get("/a").await;
     assert_eq!(got.field("surrogate-key"), "");
-    world.get("/a").await.is_in_short("1", "hit");
+    world.get("/a").await.expect_short("1", "hit");
     world.publish("c").await;
-    world.get("/a").await.is_in_short("2", "fwd=stale; stored");
+    world.get("/a").await.expect_short("2", "fwd=stale; stored");
     world.purge_key("ch:c", PurgeMode::Hard).await;
-    world.get("/a").await.is_in_short("3", "fwd=uri-miss; stored");
+    world.get("/a").await.expect_short("3", "fwd=uri-miss; stored");
 }
 
 #[tokio::test(start_paused = true)]
@@ -629,10 +629,10 @@ async fn a_url_with_more_channels_than_are_remembered_is_aged_by_every_message()
         reply
     });
     world.get("/a").await;
-    world.get("/a").await.is_in_short("1", "hit");
+    world.get("/a").await.expect_short("1", "hit");
     world.publish("99").await;
     assert_eq!(world.get("/a").await.body, "2");
-    world.get("/a").await.is_in_short("2", "hit");
+    world.get("/a").await.expect_short("2", "hit");
 }
 
 #[tokio::test(start_paused = true)]
@@ -665,7 +665,7 @@ async fn c6_the_hold_layer_gets_a_younger_answer_if_it_asks_for_one() {
     }
     assert!(start.elapsed() < ms(100), "it is not paced");
     assert_eq!(world.origin.count(), 2);
-    world.get(get("/a").at_least(now)).await.is_in_short("2", "hit");
+    world.get(get("/a").at_least(now)).await.expect_short("2", "hit");
 }
 
 #[tokio::test(start_paused = true)]
@@ -701,7 +701,7 @@ async fn d5_if_no_younger_answer_is_to_be_had_the_old_one_is_given_marked() {
     for expected in ["fwd=stale; detail=outage", "hit; detail=outage"] {
         let got = world.get(get("/a").at_least(now)).await;
         assert!(got.handed().stamp.at < now);
-        got.is_in_short("1", expected);
+        got.expect_short("1", expected);
     }
 }
 
@@ -784,7 +784,7 @@ async fn an_event_stream_with_instructions_is_stored_and_one_without_is_not() {
         }
     });
     world.get(by_hold()).await;
-    world.get(by_hold()).await.is_in_short("data: 1\n\n", "hit");
+    world.get(by_hold()).await.expect_short("data: 1\n\n", "hit");
     world.get("/b").await;
     assert_eq!(world.get("/b").await.body, "data: 3\n\n");
 }

@@ -34,7 +34,7 @@ async fn i1_a_successful_unsafe_method_invalidates_every_variant() {
             assert_eq!(got.body, (5 + n).to_string(), "{method}");
             assert_eq!(got.in_short().1, "fwd=stale; stored");
         }
-        world.get(head("/a")).await.is_in_short("", "hit");
+        world.get(head("/a")).await.expect_short("", "hit");
     }
 }
 
@@ -54,9 +54,9 @@ async fn i1_a_redirection_counts_as_success_and_safe_methods_change_nothing() {
             ))
             .await;
     }
-    world.get("/a").await.is_in_short("1", "hit");
+    world.get("/a").await.expect_short("1", "hit");
     world.get(post("/a")).await;
-    world.get("/a").await.is_in_short("9", "fwd=stale; stored");
+    world.get("/a").await.expect_short("9", "fwd=stale; stored");
 }
 
 #[tokio::test(start_paused = true)]
@@ -68,7 +68,7 @@ async fn i2_a_failed_one_does_not() {
         });
         world.get("/a").await;
         assert_eq!(world.get(post("/a")).await.status.as_u16(), code);
-        world.get("/a").await.is_in_short("1", "hit");
+        world.get("/a").await.expect_short("1", "hit");
     }
     let world = World::new(move |call| match call.method {
         Method::GET => Reply::ok(call.n.to_string()).cc("max-age=60"),
@@ -76,7 +76,7 @@ async fn i2_a_failed_one_does_not() {
     });
     world.get("/a").await;
     assert!(world.try_response(post("/a")).await.is_err());
-    world.get("/a").await.is_in_short("1", "hit");
+    world.get("/a").await.expect_short("1", "hit");
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,7 +103,7 @@ async fn i3_pur_25_locations_of_the_same_origin_go_along() {
             hit,
             "{name}: {value}"
         );
-        world.get(other()).await.is_in_short("2", "hit");
+        world.get(other()).await.expect_short("2", "hit");
     }
 }
 
@@ -124,8 +124,8 @@ async fn i5_pur_24_a_get_in_flight_is_not_kept_as_fresh() {
     gate.open();
     assert_eq!(done(waits).await.body, "old");
     settle().await;
-    world.get("/a").await.is_in_short("new", "fwd=stale; stored");
-    world.get("/a").await.is_in_short("new", "hit");
+    world.get("/a").await.expect_short("new", "fwd=stale; stored");
+    world.get("/a").await.expect_short("new", "hit");
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,8 +137,11 @@ async fn i5_a_post_never_deletes_the_last_good_copy() {
     });
     world.get("/a").await;
     world.get(post("/a")).await;
-    world.get("/a").await.is_in_short("a", "fwd=stale; detail=outage");
-    world.get("/a").await.is_in_short("a", "hit; detail=outage");
+    world
+        .get("/a")
+        .await
+        .expect_short("a", "fwd=stale; detail=outage");
+    world.get("/a").await.expect_short("a", "hit; detail=outage");
 }
 
 #[tokio::test(start_paused = true)]

@@ -146,7 +146,7 @@ async fn mem_04_a_full_budget_is_told_at_the_head() {
     world
         .get("/second")
         .await
-        .is_in_short("a", "fwd=uri-miss; stored=?0; detail=memory");
+        .expect_short("a", "fwd=uri-miss; stored=?0; detail=memory");
     gate.open();
     done(first).await;
 }
@@ -186,7 +186,7 @@ async fn mem_06_a_header_at_random_makes_no_more_variants_than_a_url_may_have() 
     assert!(stats.entries <= 64, "{stats:?}");
     // The last ones are there.
     let got = world.get(get("/a").header("x-random", "9999")).await;
-    got.is_in_short("9999", "hit");
+    got.expect_short("9999", "hit");
     world.is_idle();
 }
 

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ type Script<E> = Box<dyn Fn(&Call) -> Reply<E> + Send + Sync>;
 
 struct Shared<E> {
     script: Script<E>,
-    calls: Mutex<Vec<Call>>,
+    calls: parking_lot::Mutex<Vec<Call>>,
     open_calls: Arc<AtomicUsize>,
     open_bodies: Arc<AtomicUsize>,
 }
@@ -261,7 +261,7 @@ impl<E: Send + 'static> Origin<E> {
     pub fn new(script: impl Fn(&Call) -> Reply<E> + Send + Sync + 'static) -> Self {
         Self(Arc::new(Shared {
             script: Box::new(script),
-            calls: Mutex::default(),
+            calls: parking_lot::Mutex::default(),
             open_calls: Arc::default(),
             open_bodies: Arc::default(),
         }))
@@ -269,11 +269,11 @@ impl<E: Send + 'static> Origin<E> {
 
     /// Requests so far.
     pub fn count(&self) -> usize {
-        self.0.calls.lock().expect("no panic").len()
+        self.0.calls.lock().len()
     }
 
     pub fn calls(&self) -> Vec<Call> {
-        self.0.calls.lock().expect("no panic").clone()
+        self.0.calls.lock().clone()
     }
 
     pub fn last(&self) -> Call {
@@ -302,7 +302,7 @@ impl<E: Send + 'static> Service<Request<EdgeBody>> for Origin<E> {
 
     fn call(&mut self, request: Request<EdgeBody>) -> Self::Future {
         let call = {
-            let mut calls = self.0.calls.lock().expect("no panic");
+            let mut calls = self.0.calls.lock();
             let call = Call {
                 n: calls.len() + 1,
                 method: request.method().clone(),

@@ -144,15 +144,15 @@ async fn pur_06_a_refresh_that_began_before_a_soft_purge_is_followed_by_one_more
     });
     world.get("/a").await;
     pass(secs(70)).await;
-    world.get("/a").await.is_in_short("1", "hit; detail=swr");
+    world.get("/a").await.expect_short("1", "hit; detail=swr");
     settle().await;
     assert_eq!(world.origin.count(), 2);
     world.purge_url("/a", PurgeMode::Soft).await;
     gate.open();
     settle().await;
-    world.get("/a").await.is_in_short("2", "hit; detail=swr");
+    world.get("/a").await.expect_short("2", "hit; detail=swr");
     settle().await;
-    world.get("/a").await.is_in_short("3", "hit");
+    world.get("/a").await.expect_short("3", "hit");
     pass(secs(5)).await;
     assert_eq!(world.origin.count(), 3);
 }
@@ -196,9 +196,9 @@ async fn pur_07_a_purge_of_a_url_takes_every_variant() {
 async fn pur_08_a_purge_covers_both_schemes_which_are_two_objects() {
     let world = World::new(|call| Reply::ok(call.n.to_string()).cc("max-age=60"));
     let https = || get("/a").extension(http::uri::Scheme::HTTPS);
-    world.get("/a").await.is_in_short("1", "fwd=uri-miss; stored");
-    world.get(https()).await.is_in_short("2", "fwd=uri-miss; stored");
-    world.get("https://example.com/a").await.is_in_short("2", "hit");
+    world.get("/a").await.expect_short("1", "fwd=uri-miss; stored");
+    world.get(https()).await.expect_short("2", "fwd=uri-miss; stored");
+    world.get("https://example.com/a").await.expect_short("2", "hit");
     world.purge_url("/a", PurgeMode::Hard).await;
     assert_eq!(world.get("/a").await.body, "3");
     assert_eq!(world.get(https()).await.body, "4");
@@ -230,7 +230,7 @@ async fn pur_10_a_purge_by_the_query_as_api_clients_rebuild_it() {
     world
         .get("/a?a=2&b=1")
         .await
-        .is_in_short("2", "fwd=uri-miss; stored");
+        .expect_short("2", "fwd=uri-miss; stored");
     world.purge_url("/a?a=2&b=1", PurgeMode::Hard).await;
     assert_eq!(world.get("/a?b=1&a=2").await.body, "3");
     assert_eq!(world.get("/a?a=2&b=1").await.body, "4");
@@ -245,12 +245,12 @@ async fn pur_16_a_soft_purge_starts_the_window_of_stale_while_revalidate() {
     let got = world.get("/a").await;
     got.is("1", "gripstack; hit; ttl=-10; detail=swr");
     settle().await;
-    world.get("/a").await.is_in_short("2", "hit");
+    world.get("/a").await.expect_short("2", "hit");
     assert_eq!(world.origin.count(), 2);
 
     world.purge_url("/a", PurgeMode::Soft).await;
     pass(secs(31)).await;
-    world.get("/a").await.is_in_short("3", "fwd=stale; stored");
+    world.get("/a").await.expect_short("3", "fwd=stale; stored");
 }
 
 #[tokio::test(start_paused = true)]
@@ -276,7 +276,7 @@ async fn pur_17_a_soft_purge_is_answered_by_a_validation() {
                 .await
                 .is("a", "gripstack; fwd=stale; fwd-status=304; ttl=60; stored");
             assert_eq!(world.origin.last().header("if-none-match"), Some("\"1\""));
-            world.get("/a").await.is_in_short("a", "hit");
+            world.get("/a").await.expect_short("a", "hit");
             assert_eq!(world.origin.count(), 2);
         }
     }
@@ -297,8 +297,8 @@ async fn pur_17_a_purge_with_a_weak_validator_is_answered_by_a_whole_answer() {
             });
             world.get("/a").await;
             world.purge_url("/a", mode).await;
-            world.get("/a").await.is_in_short("2", "fwd=stale; stored");
-            world.get("/a").await.is_in_short("2", "hit");
+            world.get("/a").await.expect_short("2", "fwd=stale; stored");
+            world.get("/a").await.expect_short("2", "hit");
             assert_eq!(world.origin.count(), 2);
         }
     }
@@ -317,9 +317,9 @@ async fn pur_17_also_in_the_background() {
     });
     world.get("/a").await;
     world.purge_url("/a", PurgeMode::Soft).await;
-    world.get("/a").await.is_in_short("1", "hit; detail=swr");
+    world.get("/a").await.expect_short("1", "hit; detail=swr");
     settle().await;
-    world.get("/a").await.is_in_short("2", "hit");
+    world.get("/a").await.expect_short("2", "hit");
     assert_eq!(world.origin.count(), 2);
 }
 
@@ -394,7 +394,7 @@ async fn pur_28_purges_twice_and_in_any_order_come_to_the_same() {
         for mode in order {
             world.purge_url("/a", *mode).await;
         }
-        world.get("/a").await.is_in_short("2", "fwd=uri-miss; stored");
+        world.get("/a").await.expect_short("2", "fwd=uri-miss; stored");
         assert!(!world.origin.last().is_conditional());
     }
 }
@@ -410,8 +410,8 @@ async fn pur_30_a_purge_takes_the_marker_along() {
     let first = world.start("/a").await;
     let second = world.start("/a").await;
     assert_eq!(world.origin.count(), 2, "they are collapsed");
-    done(first).await.is_in_short("a", "fwd=uri-miss; stored");
-    done(second).await.is_in_short("a", "fwd=uri-miss; collapsed");
+    done(first).await.expect_short("a", "fwd=uri-miss; stored");
+    done(second).await.expect_short("a", "fwd=uri-miss; collapsed");
 }
 
 #[tokio::test(start_paused = true)]
@@ -437,7 +437,7 @@ async fn pur_32_soft_purges_do_not_prolong_the_window() {
         world.purge_url("/a", PurgeMode::Soft).await;
         pass(secs(20)).await;
     }
-    world.get("/a").await.is_in_short("2", "fwd=stale; stored");
+    world.get("/a").await.expect_short("2", "fwd=stale; stored");
 }
 
 #[tokio::test(start_paused = true)]
@@ -455,7 +455,7 @@ async fn pur_33_soft_block_blocks_while_the_origin_is_there_and_serves_when_it_i
         ..Order::publish(channel("c"), gripstack::Message::bytes("x"))
     };
     world.edge.submit(order()).await.expect("accepted");
-    world.get("/a").await.is_in_short("2", "fwd=stale; stored");
+    world.get("/a").await.expect_short("2", "fwd=stale; stored");
     world.edge.submit(order()).await.expect("accepted");
     let got = world.get("/a").await;
     assert_eq!(got.body, "2");
@@ -523,10 +523,10 @@ async fn a_purge_by_a_channel_takes_what_names_it() {
     let sse = || get("/a").header("accept", "text/event-stream");
     world.get("/a").await;
     world.get(sse()).await;
-    world.get("/a").await.is_in_short("1", "hit");
+    world.get("/a").await.expect_short("1", "hit");
     world.purge_key("ch:c", PurgeMode::Hard).await;
-    world.get("/a").await.is_in_short("3", "fwd=uri-miss; stored");
-    world.get(sse()).await.is_in_short("4", "fwd=uri-miss; stored");
+    world.get("/a").await.expect_short("3", "fwd=uri-miss; stored");
+    world.get(sse()).await.expect_short("4", "fwd=uri-miss; stored");
 }
 
 #[tokio::test(start_paused = true)]

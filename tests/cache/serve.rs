@@ -57,7 +57,7 @@ async fn r2_a_head_that_misses_fills_with_a_get() {
     assert_eq!((got.body.as_str(), got.field("content-length")), ("", "6"));
     assert_eq!(world.origin.last().method, "GET");
     settle().await;
-    world.get("/a").await.is_in_short("body 1", "hit");
+    world.get("/a").await.expect_short("body 1", "hit");
     world.is_idle();
 }
 
@@ -129,7 +129,7 @@ async fn r6_a_condition_that_misses_is_answered_by_the_new_answer() {
     assert_eq!(got.status, 304);
     assert!(!world.origin.last().is_conditional());
     settle().await;
-    world.get("/a").await.is_in_short("body 1", "hit");
+    world.get("/a").await.expect_short("body 1", "hit");
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,7 +170,7 @@ async fn only_if_cached_never_reaches_the_origin() {
     let cached = |path| get(path).header("cache-control", "only-if-cached");
     world.get("/private").await;
     world.get("/a").await;
-    world.get(cached("/a")).await.is_in_short("2", "hit");
+    world.get(cached("/a")).await.expect_short("2", "hit");
     pass(secs(61)).await;
     for path in ["/a", "/private", "/unknown"] {
         let got = world.get(cached(path)).await;

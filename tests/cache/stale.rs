@@ -132,7 +132,7 @@ async fn sta_03_an_error_for_nobody_else_does_not_hide_what_can_still_be_served(
             assert_eq!(done(client).await.body, "good");
         }
         assert_eq!(world.origin.count(), 2);
-        world.get("/a").await.is_in_short("good", "hit; detail=outage");
+        world.get("/a").await.expect_short("good", "hit; detail=outage");
         assert_eq!(world.origin.count(), 2, "in the pause");
     }
 }
@@ -142,14 +142,14 @@ async fn sta_03_an_error_for_nobody_else_does_not_hide_what_can_still_be_served(
 async fn sta_03_an_error_replaces_an_error() {
     let world = World::new(move |call| Reply::ok(call.n.to_string()).code(503).cc("max-age=300"));
     for n in 1..4 {
-        world.get("/a").await.is_in_short(
+        world.get("/a").await.expect_short(
             &n.to_string(),
             match n {
                 1 => "fwd=uri-miss; stored",
                 _ => "fwd=stale; stored",
             },
         );
-        world.get("/a").await.is_in_short(&n.to_string(), "hit");
+        world.get("/a").await.expect_short(&n.to_string(), "hit");
         pass(secs(11)).await;
     }
 }
@@ -254,7 +254,7 @@ async fn sta_08_an_age_counts() {
     assert_eq!(got.field("age"), "59");
     got.is("1", "gripstack; hit; ttl=1");
     pass(secs(2)).await;
-    world.get("/a").await.is_in_short("2", "fwd=stale; stored");
+    world.get("/a").await.expect_short("2", "fwd=stale; stored");
 }
 
 #[tokio::test(start_paused = true)]
@@ -267,14 +267,14 @@ async fn sta_09_stale_while_revalidate_beside_s_maxage() {
     world.get("/a").await;
     pass(secs(10)).await;
     let start = Instant::now();
-    world.get("/a").await.is_in_short("1", "hit; detail=swr");
-    world.get("/a").await.is_in_short("1", "hit; detail=swr");
+    world.get("/a").await.expect_short("1", "hit; detail=swr");
+    world.get("/a").await.expect_short("1", "hit; detail=swr");
     assert_eq!(start.elapsed(), ms(0));
     pass(ms(200)).await;
-    world.get("/a").await.is_in_short("2", "hit");
+    world.get("/a").await.expect_short("2", "hit");
     assert_eq!(world.origin.count(), 2);
     pass(secs(40)).await;
-    world.get("/a").await.is_in_short("3", "fwd=stale; stored");
+    world.get("/a").await.expect_short("3", "fwd=stale; stored");
 }
 
 /// What the services below call it does not matter: the cache sees an error.
@@ -287,7 +287,10 @@ async fn sta_11_every_error_of_the_service_counts() {
         });
         world.get("/a").await;
         pass(secs(61)).await;
-        world.get("/a").await.is_in_short("a", "fwd=stale; detail=outage");
+        world
+            .get("/a")
+            .await
+            .expect_short("a", "fwd=stale; detail=outage");
     }
 }
 
@@ -304,7 +307,7 @@ async fn who_waits_for_a_flight_that_fails_gets_the_old_answer_like_its_leader()
     let clients = [world.start("/a").await, world.start("/a").await];
     gate.open();
     for client in clients {
-        done(client).await.is_in_short("a", "fwd=stale; detail=outage");
+        done(client).await.expect_short("a", "fwd=stale; detail=outage");
     }
     assert_eq!(world.origin.count(), 2);
 }

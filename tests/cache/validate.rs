@@ -58,7 +58,7 @@ async fn u1_a_background_refresh_asks_for_the_variant_and_for_nobody() {
         (call.method, call.uri.to_string().as_str()),
         (Method::GET, "/a?x=y")
     );
-    world.get(ask()).await.is_in_short("2", "hit");
+    world.get(ask()).await.expect_short("2", "hit");
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,7 +101,7 @@ async fn u1_what_a_background_refresh_brings_is_filed_under_what_it_asked() {
     let german = || get("/a").header("accept-language", "de");
     world.get(german()).await;
     pass(secs(61)).await;
-    world.get(german()).await.is_in_short("1 de", "hit; detail=swr");
+    world.get(german()).await.expect_short("1 de", "hit; detail=swr");
     settle().await;
     assert_eq!(world.get(german()).await.body, "3 de");
     assert_eq!(world.get("/a").await.body, "2 none");
@@ -115,7 +115,7 @@ async fn u1_an_authorized_visitor_does_not_spoil_a_background_refresh() {
     world.get(get("/a").header("authorization", "x")).await;
     settle().await;
     assert_eq!(world.origin.last().header("authorization"), None);
-    world.get("/a").await.is_in_short("2", "hit");
+    world.get("/a").await.expect_short("2", "hit");
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,7 +154,7 @@ async fn u2_the_validator_is_sent_as_it_came() {
             .keys()
             .filter(|name| name.as_str().starts_with("if-"));
         assert_eq!(conditions.count(), 1);
-        world.get("/a").await.is_in_short("a", "hit");
+        world.get("/a").await.expect_short("a", "hit");
     }
 }
 
@@ -167,7 +167,7 @@ async fn u3_org_08_a_304_about_another_answer_is_asked_again_without_a_condition
     });
     world.get("/a").await;
     pass(secs(61)).await;
-    world.get("/a").await.is_in_short("3", "fwd=stale; stored");
+    world.get("/a").await.expect_short("3", "fwd=stale; stored");
     assert_eq!(world.origin.count(), 3);
     assert!(world.origin.calls()[1].is_conditional() && !world.origin.last().is_conditional());
 }
@@ -271,8 +271,8 @@ async fn u4_a_lifetime_that_the_304_does_not_repeat_still_counts() {
     world
         .get("/a")
         .await
-        .is_in_short("a", "fwd=stale; fwd-status=304; stored");
-    world.get("/a").await.is_in_short("a", "hit");
+        .expect_short("a", "fwd=stale; fwd-status=304; stored");
+    world.get("/a").await.expect_short("a", "hit");
     assert_eq!(world.origin.count(), 2);
 }
 
@@ -326,7 +326,7 @@ async fn u4_a_channel_that_a_304_names_ages_the_answer() {
     world
         .get("/a")
         .await
-        .is_in_short("1", "fwd=stale; fwd-status=304; stored");
+        .expect_short("1", "fwd=stale; fwd-status=304; stored");
     world.publish("c").await;
     assert_eq!(world.get("/a").await.body, "3");
 }
@@ -344,13 +344,13 @@ async fn u5_a_304_that_changes_vary_files_the_answer_anew() {
     world
         .get(html())
         .await
-        .is_in_short("1", "fwd=stale; fwd-status=304; stored");
-    world.get(html()).await.is_in_short("1", "hit");
+        .expect_short("1", "fwd=stale; fwd-status=304; stored");
+    world.get(html()).await.expect_short("1", "hit");
     assert_eq!(
         world.get(get("/a").header("accept", "text/plain")).await.body,
         "3"
     );
-    world.get(html()).await.is_in_short("1", "hit");
+    world.get(html()).await.expect_short("1", "hit");
 }
 
 #[tokio::test(start_paused = true)]
@@ -362,11 +362,11 @@ async fn u6_a_whole_answer_to_a_condition_replaces() {
     });
     world.get("/a").await;
     pass(secs(61)).await;
-    world.get("/a").await.is_in_short("2", "fwd=stale; stored");
+    world.get("/a").await.expect_short("2", "fwd=stale; stored");
     assert!(world.origin.last().is_conditional());
     let got = world.get("/a").await;
     assert_eq!(got.field("etag"), "\"2\"");
-    got.is_in_short("2", "hit");
+    got.expect_short("2", "hit");
 }
 
 #[tokio::test(start_paused = true)]

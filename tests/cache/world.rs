@@ -247,7 +247,7 @@ impl Got {
     }
 
     #[track_caller]
-    pub fn is_in_short(self, body: &str, status: &str) -> Self {
+    pub fn expect_short(self, body: &str, status: &str) -> Self {
         assert_eq!(self.in_short(), (body, status.to_owned()));
         self
     }

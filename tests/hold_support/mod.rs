@@ -13,6 +13,7 @@ use gripstack::error::BoxError;
 use gripstack::grip::Instruct;
 use gripstack::handoff::{AskedByHold, Handoff};
 use gripstack::hold::{GripHold, HoldEnd};
+use gripstack::hub::LogLimits;
 use gripstack::message::{PushedResponse, ResponseForm, StreamForm};
 use gripstack::{Channel, Edge, GripHoldLayer, Message, Position, Stamp};
 use http::request::Parts;
@@ -78,8 +79,7 @@ impl Origin {
     /// What the hold layer asked it for.
     pub fn at_least(&self, number: usize) -> Position {
         let head = self.head(number);
-        head.extensions
-            .get::<AskedByHold>()
+        AskedByHold::of(&head.extensions)
             .expect("asked by the hold layer")
             .at_least
     }
@@ -283,4 +283,18 @@ pub async fn publish_on(edge: &Edge, name: &str, message: Message) -> Position {
 
 pub fn subscriptions(edge: &Edge) -> usize {
     edge.hub().stats().subscriptions
+}
+
+/// A message for streams.
+pub fn bytes(text: &str) -> Message {
+    Message::bytes(text.to_owned())
+}
+
+/// An edge whose channels remember two messages.
+pub fn forgetful() -> Edge {
+    let limits = LogLimits {
+        entries: 2,
+        ..LogLimits::default()
+    };
+    Edge::builder().log_limits(limits).build()
 }

@@ -17,9 +17,6 @@ const MAX_LIFETIME: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Longest lifetime of an error, whatever the origin says.
 const MAX_ERROR_LIFETIME: Duration = Duration::from_secs(10);
 
-/// How long a response may be kept at all, so that a moment can be named. 100 years.
-const MAX_RETENTION: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-
 /// How old a response is, and what that permits. Ages and windows run on the monotonic clock only: a step of the
 /// wall clock changes nothing.
 ///
@@ -163,27 +160,6 @@ impl Freshness {
         }
     }
 
-    /// The moment from which it is of no use: after its lifetime, the windows it permits, and `keep`, for which it is
-    /// worth keeping as something to validate (zero without a validator).
-    pub(crate) fn keep_until(&self, outage: Option<Outage>, keep: Duration) -> Instant {
-        let windows = [
-            Some(keep),
-            self.window(StaleReason::Revalidating),
-            self.window(StaleReason::Error),
-            outage.and_then(|outage| self.window(StaleReason::Outage(outage))),
-        ];
-        let window = windows.into_iter().flatten().max().unwrap_or_default();
-        let of_age = self
-            .lifetime
-            .saturating_add(window)
-            .saturating_sub(self.initial_age);
-        let of_age = after(self.received.mono, of_age);
-        match self.expired_at {
-            Some(at) => of_age.min(after(at, window)),
-            None => of_age,
-        }
-    }
-
     /// For how long it has been stale, counted from the end of its lifetime or the purge, whichever came first.
     fn stale_for(&self, now: Instant) -> Option<Duration> {
         let by_age = self.age(now).checked_sub(self.lifetime);
@@ -250,10 +226,6 @@ fn age_value(response: &HeaderMap) -> Duration {
 fn whole_seconds(duration: Duration) -> i64 {
     let partial = u64::from(duration.subsec_nanos() > 0);
     i64::try_from(duration.as_secs().saturating_add(partial)).unwrap_or(i64::MAX)
-}
-
-fn after(moment: Instant, wait: Duration) -> Instant {
-    moment.checked_add(wait.min(MAX_RETENTION)).unwrap_or(moment)
 }
 
 #[cfg(test)]
@@ -566,21 +538,6 @@ mod tests {
         assert!(!freshness.may_serve_stale(t + secs(40), REVALIDATING));
     }
 
-    #[test]
-    fn kept_while_anything_may_use_it() {
-        let day = Some(Outage::default());
-        let (freshness, t) = cc("max-age=60, stale-while-revalidate=30, stale-if-error=40");
-        assert_eq!(freshness.keep_until(None, Duration::ZERO), t + secs(100));
-        assert_eq!(freshness.keep_until(None, secs(300)), t + secs(360));
-        assert_eq!(freshness.keep_until(day, Duration::ZERO), t + secs(60 + 86_400));
-        let purged = freshness.as_if_expired_at(t + secs(5));
-        assert_eq!(purged.keep_until(None, Duration::ZERO), t + secs(45));
-        let (freshness, t) = cc("max-age=60, must-revalidate, stale-if-error=40");
-        assert_eq!(freshness.keep_until(day, Duration::ZERO), t + secs(60));
-        let (freshness, t) = of(&[("cache-control", "max-age=60, stale-if-error=40"), ("age", "70")]);
-        assert_eq!(freshness.keep_until(None, Duration::ZERO), t + secs(30));
-    }
-
     #[derive(Debug)]
     struct Case {
         headers: HeaderMap,
@@ -652,7 +609,6 @@ mod tests {
             }
             let outage = Outage { max_stale: case.max_stale, ..Outage::default() };
             let reasons = [REVALIDATING, ERROR, StaleReason::Outage(outage)];
-            let until = freshness.keep_until(Some(outage), Duration::ZERO);
 
             moments.sort_unstable();
             // A purge has happened when anybody asks.
@@ -673,9 +629,6 @@ mod tests {
                 }
                 if fresh {
                     prop_assert!(state.1 > 0 && case.purge.is_none());
-                }
-                if fresh || stale.contains(&true) {
-                    prop_assert!(now < until || until >= received.mono + MAX_RETENTION, "dropped too early");
                 }
                 // An outage permits all that an error does.
                 prop_assert!(!stale[1] || stale[2]);

@@ -35,14 +35,8 @@ pub(crate) enum Fwd {
     UriMiss,
     /// Something is, but no variant fits.
     VaryMiss,
-    /// One of the two, it is not known which.
-    Miss,
-    /// What is stored could have answered, but the request asked for more.
-    Request,
     /// What is stored is stale.
     Stale,
-    /// Only a part is stored.
-    Partial,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -196,10 +190,7 @@ impl Fwd {
             Self::Method => "method",
             Self::UriMiss => "uri-miss",
             Self::VaryMiss => "vary-miss",
-            Self::Miss => "miss",
-            Self::Request => "request",
             Self::Stale => "stale",
-            Self::Partial => "partial",
         }
     }
 }

@@ -61,6 +61,7 @@ pub(crate) struct Verdict {
 
 /// Why a response is not stored, or not shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::enum_variant_names, reason = "the directive is called so")]
 pub(crate) enum NoStore {
     /// The method is not GET.
     Method,
@@ -233,11 +234,6 @@ impl Default for StoreLimits {
 // === impl Verdict ===
 
 impl Verdict {
-    /// Whether it may answer those who wait.
-    pub(crate) fn is_shareable(&self) -> bool {
-        self.shareable.is_ok()
-    }
-
     /// Whether it may be kept.
     pub(crate) fn is_storable(&self) -> bool {
         self.storable.is_ok()
@@ -414,7 +410,7 @@ mod tests {
         }
 
         #[track_caller]
-        fn is_stored(self) {
+        fn stored(self) {
             let both = Verdict {
                 shareable: Ok(()),
                 storable: Ok(()),
@@ -423,7 +419,7 @@ mod tests {
         }
 
         #[track_caller]
-        fn is_neither(self, reason: NoStore) {
+        fn neither(self, reason: NoStore) {
             let neither = Verdict {
                 shareable: Err(reason),
                 storable: Err(reason),
@@ -432,7 +428,7 @@ mod tests {
         }
 
         #[track_caller]
-        fn is_shared_only(self, reason: NoStore) {
+        fn only_shared(self, reason: NoStore) {
             let verdict = Verdict {
                 shareable: Ok(()),
                 storable: Err(reason),
@@ -441,7 +437,7 @@ mod tests {
         }
 
         #[track_caller]
-        fn is_stored_only(self, reason: NoStore) {
+        fn only_stored(self, reason: NoStore) {
             let verdict = Verdict {
                 shareable: Err(reason),
                 storable: Ok(()),
@@ -455,10 +451,10 @@ mod tests {
         for status in [
             200, 203, 204, 299, 301, 302, 303, 307, 308, 400, 404, 410, 499, 500, 502, 503, 504, 599,
         ] {
-            cc("max-age=3600").status(status).is_stored();
+            cc("max-age=3600").status(status).stored();
         }
-        cc("s-maxage=600").is_stored();
-        response(&[("expires", "Thu, 18 Aug 2050 02:01:18 GMT")]).is_stored();
+        cc("s-maxage=600").stored();
+        response(&[("expires", "Thu, 18 Aug 2050 02:01:18 GMT")]).stored();
     }
 
     #[test]
@@ -471,12 +467,12 @@ mod tests {
         ] {
             let mut case = cc("max-age=60");
             case.method = method;
-            case.is_neither(NoStore::Method);
+            case.neither(NoStore::Method);
         }
         let mut case = cc("max-age=60");
         case.request
             .insert(UPGRADE, HeaderValue::from_static("websocket"));
-        case.is_neither(NoStore::Bypass);
+        case.neither(NoStore::Bypass);
     }
 
     #[test]
@@ -497,7 +493,7 @@ mod tests {
         };
         let verdict = judge(&request, &response, &case.limits);
         assert_eq!(verdict.storable, Err(NoStore::Bypass));
-        assert!(!verdict.is_shareable() && !verdict.is_storable());
+        assert!(verdict.shareable.is_err() && !verdict.is_storable());
     }
 
     #[test]
@@ -510,56 +506,56 @@ mod tests {
             (304, NoStore::Conditional),
             (412, NoStore::Conditional),
         ] {
-            cc("max-age=60").status(status).is_neither(reason);
+            cc("max-age=60").status(status).neither(reason);
         }
     }
 
     #[test]
     fn step_4_must_understand() {
-        cc("max-age=60, no-store, must-understand").is_stored();
+        cc("max-age=60, no-store, must-understand").stored();
         cc("max-age=60, must-understand")
             .status(599)
-            .is_neither(NoStore::NotUnderstood);
+            .neither(NoStore::NotUnderstood);
         cc("max-age=60, no-store, must-understand")
             .status(299)
-            .is_neither(NoStore::NotUnderstood);
+            .neither(NoStore::NotUnderstood);
     }
 
     #[test]
     fn steps_5_and_6_no_store_and_private() {
-        cc("max-age=60, no-store").is_neither(NoStore::NoStore);
-        cc("max-age=60, private").is_neither(NoStore::Private);
-        cc("max-age=60, private=\"\"").is_neither(NoStore::Private);
-        cc("max-age=60, private=\"x-user\"").is_stored();
+        cc("max-age=60, no-store").neither(NoStore::NoStore);
+        cc("max-age=60, private").neither(NoStore::Private);
+        cc("max-age=60, private=\"\"").neither(NoStore::Private);
+        cc("max-age=60, private=\"x-user\"").stored();
     }
 
     #[test]
     fn col_07_step_7_authorization() {
-        cc("max-age=60").authorized().is_neither(NoStore::Authorization);
+        cc("max-age=60").authorized().neither(NoStore::Authorization);
         for permission in ["public", "s-maxage=60", "must-revalidate"] {
-            cc(&format!("max-age=60, {permission}")).authorized().is_stored();
+            cc(&format!("max-age=60, {permission}")).authorized().stored();
         }
     }
 
     #[test]
     fn step_8_vary_star_anywhere() {
         for value in ["*", "*, *", ", *", "Foo, *", "*, Foo", " * "] {
-            response(&[("cache-control", "max-age=60"), ("vary", value)]).is_neither(NoStore::VaryStar);
+            response(&[("cache-control", "max-age=60"), ("vary", value)]).neither(NoStore::VaryStar);
         }
         response(&[("cache-control", "max-age=60"), ("vary", "Foo"), ("vary", "*")])
-            .is_neither(NoStore::VaryStar);
-        response(&[("cache-control", "max-age=60"), ("vary", "Foo")]).is_stored();
+            .neither(NoStore::VaryStar);
+        response(&[("cache-control", "max-age=60"), ("vary", "Foo")]).stored();
     }
 
     #[test]
     fn col_06_step_9_set_cookie() {
-        response(&[("cache-control", "max-age=60"), ("set-cookie", "a=b")]).is_neither(NoStore::SetCookie);
+        response(&[("cache-control", "max-age=60"), ("set-cookie", "a=b")]).neither(NoStore::SetCookie);
         // What is not stored hurts nobody.
         response(&[
             ("cache-control", "max-age=60, no-cache=\"set-cookie\""),
             ("set-cookie", "a=b"),
         ])
-        .is_stored();
+        .stored();
     }
 
     #[test]
@@ -573,11 +569,11 @@ mod tests {
             "application/grpc-web-text",
         ] {
             let lines = [("cache-control", "max-age=60"), ("content-type", kind)];
-            response(&lines).is_neither(NoStore::Stream);
-            response(&lines).instructs().is_stored();
-            response(&[lines[0], lines[1], ("content-length", "5")]).is_stored();
+            response(&lines).neither(NoStore::Stream);
+            response(&lines).instructs().stored();
+            response(&[lines[0], lines[1], ("content-length", "5")]).stored();
         }
-        response(&[("cache-control", "max-age=60"), ("content-type", "text/html")]).is_stored();
+        response(&[("cache-control", "max-age=60"), ("content-type", "text/html")]).stored();
     }
 
     #[test]
@@ -591,13 +587,13 @@ mod tests {
             .instructs()
         };
         for status in ["304", "304 Not Modified", "412", "206", "416"] {
-            case(status, "accept").is_neither(NoStore::Grip);
+            case(status, "accept").neither(NoStore::Grip);
         }
-        case("304", "accept, If-None-Match").is_stored();
-        case("412", "if-match").is_stored();
-        case("206", "range").is_stored();
-        case("304", "range").is_neither(NoStore::Grip);
-        case("404", "accept").is_stored();
+        case("304", "accept, If-None-Match").stored();
+        case("412", "if-match").stored();
+        case("206", "range").stored();
+        case("304", "range").neither(NoStore::Grip);
+        case("404", "accept").stored();
     }
 
     #[test]
@@ -606,12 +602,12 @@ mod tests {
         case.limits.max_object_bytes = 100;
         assert!(case.judge().is_storable());
         case.limits.max_object_bytes = 99;
-        case.is_shared_only(NoStore::TooLarge);
+        case.only_shared(NoStore::TooLarge);
         response(&[
             ("cache-control", "max-age=60"),
             ("content-length", "999999999999999999999"),
         ])
-        .is_shared_only(NoStore::TooLarge);
+        .only_shared(NoStore::TooLarge);
     }
 
     #[test]
@@ -621,31 +617,31 @@ mod tests {
         case.limits.max_header_bytes = written;
         assert!(case.judge().is_storable());
         case.limits.max_header_bytes = written - 1;
-        case.is_shared_only(NoStore::TooLarge);
+        case.only_shared(NoStore::TooLarge);
     }
 
     #[test]
     fn step_13_silence_is_no_permission() {
-        response(&[]).status(599).is_neither(NoStore::NoPermission);
+        response(&[]).status(599).neither(NoStore::NoPermission);
         response(&[("etag", "\"1\"")])
             .status(302)
-            .is_neither(NoStore::NoPermission);
+            .neither(NoStore::NoPermission);
         response(&[("etag", "\"1\"")])
             .status(414)
-            .is_neither(NoStore::NoPermission);
+            .neither(NoStore::NoPermission);
         // Worth validating, not worth sharing.
-        response(&[("etag", "\"1\"")]).is_stored_only(NoStore::NoPermission);
+        response(&[("etag", "\"1\"")]).only_stored(NoStore::NoPermission);
         response(&[("etag", "\"1\""), ("cache-control", "public")])
             .status(302)
-            .is_stored();
+            .stored();
     }
 
     #[test]
     fn failures_are_shared() {
-        response(&[]).status(503).is_shared_only(NoStore::NoPermission);
+        response(&[]).status(503).only_shared(NoStore::NoPermission);
         response(&[("cache-control", "private")])
             .status(503)
-            .is_neither(NoStore::Private);
+            .neither(NoStore::Private);
     }
 
     #[test]
@@ -653,32 +649,32 @@ mod tests {
         let verdict = response(&[]).judge();
         assert_eq!(verdict.storable, Err(NoStore::Useless));
         for value in ["max-age=0", "s-maxage=0", "public", "max-age=0, stale-if-error=0"] {
-            cc(value).is_shared_only(NoStore::Useless);
+            cc(value).only_shared(NoStore::Useless);
         }
-        cc("max-age=0, stale-while-revalidate=5").is_stored();
-        cc("max-age=0, stale-if-error=5").is_stored();
-        response(&[("expires", "0")]).is_shared_only(NoStore::Useless);
+        cc("max-age=0, stale-while-revalidate=5").stored();
+        cc("max-age=0, stale-if-error=5").stored();
+        response(&[("expires", "0")]).only_shared(NoStore::Useless);
     }
 
     #[test]
     fn col_08_c4_max_age_0_is_shared_and_stored_only_to_be_validated() {
-        cc("max-age=0").is_shared_only(NoStore::Useless);
-        response(&[("cache-control", "max-age=0"), ("etag", "\"1\"")]).is_stored();
+        cc("max-age=0").only_shared(NoStore::Useless);
+        response(&[("cache-control", "max-age=0"), ("etag", "\"1\"")]).stored();
         response(&[
             ("cache-control", "max-age=0"),
             ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT"),
         ])
-        .is_stored();
+        .stored();
     }
 
     #[test]
     fn c5_no_cache_is_stored_to_be_validated_and_never_shared() {
         response(&[("cache-control", "no-cache, max-age=60"), ("etag", "\"1\"")])
-            .is_stored_only(NoStore::NoCache);
+            .only_stored(NoStore::NoCache);
         let verdict = cc("no-cache, max-age=60, stale-if-error=60").judge();
         assert_eq!(verdict.shareable, Err(NoStore::NoCache));
         assert_eq!(verdict.storable, Err(NoStore::Useless));
-        cc("no-cache=\"x\", max-age=60").is_stored();
+        cc("no-cache=\"x\", max-age=60").stored();
     }
 
     #[test]
@@ -691,7 +687,7 @@ mod tests {
             ("grip-channel", "counter-x"),
         ])
         .instructs()
-        .is_stored();
+        .stored();
     }
 
     proptest! {

@@ -1,0 +1,120 @@
+//! Which URLs never have instructions.
+//!
+//! To be able to ask again, a GET is copied before it is sent, for then it is gone: that costs more than all else
+//! that the layer does for a response without instructions. So a URL that was answered many times without any, and
+//! never with, is not copied for. Nothing depends on it but what happens if such a URL suddenly holds, and that very
+//! answer cannot be held from: the hold is then marked at once instead of after asking.
+
+use http::header::HOST;
+use http::request::Parts;
+
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// URLs that are remembered; 32 KiB.
+const SLOTS: usize = 4_096;
+
+/// After so many answers without instructions a URL is known as plain.
+const ENOUGH: u64 = 16;
+
+/// The bits that hold how often a URL was answered without instructions; all set: it had some.
+const COUNT: u64 = 0x1f;
+
+/// Remembers URLs by their hashes. One that is forgotten is only copied for again.
+pub(super) struct Memory {
+    /// A hash of 59 bits and a count, each.
+    slots: Box<[AtomicU64]>,
+}
+
+/// A URL, hashed. Whoever makes two collide gains nothing.
+#[derive(Clone, Copy)]
+pub(super) struct UrlHash(u64);
+
+// === impl Memory ===
+
+impl Memory {
+    pub(super) fn new() -> Self {
+        Self {
+            slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    pub(super) fn hash(parts: &Parts) -> UrlHash {
+        let host = match parts.uri.authority() {
+            Some(authority) => authority.as_str().as_bytes(),
+            None => parts.headers.get(HOST).map_or(&b""[..], |host| host.as_bytes()),
+        };
+        let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
+        UrlHash(mix(mix(0, host), path.as_bytes()))
+    }
+
+    /// Whether it is known never to have instructions.
+    pub(super) fn is_plain(&self, url: UrlHash) -> bool {
+        let seen = self.slot(url).load(Ordering::Relaxed);
+        seen & !COUNT == url.0 & !COUNT && (ENOUGH..COUNT).contains(&(seen & COUNT))
+    }
+
+    /// Its answer had instructions, or not. Two at once may count as one.
+    pub(super) fn saw(&self, url: UrlHash, instructions: bool) {
+        let slot = self.slot(url);
+        let seen = slot.load(Ordering::Relaxed);
+        let name = url.0 & !COUNT;
+        let count = if seen & !COUNT == name { seen & COUNT } else { 0 };
+        let count = match count {
+            COUNT => COUNT,
+            _ if instructions => COUNT,
+            count => (count + 1).min(ENOUGH),
+        };
+        if seen != name | count {
+            slot.store(name | count, Ordering::Relaxed);
+        }
+    }
+
+    fn slot(&self, url: UrlHash) -> &AtomicU64 {
+        &self.slots[(url.0 >> 32) as usize % SLOTS]
+    }
+}
+
+/// Eight bytes at a time; the high half of each product is folded back.
+fn mix(mut hash: u64, bytes: &[u8]) -> u64 {
+    let mut step = |word: u64| {
+        let product = u128::from(hash ^ word ^ 0x2d35_8dcc_aa6c_78a5) * 0x8bb8_4b93_962e_acc9;
+        hash = product as u64 ^ (product >> 64) as u64;
+    };
+    let (words, rest) = bytes.as_chunks::<8>();
+    for word in words {
+        step(u64::from_le_bytes(*word));
+    }
+    let last = rest.iter().fold(0, |last, &byte| (last << 8) | u64::from(byte));
+    step(last);
+    step(bytes.len() as u64);
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_times_plain_and_never_again_after_one_hold() {
+        let memory = Memory::new();
+        let hash = |uri: &str, host: &str| {
+            let request = http::Request::builder().uri(uri).header(HOST, host).body(());
+            Memory::hash(&request.expect("valid").into_parts().0)
+        };
+        let url = hash("/a?b", "h");
+        assert_eq!(url.0, hash("http://h/a?b", "x").0);
+        assert_ne!(url.0, hash("/a?b", "i").0);
+        for _ in 0..ENOUGH {
+            assert!(!memory.is_plain(url));
+            memory.saw(url, false);
+        }
+        memory.saw(url, false);
+        assert!(memory.is_plain(url));
+        assert!(!memory.is_plain(hash("/a?c", "h")));
+        memory.saw(url, true);
+        for _ in 0..100 {
+            memory.saw(url, false);
+        }
+        assert!(!memory.is_plain(url));
+    }
+}

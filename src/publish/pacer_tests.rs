@@ -1,0 +1,246 @@
+//! The pacer by hand.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::pacer::*;
+use crate::message::{Channel, Message};
+use crate::order::{Publication, Purge, PurgeMode, Target};
+
+const T: Duration = Duration::from_secs(1);
+
+fn update(channel: &str, message: Message) -> Update {
+    Update {
+        publication: Publication {
+            channel: Channel::new(channel).expect("a good name"),
+            message: Arc::new(message),
+            latest: true,
+        },
+        purges: Vec::new(),
+        interval: T,
+        version: None,
+    }
+}
+
+fn plain(channel: &str, text: &str) -> Update {
+    update(channel, Message::bytes(text.to_owned()))
+}
+
+fn key(name: &str) -> Purge {
+    Purge {
+        target: Target::Key(name.into()),
+        mode: PurgeMode::Hard,
+    }
+}
+
+fn pacer() -> Pacer {
+    Pacer::new(100_000, 64 << 20)
+}
+
+fn one(pacer: &mut Pacer, update: Update, now: Instant) -> Verdict {
+    let mut verdicts = pacer.submit(vec![update], now).expect("there is room");
+    verdicts.pop().expect("one update, one verdict")
+}
+
+fn started(verdict: Verdict) -> Start {
+    match verdict {
+        Verdict::Start(start) => start,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn rlp_05_an_older_version_is_never_sent() {
+    let (mut pacer, now) = (pacer(), Instant::now());
+    let with = |version: u64| Update {
+        version: Some(version),
+        ..plain("c", &version.to_string())
+    };
+    let start = started(one(&mut pacer, with(5), now));
+    assert!(matches!(one(&mut pacer, with(4), now), Verdict::Superseded));
+    pacer.finish(&start.channel, None, now);
+    assert!(matches!(one(&mut pacer, with(4), now), Verdict::Superseded));
+    assert!(matches!(
+        one(&mut pacer, with(7), now),
+        Verdict::Waits { replaced: false }
+    ));
+    assert!(matches!(one(&mut pacer, with(6), now), Verdict::Superseded));
+    let due = pacer.due(now + T);
+    assert_eq!(due.len(), 1);
+    assert_eq!(
+        due[0].order.publications[0].message,
+        Arc::new(Message::bytes("7"))
+    );
+}
+
+#[test]
+fn the_purges_of_what_was_superseded_are_kept() {
+    let (mut pacer, now) = (pacer(), Instant::now());
+    let with = |version: u64, purge: &str| Update {
+        version: Some(version),
+        purges: vec![key(purge)],
+        ..plain("c", &version.to_string())
+    };
+    let start = started(one(&mut pacer, with(5, "a"), now));
+    pacer.finish(&start.channel, None, now);
+    // Nothing waits: its purge is paced alone.
+    assert!(matches!(one(&mut pacer, with(4, "b"), now), Verdict::Superseded));
+    let due = pacer.due(now + T);
+    assert_eq!(due[0].order.purges, [key("b")]);
+    assert!(due[0].order.publications.is_empty());
+    pacer.finish(&start.channel, None, now + T);
+    for (version, purge) in [(6, "c"), (7, "d"), (8, "c")] {
+        one(&mut pacer, with(version, purge), now + T);
+    }
+    let due = pacer.due(now + 2 * T);
+    let purged: HashSet<Purge> = due[0].order.purges.iter().cloned().collect();
+    assert_eq!(purged, HashSet::from([key("c"), key("d")]));
+    assert_eq!(due[0].order.publications.len(), 1);
+}
+
+#[test]
+fn the_predecessor_of_the_newest_comes_too_late() {
+    let (mut pacer, now) = (pacer(), Instant::now());
+    let with = |id: &str, prev_id: &str| update("c", Message::bytes("x").with_id(id).with_prev_id(prev_id));
+    started(one(&mut pacer, with("2", "1"), now));
+    assert!(matches!(
+        one(&mut pacer, with("1", "0"), now),
+        Verdict::Superseded
+    ));
+    assert!(matches!(
+        one(&mut pacer, with("3", "2"), now),
+        Verdict::Waits { .. }
+    ));
+}
+
+#[test]
+fn a_full_pacer_refuses_and_keeps_what_waits() {
+    let now = Instant::now();
+    let mut pacer = Pacer::new(2, 64 << 20);
+    for channel in ["a", "b"] {
+        let start = started(one(&mut pacer, plain(channel, "1"), now));
+        pacer.finish(&start.channel, None, now);
+    }
+    one(&mut pacer, plain("a", "2"), now);
+    let before = pacer.sizes();
+    // All or nothing: the update of a known channel is not taken either.
+    let refused = pacer.submit(vec![plain("b", "2"), plain("c", "1")], now + T / 4);
+    assert_eq!(
+        refused.err(),
+        Some(Full {
+            retry_after: T * 3 / 4
+        })
+    );
+    assert_eq!(pacer.sizes(), before);
+    assert_eq!(pacer.due(now + T).len(), 1);
+    // Both have rested; only what was just started is still known.
+    assert!(pacer.submit(vec![plain("c", "1")], now + T).is_ok());
+}
+
+#[test]
+fn pending_bytes_are_bounded_and_come_back() {
+    let now = Instant::now();
+    let big = "x".repeat(1000);
+    let mut pacer = Pacer::new(10, 3000);
+    let start = started(one(&mut pacer, plain("a", &big), now));
+    pacer.finish(&start.channel, None, now);
+    one(&mut pacer, plain("a", &big), now);
+    assert!(
+        pacer
+            .submit(vec![plain("b", &big), plain("b", &big)], now)
+            .is_err()
+    );
+    assert_eq!(pacer.due(now + T).len(), 1);
+    assert_eq!(pacer.sizes().2, 0);
+    assert!(pacer.submit(vec![plain("b", &big)], now + T).is_ok());
+}
+
+#[test]
+fn one_order_gathers_a_bounded_number_of_targets() {
+    let (mut pacer, now) = (pacer(), Instant::now());
+    started(one(&mut pacer, plain("a", "1"), now));
+    let with = |from: usize, to: usize| Update {
+        purges: (from..to).map(|n| key(&n.to_string())).collect(),
+        ..plain("a", "2")
+    };
+    assert!(pacer.submit(vec![with(0, MAX_TARGETS)], now).is_ok());
+    assert!(pacer.submit(vec![with(0, 1)], now).is_err());
+    assert!(pacer.submit(vec![plain("a", "3")], now).is_ok());
+}
+
+#[test]
+fn rlp_12_idle_channels_are_forgotten_after_their_interval() {
+    let (mut pacer, now) = (pacer(), Instant::now());
+    for n in 0..100_000 {
+        let start = started(one(&mut pacer, plain(&n.to_string(), "1"), now));
+        pacer.finish(&start.channel, None, now);
+    }
+    assert_eq!(pacer.sizes(), (100_000, 100_000, 0));
+    assert_eq!(pacer.next_deadline(), Some(now + T));
+    assert!(pacer.due(now + T).is_empty());
+    assert_eq!(pacer.sizes(), (0, 0, 0));
+    assert_eq!(pacer.next_deadline(), None);
+}
+
+#[test]
+fn rlp_14_after_a_suspension_each_channel_is_sent_once() {
+    let (mut pacer, now) = (pacer(), Instant::now());
+    for channel in ["a", "b"] {
+        let start = started(one(&mut pacer, plain(channel, "1"), now));
+        pacer.finish(&start.channel, None, now);
+        one(&mut pacer, plain(channel, "2"), now);
+    }
+    let later = now + 60 * T;
+    let due = pacer.due(later);
+    assert_eq!(due.len(), 2);
+    assert_eq!(due[0].waited, 60 * T);
+    assert!(pacer.due(later).is_empty());
+    for start in due {
+        pacer.finish(&start.channel, None, later);
+    }
+    assert_eq!(
+        pacer.next_deadline(),
+        Some(later + T),
+        "spaced from the late start on"
+    );
+}
+
+#[test]
+fn rlp_15_a_failed_order_is_sent_again_unless_there_is_a_newer_one() {
+    let (mut pacer, now) = (pacer(), Instant::now());
+    let with = |text: &str, purge: &str| Update {
+        purges: vec![key(purge)],
+        ..plain("c", text)
+    };
+    let start = started(one(&mut pacer, with("1", "a"), now));
+    pacer.finish(&start.channel, Some(start.order.clone()), now);
+    let again = pacer.due(now + T).pop().expect("it is tried again");
+    assert_eq!(again.order.publications[0].message, Arc::new(Message::bytes("1")));
+    assert_eq!(again.order.id, start.order.id, "applied once");
+    one(&mut pacer, with("2", "b"), now + T);
+    pacer.finish(&start.channel, Some(again.order), now + T);
+    let newer = pacer.due(now + 2 * T).pop().expect("the newer one");
+    assert_eq!(newer.order.publications[0].message, Arc::new(Message::bytes("2")));
+    assert_eq!(newer.order.purges.len(), 2, "the purges of both");
+    pacer.finish(&start.channel, None, now + 2 * T);
+    pacer.due(now + 3 * T);
+    assert_eq!(pacer.sizes(), (0, 0, 0));
+}
+
+#[test]
+fn without_an_interval_all_are_sent_one_after_the_other() {
+    let (mut pacer, now) = (pacer(), Instant::now());
+    let with = |text: &str| Update {
+        interval: Duration::ZERO,
+        ..plain("c", text)
+    };
+    let start = started(one(&mut pacer, with("1"), now));
+    assert!(matches!(one(&mut pacer, with("2"), now), Verdict::Waits { .. }));
+    pacer.finish(&start.channel, None, now);
+    assert_eq!(pacer.due(now).len(), 1);
+    pacer.finish(&start.channel, None, now);
+    assert_eq!(pacer.sizes(), (0, 0, 0));
+}

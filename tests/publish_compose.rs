@@ -1,0 +1,241 @@
+//! The control layers in the stacks of others. Most of it is proved by compiling.
+#![cfg(all(feature = "purge", feature = "publish"))]
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use gripstack::control::NotFound;
+use gripstack::publish::{self, PublishConfig, Publisher};
+use gripstack::purge::{self, PurgeLayer};
+use gripstack::{BoxError, Channel, Edge, EdgeBody, Position, RateLimitedPublishLayer};
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::{BodyExt, Empty, Full};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+
+fn layers() -> (Edge, RateLimitedPublishLayer, PurgeLayer) {
+    let edge = Edge::new();
+    let publisher = Publisher::new(edge.clone(), PublishConfig::new());
+    let publish = publisher.layer(publish::Auth::token("t"));
+    let purge = edge.purge_layer(purge::Auth::token("t")).api(true);
+    (edge, publish, purge)
+}
+
+fn publish_request<B>(body: impl FnOnce(Bytes) -> B) -> Request<B> {
+    let json = r#"{"items":[{"channel":"c","http-stream":{"content":"x"}}]}"#;
+    Request::post("/publish/")
+        .header("authorization", "Bearer t")
+        .body(body(Bytes::from_static(json.as_bytes())))
+        .expect("a good request")
+}
+
+fn purge_request<B>(body: B) -> Request<B> {
+    Request::builder()
+        .method("PURGE")
+        .uri("http://h/x")
+        .header("fastly-key", "t")
+        .body(body)
+        .expect("a good request")
+}
+
+#[tokio::test]
+async fn on_an_axum_router_before_its_routes() {
+    use axum::body::Body;
+    use axum::routing::{get, post};
+
+    let (edge, publish, purge) = layers();
+    let app = axum::Router::new()
+        .route("/x", get(|| async { "x" }))
+        .route("/publish/{channel}", post(|| async { "the application's" }))
+        .layer(ServiceBuilder::new().layer(publish).layer(purge));
+    let send = async |request: Request<Body>| {
+        let response = app.clone().oneshot(request).await.expect("infallible");
+        let body = response.into_body().collect().await.expect("a body");
+        String::from_utf8(body.to_bytes().to_vec()).expect("text")
+    };
+    let get = Request::get("/x").body(Body::empty()).expect("a good request");
+    assert_eq!(send(get).await, "x");
+    let own = Request::post("/publish/c").body(Body::empty());
+    assert_eq!(send(own.expect("a good request")).await, "the application's");
+    assert!(
+        send(purge_request(Body::empty()))
+            .await
+            .contains(r#""status":"ok""#)
+    );
+    assert_eq!(edge.hub().now(), Position::ZERO.next());
+}
+
+#[tokio::test]
+async fn around_an_axum_router_every_path_is_seen() {
+    use axum::body::Body;
+
+    let (edge, publish, purge) = layers();
+    let app = axum::Router::new().route("/x", axum::routing::get(|| async { "x" }));
+    let stack = ServiceBuilder::new().layer(publish).layer(purge).service(app);
+    let response = stack.clone().oneshot(publish_request(Body::from)).await;
+    assert_eq!(response.expect("infallible").status(), 200);
+    let response = stack.oneshot(purge_request(Body::empty())).await;
+    assert_eq!(response.expect("infallible").status(), 200);
+    assert_eq!(
+        edge.hub()
+            .last_message(&Channel::new("c").expect("a good name"))
+            .get(),
+        1
+    );
+    assert_eq!(edge.hub().now().get(), 2);
+}
+
+/// tonic's server takes the layers; nothing is served.
+#[test]
+fn on_a_tonic_server() {
+    let (_, publish, purge) = layers();
+    let routes = tonic::service::Routes::default();
+    let _ = tonic::transport::Server::builder()
+        .layer(publish)
+        .layer(purge)
+        .add_routes(routes);
+}
+
+#[tokio::test]
+async fn each_alone_over_any_service_in_any_order() {
+    let (edge, publish, purge) = layers();
+    let answer =
+        |_: Request<EdgeBody>| async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from("x")))) };
+    let inner = service_fn(answer);
+    for request in [publish_request(Full::new), purge_request(Full::default())] {
+        let stacks = [
+            publish.layer(purge.layer(inner)).oneshot(request.clone()).await,
+            purge.layer(publish.layer(inner)).oneshot(request).await,
+        ];
+        for response in stacks {
+            assert_eq!(response.expect("infallible").status(), 200);
+        }
+    }
+    assert_eq!(edge.hub().now().get(), 4);
+    // The same layer on services of different types.
+    for response in [
+        purge.layer(inner).oneshot(publish_request(Full::new)).await,
+        purge.layer(NotFound).oneshot(publish_request(Full::new)).await,
+    ] {
+        let body = response.expect("infallible").into_body();
+        let body = body.collect().await.expect("a body").to_bytes();
+        assert!(body == "x" || body == "Not Found\n", "{body:?}");
+    }
+}
+
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("the service's own error")]
+struct Own;
+
+#[tokio::test]
+async fn errors_of_the_inner_service_stay_what_they_are() {
+    let (_, publish, purge) = layers();
+    let failing = |_: Request<EdgeBody>| async { Err::<Response<Empty<Bytes>>, _>(Own) };
+    let service = publish.layer(purge.layer(service_fn(failing)));
+    let request = Request::get("/")
+        .body(Empty::<Bytes>::new())
+        .expect("a good request");
+    assert_eq!(service.oneshot(request).await.err(), Some(Own));
+}
+
+/// A service that insists on being polled ready before each call, as its clones do for themselves.
+struct Strict {
+    ready: bool,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Clone for Strict {
+    fn clone(&self) -> Self {
+        Self {
+            ready: false,
+            calls: self.calls.clone(),
+        }
+    }
+}
+
+impl Service<Request<EdgeBody>> for Strict {
+    type Response = Response<EdgeBody>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Response<EdgeBody>, Infallible>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.ready = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _request: Request<EdgeBody>) -> Self::Future {
+        assert!(
+            std::mem::take(&mut self.ready),
+            "called without being polled ready"
+        );
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        std::future::ready(Ok(Response::new(EdgeBody::empty())))
+    }
+}
+
+#[tokio::test]
+async fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
+    let (_, publish, purge) = layers();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let strict = Strict {
+        ready: false,
+        calls: calls.clone(),
+    };
+    let mut service = publish.layer(purge.layer(strict));
+    for request in [
+        Request::get("/")
+            .body(Empty::<Bytes>::new())
+            .expect("a good request"),
+        purge_request(Empty::new()),
+        Request::get("/").body(Empty::new()).expect("a good request"),
+    ] {
+        std::future::poll_fn(|cx| Service::<Request<Empty<Bytes>>>::poll_ready(&mut service, cx))
+            .await
+            .expect("infallible");
+        service.call(request).await.expect("infallible");
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+/// What passes through keeps its trailers and its length, both ways.
+#[tokio::test]
+async fn bodies_pass_through_frame_by_frame() {
+    let (_, publish, purge) = layers();
+    let echo = |request: Request<EdgeBody>| async { Ok::<_, Infallible>(Response::new(request.into_body())) };
+    let service = publish.layer(purge.layer(service_fn(echo)));
+    let trailers = http::HeaderMap::from_iter([(
+        http::HeaderName::from_static("grpc-status"),
+        http::HeaderValue::from_static("0"),
+    )]);
+    let body = Full::new(Bytes::from("body")).with_trailers(std::future::ready(Some(Ok(trailers.clone()))));
+    let request = Request::post("/x").body(body).expect("a good request");
+    let response = service.clone().oneshot(request).await.expect("infallible");
+    let collected = response.into_body().collect().await.expect("a body");
+    assert_eq!(collected.trailers(), Some(&trailers));
+    assert_eq!(collected.to_bytes(), "body");
+
+    let request = Request::post("/x").body(Full::new(Bytes::from("body")));
+    let response = service.oneshot(request.expect("a good request")).await;
+    let body = response.expect("infallible").into_body();
+    assert_eq!(body.size_hint().exact(), Some(4));
+}
+
+/// The services are what frameworks ask of them.
+#[test]
+fn services_and_futures_can_be_sent() {
+    fn check<S>(_: &S)
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<EdgeBody>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+    {
+    }
+    let (_, publish, purge) = layers();
+    check(&publish.layer(purge.layer(NotFound)));
+}
