@@ -159,7 +159,7 @@ impl Cache {
         }
         let paced = why.is_some_and(|why| why.is_paced(&channels));
         let alone = limits.has_authorization.then_some("authorization");
-        let memo = || self.memo(resource.key(), &resource.keys, now);
+        let memo = || self.memo(resource.key(), now).map(|memo| memo.why());
         if old.is_none()
             && let Some(why) = alone.or_else(memo)
         {

@@ -17,7 +17,8 @@ use super::handle::Cache;
 use super::look::Ask;
 use super::policy::{CacheStatus, Freshness, Fwd, Outage, RequestDirectives, reduce_accept_encoding};
 use super::resource::Resource;
-use super::serve::Given;
+use super::serve::{CACHE_STATUS, Given};
+use super::tags::SURROGATE_KEY;
 use crate::body::EdgeBody;
 use crate::error::BoxError;
 use crate::grip;
@@ -427,23 +428,32 @@ impl Visit {
 
     /// An answer for this request alone.
     fn finish_private(&self, mut response: Response<EdgeBody>, why: &'static str) -> Response<EdgeBody> {
-        if !self.ask.by_hold {
-            if grip::is_instruct_type(response.headers()) {
-                return error(StatusCode::NOT_IMPLEMENTED, "grip-instruct-without-hold");
-            }
-            grip::strip(response.headers_mut());
-        }
         if self.ask.is_head {
             *response.body_mut() = EdgeBody::empty();
         }
-        let name = self.cache.config().name;
         let status = CacheStatus::forwarded(Fwd::UriMiss)
-            .name(name)
+            .name(self.cache.config().name)
             .stored(false)
             .detail(why);
-        status.append_to(response.headers_mut());
-        response
+        private(response, self.ask.by_hold, status.to_value())
     }
+}
+
+/// An answer for one request alone, with this `Cache-Status`.
+pub(super) fn private(
+    mut response: Response<EdgeBody>,
+    by_hold: bool,
+    status: HeaderValue,
+) -> Response<EdgeBody> {
+    if !by_hold {
+        if grip::is_instruct_type(response.headers()) {
+            return error(StatusCode::NOT_IMPLEMENTED, "grip-instruct-without-hold");
+        }
+        grip::strip(response.headers_mut());
+    }
+    response.headers_mut().remove(SURROGATE_KEY);
+    response.headers_mut().append(CACHE_STATUS, status);
+    response
 }
 
 /// What a visit does next.
