@@ -3,20 +3,27 @@
 //! Where the reason is the answer's own `Cache-Control`, the next answer only has to be compared with it: no
 //! resource is made, the request is not copied, and its answer is looked through once.
 
+use std::future::Future;
+
 use bytes::Bytes;
-use http::header::CACHE_CONTROL;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, request};
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, HOST, IF_MODIFIED_SINCE, IF_NONE_MATCH, VARY,
+};
+use http::request::Parts;
+use http::uri::Scheme;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
 
 use super::arrived::Arrived;
-use super::fetch::call;
 use super::handle::Cache;
-use super::policy::{CacheControl, CacheStatus, Fwd};
+use super::key::named_by;
+use super::policy::{CacheStatus, Fwd};
 use super::resource::Resource;
 use super::serve::CACHE_STATUS;
-use super::visit::private;
+use super::unkeyed::{is_keyed, straighten};
+use super::visit::{Visit, private};
 use crate::body::EdgeBody;
 use crate::error::BoxError;
 use crate::grip;
@@ -24,6 +31,7 @@ use crate::handoff::AskedByHold;
 use crate::order::TargetKey;
 use crate::position::Position;
 use crate::sync::Arc;
+use crate::time::Now;
 
 /// A URL proved uncacheable: its requests are not collapsed for a while.
 pub(super) struct Memo {
@@ -36,15 +44,6 @@ pub(super) struct Memo {
     forbids: Option<HeaderValue>,
     /// `Cache-Status` of those that pass.
     status: HeaderValue,
-}
-
-/// A request that passes because of a memo.
-pub(super) struct Pass {
-    cache: Cache,
-    key: TargetKey,
-    memo: Arc<Memo>,
-    request: Request<EdgeBody>,
-    by_hold: bool,
 }
 
 // === impl Memo ===
@@ -81,8 +80,9 @@ impl Memo {
         now < self.until && cache.hub().judge(&[&self.keys], &[], self.stamp).last_mark <= self.stamp
     }
 
-    /// Whether these headers are forbidden by the very same `Cache-Control`, and nothing in them is for us.
-    fn fits(&self, headers: &HeaderMap) -> bool {
+    /// Whether a response is forbidden by the very same `Cache-Control`, and nothing in it is for us.
+    fn fits<B>(&self, response: &Response<B>) -> bool {
+        let headers = response.headers();
         let mut lines = 0;
         for (name, value) in headers {
             if *name == CACHE_CONTROL {
@@ -94,7 +94,7 @@ impl Memo {
                 return false;
             }
         }
-        lines == 1 && !grip::is_instruct_type(headers)
+        lines == 1 && response.status() != StatusCode::NOT_MODIFIED && !grip::is_instruct_type(headers)
     }
 }
 
@@ -103,59 +103,76 @@ fn is_for_us(name: &HeaderName) -> bool {
     name.starts_with("grip-") || name == "surrogate-key"
 }
 
-// === impl Pass ===
+/// Whether it matters what a request says in this field, if its answer is to be kept or is no whole one.
+fn matters(name: &HeaderName) -> bool {
+    const NAMES: [HeaderName; 4] = [CACHE_CONTROL, AUTHORIZATION, IF_NONE_MATCH, IF_MODIFIED_SINCE];
+    NAMES.contains(name) || is_keyed(name)
+}
 
-impl Pass {
-    /// `None`: nothing is remembered by which this request could pass, and it has to be looked for.
-    pub(super) fn of(cache: &Cache, key: TargetKey, parts: &request::Parts) -> Option<Arc<Memo>> {
-        if parts.method != Method::GET || parts.headers.contains_key(CACHE_CONTROL) {
-            return None;
-        }
-        cache
-            .memo(key, Instant::now())
-            .filter(|memo| memo.forbids.is_some())
+/// What is remembered by which this request can pass, and when it was asked.
+pub(super) fn passes(cache: &Cache, key: TargetKey, parts: &Parts) -> Option<(Arc<Memo>, Now)> {
+    if parts.method != Method::GET || parts.headers.keys().any(matters) {
+        return None;
     }
+    let asked = Now::read();
+    let memo = cache
+        .memo(key, asked.mono)
+        .filter(|memo| memo.forbids.is_some())?;
+    Some((memo, asked))
+}
 
-    pub(super) fn new(cache: &Cache, key: TargetKey, memo: Arc<Memo>, parts: request::Parts) -> Self {
-        let by_hold = AskedByHold::of(&parts.extensions).is_some();
-        let mut request = Request::from_parts(parts, EdgeBody::empty());
-        if !by_hold {
-            grip::strip(request.headers_mut());
-        }
-        Self {
-            cache: cache.clone(),
-            key,
-            memo,
-            request,
-            by_hold,
-        }
+/// Lets it pass.
+pub(super) fn pass<S, B>(
+    cache: Cache,
+    (key, namespace): (TargetKey, std::sync::Arc<str>),
+    (memo, asked): (Arc<Memo>, Now),
+    mut parts: Parts,
+    mut inner: S,
+) -> impl Future<Output = Result<Response<EdgeBody>, S::Error>>
+where
+    S: Service<Request<EdgeBody>, Response = Response<B>>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    cache.counters().pass.add(1);
+    cache.counters().fetches.add(1);
+    straighten(&mut parts);
+    let by_hold = AskedByHold::of(&parts.extensions).is_some();
+    if !by_hold {
+        grip::strip(&mut parts.headers);
     }
-
-    pub(super) async fn run<S, B>(self, mut inner: S) -> Result<Response<EdgeBody>, S::Error>
-    where
-        S: Service<Request<EdgeBody>, Response = Response<B>>,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        let Self {
-            cache,
-            key,
-            memo,
-            request,
-            by_hold,
-        } = self;
-        cache.counters().pass.add(1);
-        cache.counters().fetches.add(1);
-        let mut response = call(&mut inner, request).await?.map(EdgeBody::new);
-        if memo.fits(response.headers()) {
+    async move {
+        // Before the request can leave. It needs no pin: who asks on behalf of a hold has pinned the logs already.
+        let stamp = cache.hub().now();
+        let scheme = parts.extensions.get::<Scheme>().cloned();
+        let (uri, host) = (parts.uri.clone(), parts.headers.get(HOST).cloned());
+        std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
+        let future = inner.call(Request::from_parts(parts, EdgeBody::empty()));
+        let mut response = future.await?.map(EdgeBody::new);
+        if memo.fits(&response) {
             response.headers_mut().append(CACHE_STATUS, memo.status.clone());
             return Ok(response);
         }
-        let policy = CacheControl::parse(response.headers());
-        if !policy.no_store && !policy.is_private() && !response.status().is_server_error() {
-            // This one was asked for alone. The next request finds out what others may have.
-            cache.forget_memo(key);
+        let mut parts = Request::new(()).into_parts().0;
+        parts.uri = uri;
+        parts.headers.extend(host.map(|host| (HOST, host)));
+        if let Some(scheme) = scheme {
+            parts.extensions.insert(scheme);
         }
-        Ok(private(response, by_hold, memo.status.clone()))
+        if by_hold {
+            let any = AskedByHold {
+                at_least: Position::ZERO,
+            };
+            any.say(&mut parts.extensions);
+        }
+        // Of the request no more is left than its URL: what depends on other fields is not kept.
+        let keeps =
+            !response.headers().contains_key(VARY) && !response.headers().contains_key(CONTENT_ENCODING);
+        let Some(named) = named_by(&parts, &namespace) else {
+            return Ok(private(response, by_hold, memo.status.clone()));
+        };
+        let resource = cache.index().resource(named, key);
+        let visit = Visit::new(&cache, resource, parts);
+        Ok(visit.settle(response, stamp, asked, memo.why, None, keeps).await)
     }
 }

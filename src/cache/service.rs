@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::future::ResponseFuture;
 use super::handle::Cache;
 use super::key::{Named, is_cacheable_method, is_safe_method, named_by, same_origin_url};
-use super::pass::Pass;
+use super::pass::{pass, passes};
 use super::policy::{CacheStatus, Fwd};
 use super::serve::CACHE_STATUS;
 use super::unkeyed::straighten;
@@ -80,11 +80,11 @@ where
         let resource = match self.cache.index().get(key) {
             Some(resource) => resource,
             // Nothing of it is stored or under way.
-            None => match Pass::of(&self.cache, key, &parts) {
+            None => match passes(&self.cache, key, &parts) {
                 Some(memo) => {
-                    straighten(&mut parts);
-                    let pass = Pass::new(&self.cache, key, memo, parts);
-                    return ResponseFuture::waiting(pass.run(self.inner.clone()));
+                    let place = (key, self.namespace.clone());
+                    let passing = pass(self.cache.clone(), place, memo, parts, self.inner.clone());
+                    return ResponseFuture::waiting(passing);
                 }
                 None => self.cache.index().resource(named, key),
             },

@@ -363,7 +363,7 @@ impl Visit {
         self.old(old, self.cache.outage(), status)
     }
 
-    /// Asks for itself alone. What proves storable after all is stored.
+    /// Asks for itself alone.
     async fn go_alone<S, B>(
         self,
         mut inner: S,
@@ -393,37 +393,55 @@ impl Visit {
                 };
             }
         };
+        Ok(self
+            .settle(response, fetch.stamp().at, asked, why, old, true)
+            .await)
+    }
+
+    /// Takes what came for this request alone. `keeps`: what proves storable after all is stored.
+    pub(super) async fn settle(
+        self,
+        response: Response<EdgeBody>,
+        stamp: Position,
+        asked: Now,
+        why: &'static str,
+        old: Option<Arc<Entry>>,
+        keeps: bool,
+    ) -> Response<EdgeBody> {
         let arrived = match look_at(&self.cache, &self.parts.headers, response, asked).await {
             Ok(arrived) => arrived,
             Err(failure) => {
                 let old = self.old_after_failure(old.as_ref(), None);
-                return Ok(old.unwrap_or_else(|| failed(failure)));
+                return old.unwrap_or_else(|| failed(failure));
             }
         };
         if let Some(error) = arrived.error()
             && let Some(old) = self.old_after_failure(old.as_ref(), Some(error))
         {
-            return Ok(old);
+            return old;
         }
         if self.ask.is_head || arrived.why_private().is_some() || !arrived.verdict.is_storable() {
             let why = arrived.verdict.storable.err().map_or(why, |why| why.as_str());
             let response = arrived.into_private();
-            return Ok(self.finish_private(response, why));
+            return self.finish_private(response, why);
         }
         self.cache.forget_memo(self.resource.key());
+        if !keeps {
+            return self.finish_private(arrived.into_private(), why);
+        }
         let (landed, body) = arrived.into_landed(
             &self.cache,
             &self.resource,
             &self.parts.headers,
             self.is_https,
             self.ask.by_hold,
-            fetch.stamp().at,
+            stamp,
         );
         let flight = Arc::new(Flight::new(landed.entry.variant, None));
         let status = CacheStatus::forwarded(Fwd::UriMiss).stored(true).detail(why);
         let response = self.give(&landed.entry, landed.entry.freshness, Some(status));
         tokio::spawn(carry_alone(self.cache.clone(), flight, (landed, body)));
-        Ok(response.unwrap_or_else(|| failed(Failure::Died)))
+        response.unwrap_or_else(|| failed(Failure::Died))
     }
 
     /// An answer for this request alone.
