@@ -2,6 +2,7 @@
 
 use http::header::{AGE, CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use tokio::time::Instant;
 
 use super::entry::Entry;
 use super::look::Ask;
@@ -10,7 +11,6 @@ use crate::body::EdgeBody;
 use crate::handoff::Handoff;
 use crate::position::Stamp;
 use crate::sync::{Arc, Mutex};
-use crate::time::Now;
 
 /// Holds the place of our member of `Cache-Status`. No list that another cache may write looks so (RFC 9211 2).
 const PLACE: &str = "-";
@@ -24,7 +24,7 @@ pub(super) struct Lines(Mutex<Option<(u64, HeaderValue, HeaderValue)>>);
 pub(super) struct Given<'a> {
     pub(super) ask: &'a Ask,
     pub(super) request: &'a HeaderMap,
-    pub(super) now: Now,
+    pub(super) now: Instant,
     /// The entry's, unless a purge has ended it.
     pub(super) freshness: Freshness,
     pub(super) stamp: Stamp,
@@ -82,12 +82,15 @@ impl Given<'_> {
 
     /// `Age` and `Cache-Status`. Stored headers have room for both, so that this moves nothing.
     fn write_lines(&self, entry: &Entry, headers: &mut HeaderMap) {
-        let age = self.freshness.age(self.now.mono).as_secs();
-        let ttl = self.freshness.ttl(self.now.mono);
+        let age = self.freshness.age(self.now).as_secs();
+        let ttl = || self.freshness.ttl(self.now);
         match &self.status {
             None => {
                 let (age, status) = entry.lines.of(age, || {
-                    (age.into(), CacheStatus::hit().name(self.name).ttl(ttl).to_value())
+                    (
+                        age.into(),
+                        CacheStatus::hit().name(self.name).ttl(ttl()).to_value(),
+                    )
                 });
                 set_age(headers, age);
                 set_status(headers, status);
@@ -97,7 +100,7 @@ impl Given<'_> {
                     0 => drop(headers.remove(AGE)),
                     _ => set_age(headers, age.into()),
                 }
-                set_status(headers, status.ttl(ttl).to_value());
+                set_status(headers, status.ttl(ttl()).to_value());
             }
         }
     }

@@ -12,6 +12,7 @@ use tower_service::Service;
 use super::future::ResponseFuture;
 use super::handle::Cache;
 use super::key::{Named, is_cacheable_method, is_safe_method, named_by, same_origin_url};
+use super::pass::{pass, passes};
 use super::policy::{CacheStatus, Fwd};
 use super::serve::CACHE_STATUS;
 use super::unkeyed::straighten;
@@ -75,7 +76,19 @@ where
         let Some(named) = named_by(&parts, &self.namespace) else {
             return self.pass(Request::from_parts(parts, EdgeBody::empty()));
         };
-        let resource = self.cache.index().resource(named);
+        let key = named.key();
+        let resource = match self.cache.index().get(key) {
+            Some(resource) => resource,
+            // Nothing of it is stored or under way.
+            None => match passes(&self.cache, key, &parts) {
+                Some(memo) => {
+                    let place = (key, self.namespace.clone());
+                    let passing = pass(self.cache.clone(), place, memo, parts, self.inner.clone());
+                    return ResponseFuture::waiting(passing);
+                }
+                None => self.cache.index().resource(named, key),
+            },
+        };
         straighten(&mut parts);
         let visit = Visit::new(&self.cache, resource, parts);
         match visit.decide(&self.inner) {

@@ -11,13 +11,14 @@ use tower_service::Service;
 use super::arrived::look_at;
 use super::entry::Entry;
 use super::fetch::{Told, Trip, call, carry_alone};
-use super::find::{AsWhat, Found, Start, Wait};
+use super::find::{AsWhat, Found, Limits, Start, Wait};
 use super::flight::{Failure, Flight, Gone, Landed, Phase};
 use super::handle::Cache;
 use super::look::Ask;
 use super::policy::{CacheStatus, Freshness, Fwd, Outage, RequestDirectives, reduce_accept_encoding};
 use super::resource::Resource;
-use super::serve::Given;
+use super::serve::{CACHE_STATUS, Given};
+use super::tags::SURROGATE_KEY;
 use crate::body::EdgeBody;
 use crate::error::BoxError;
 use crate::grip;
@@ -45,7 +46,7 @@ pub(super) struct Visit {
 
 impl Visit {
     pub(super) fn new(cache: &Cache, resource: Arc<Resource>, parts: request::Parts) -> Self {
-        let by_hold = parts.extensions.get::<AskedByHold>();
+        let by_hold = AskedByHold::of(&parts.extensions);
         let arrival = cache.hub().now();
         let ask = Ask {
             arrival,
@@ -53,8 +54,6 @@ impl Visit {
             at_least: by_hold.map_or(Position::ZERO, |asked| asked.at_least.min(arrival)),
             by_hold: by_hold.is_some(),
             is_head: parts.method == Method::HEAD,
-            only_if_cached: parts.headers.contains_key(CACHE_CONTROL)
-                && RequestDirectives::parse(&parts.headers).only_if_cached,
         };
         let scheme = parts.uri.scheme().or_else(|| parts.extensions.get());
         let is_https = scheme.is_some_and(|scheme| *scheme == http::uri::Scheme::HTTPS);
@@ -107,12 +106,13 @@ impl Visit {
             self.cache
                 .variant(vary, &self.parts.headers, self.is_https, self.ask.by_hold)
         };
-        let may_share = match self.parts.headers.contains_key(AUTHORIZATION) {
-            true => Err("authorization"),
-            false => Ok(()),
+        let limits = || Limits {
+            only_if_cached: self.parts.headers.contains_key(CACHE_CONTROL)
+                && RequestDirectives::parse(&self.parts.headers).only_if_cached,
+            has_authorization: self.parts.headers.contains_key(AUTHORIZATION),
         };
         self.cache
-            .find(&self.resource, &self.ask, variant, may_share, Instant::now())
+            .find(&self.resource, &self.ask, variant, limits, Instant::now())
     }
 
     /// A stored answer. `None`, if its body cannot be read any more.
@@ -147,7 +147,7 @@ impl Visit {
         let given = Given {
             ask: &self.ask,
             request: &self.parts.headers,
-            now: Now::read(),
+            now: Instant::now(),
             freshness,
             stamp: self.cache.hub().stamp_at(entry.stamp),
             status: status.map(|status| status.name(name)),
@@ -363,7 +363,7 @@ impl Visit {
         self.old(old, self.cache.outage(), status)
     }
 
-    /// Asks for itself alone. What proves storable after all is stored.
+    /// Asks for itself alone.
     async fn go_alone<S, B>(
         self,
         mut inner: S,
@@ -393,58 +393,85 @@ impl Visit {
                 };
             }
         };
+        Ok(self
+            .settle(response, fetch.stamp().at, asked, why, old, true)
+            .await)
+    }
+
+    /// Takes what came for this request alone. `keeps`: what proves storable after all is stored.
+    pub(super) async fn settle(
+        self,
+        response: Response<EdgeBody>,
+        stamp: Position,
+        asked: Now,
+        why: &'static str,
+        old: Option<Arc<Entry>>,
+        keeps: bool,
+    ) -> Response<EdgeBody> {
         let arrived = match look_at(&self.cache, &self.parts.headers, response, asked).await {
             Ok(arrived) => arrived,
             Err(failure) => {
                 let old = self.old_after_failure(old.as_ref(), None);
-                return Ok(old.unwrap_or_else(|| failed(failure)));
+                return old.unwrap_or_else(|| failed(failure));
             }
         };
         if let Some(error) = arrived.error()
             && let Some(old) = self.old_after_failure(old.as_ref(), Some(error))
         {
-            return Ok(old);
+            return old;
         }
         if self.ask.is_head || arrived.why_private().is_some() || !arrived.verdict.is_storable() {
             let why = arrived.verdict.storable.err().map_or(why, |why| why.as_str());
             let response = arrived.into_private();
-            return Ok(self.finish_private(response, why));
+            return self.finish_private(response, why);
         }
         self.cache.forget_memo(self.resource.key());
+        if !keeps {
+            return self.finish_private(arrived.into_private(), why);
+        }
         let (landed, body) = arrived.into_landed(
             &self.cache,
             &self.resource,
             &self.parts.headers,
             self.is_https,
             self.ask.by_hold,
-            fetch.stamp().at,
+            stamp,
         );
         let flight = Arc::new(Flight::new(landed.entry.variant, None));
         let status = CacheStatus::forwarded(Fwd::UriMiss).stored(true).detail(why);
         let response = self.give(&landed.entry, landed.entry.freshness, Some(status));
         tokio::spawn(carry_alone(self.cache.clone(), flight, (landed, body)));
-        Ok(response.unwrap_or_else(|| failed(Failure::Died)))
+        response.unwrap_or_else(|| failed(Failure::Died))
     }
 
     /// An answer for this request alone.
     fn finish_private(&self, mut response: Response<EdgeBody>, why: &'static str) -> Response<EdgeBody> {
-        if !self.ask.by_hold {
-            if grip::is_instruct_type(response.headers()) {
-                return error(StatusCode::NOT_IMPLEMENTED, "grip-instruct-without-hold");
-            }
-            grip::strip(response.headers_mut());
-        }
         if self.ask.is_head {
             *response.body_mut() = EdgeBody::empty();
         }
-        let name = self.cache.config().name;
         let status = CacheStatus::forwarded(Fwd::UriMiss)
-            .name(name)
+            .name(self.cache.config().name)
             .stored(false)
             .detail(why);
-        status.append_to(response.headers_mut());
-        response
+        private(response, self.ask.by_hold, status.to_value())
     }
+}
+
+/// An answer for one request alone, with this `Cache-Status`.
+pub(super) fn private(
+    mut response: Response<EdgeBody>,
+    by_hold: bool,
+    status: HeaderValue,
+) -> Response<EdgeBody> {
+    if !by_hold {
+        if grip::is_instruct_type(response.headers()) {
+            return error(StatusCode::NOT_IMPLEMENTED, "grip-instruct-without-hold");
+        }
+        grip::strip(response.headers_mut());
+    }
+    response.headers_mut().remove(SURROGATE_KEY);
+    response.headers_mut().append(CACHE_STATUS, status);
+    response
 }
 
 /// What a visit does next.
