@@ -172,6 +172,7 @@ where
         };
         let resource = cache.index().resource(named, key);
         let visit = Visit::new(&cache, resource, parts, fields);
-        Ok(visit.settle(response, stamp, asked, memo.why, None, keeps).await)
+        // In a box of its own: it is rare, and large.
+        Ok(Box::pin(visit.settle(response, stamp, asked, memo.why, None, keeps)).await)
     }
 }
