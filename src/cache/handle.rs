@@ -183,17 +183,25 @@ impl Cache {
         by_hold: bool,
     ) -> VariantKey {
         let mut unkeyed = keyed_in(request).peekable();
-        let fields = match unkeyed.peek() {
-            None => vary
-                .filter(|vary| !vary.names().is_empty())
-                .and_then(|vary| vary.variant_key(request, &self.0.hasher)),
-            Some(_) => vary
-                .cloned()
-                .unwrap_or_default()
-                .with(unkeyed.cloned())
-                .variant_key(request, &self.0.hasher),
-        };
-        let fields = fields.unwrap_or_default();
+        if unkeyed.peek().is_none() {
+            return self.plain_variant(vary, request, is_https, by_hold);
+        }
+        let vary = vary.cloned().unwrap_or_default().with(unkeyed.cloned());
+        self.plain_variant(Some(&vary), request, is_https, by_hold)
+    }
+
+    /// The same for a request without [`KEYED`](super::fields::Fields::KEYED) fields.
+    pub(super) fn plain_variant(
+        &self,
+        vary: Option<&VarySpec>,
+        request: &http::HeaderMap,
+        is_https: bool,
+        by_hold: bool,
+    ) -> VariantKey {
+        let fields = vary
+            .filter(|vary| !vary.names().is_empty())
+            .and_then(|vary| vary.variant_key(request, &self.0.hasher))
+            .unwrap_or_default();
         // Two bits that no field can set: who asks, and how.
         VariantKey((fields & !3) | u128::from(is_https) << 1 | u128::from(by_hold))
     }

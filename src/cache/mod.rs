@@ -21,6 +21,7 @@ mod config;
 mod confirm;
 mod entry;
 mod fetch;
+mod fields;
 mod find;
 mod flight;
 mod future;

@@ -6,9 +6,7 @@
 use std::future::Future;
 
 use bytes::Bytes;
-use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, HOST, IF_MODIFIED_SINCE, IF_NONE_MATCH, VARY,
-};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, HOST, VARY};
 use http::request::Parts;
 use http::uri::Scheme;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
@@ -17,12 +15,12 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::arrived::Arrived;
+use super::fields::Fields;
 use super::handle::Cache;
 use super::key::named_by;
 use super::policy::{CacheStatus, Fwd};
 use super::resource::Resource;
 use super::serve::CACHE_STATUS;
-use super::unkeyed::{is_keyed, straighten};
 use super::visit::{Visit, private};
 use crate::body::EdgeBody;
 use crate::error::BoxError;
@@ -103,15 +101,16 @@ fn is_for_us(name: &HeaderName) -> bool {
     name.starts_with("grip-") || name == "surrogate-key"
 }
 
-/// Whether it matters what a request says in this field, if its answer is to be kept or is no whole one.
-fn matters(name: &HeaderName) -> bool {
-    const NAMES: [HeaderName; 4] = [CACHE_CONTROL, AUTHORIZATION, IF_NONE_MATCH, IF_MODIFIED_SINCE];
-    NAMES.contains(name) || is_keyed(name)
-}
-
 /// What is remembered by which this request can pass, and when it was asked.
-pub(super) fn passes(cache: &Cache, key: TargetKey, parts: &Parts) -> Option<(Arc<Memo>, Now)> {
-    if parts.method != Method::GET || parts.headers.keys().any(matters) {
+pub(super) fn passes(
+    cache: &Cache,
+    key: TargetKey,
+    parts: &Parts,
+    fields: Fields,
+) -> Option<(Arc<Memo>, Now)> {
+    // What decides whether an answer may be kept, or is whole, would have to be kept itself.
+    let matters = [Fields::CONDITION, Fields::LIMIT, Fields::KEYED];
+    if parts.method != Method::GET || matters.iter().any(|kind| fields.has(*kind)) {
         return None;
     }
     let asked = Now::read();
@@ -136,7 +135,6 @@ where
 {
     cache.counters().pass.add(1);
     cache.counters().fetches.add(1);
-    straighten(&mut parts);
     let by_hold = AskedByHold::of(&parts.extensions).is_some();
     if !by_hold {
         grip::strip(&mut parts.headers);
@@ -168,11 +166,13 @@ where
         // Of the request no more is left than its URL: what depends on other fields is not kept.
         let keeps =
             !response.headers().contains_key(VARY) && !response.headers().contains_key(CONTENT_ENCODING);
+        let fields = Fields::of(&parts.headers);
         let Some(named) = named_by(&parts, &namespace) else {
             return Ok(private(response, by_hold, memo.status.clone()));
         };
         let resource = cache.index().resource(named, key);
-        let visit = Visit::new(&cache, resource, parts);
-        Ok(visit.settle(response, stamp, asked, memo.why, None, keeps).await)
+        let visit = Visit::new(&cache, resource, parts, fields);
+        // In a box of its own: it is rare, and large.
+        Ok(Box::pin(visit.settle(response, stamp, asked, memo.why, None, keeps)).await)
     }
 }

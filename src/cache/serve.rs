@@ -1,6 +1,6 @@
 //! An entry as the answer to one request.
 
-use http::header::{AGE, CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use http::header::{AGE, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::time::Instant;
 
@@ -24,6 +24,8 @@ pub(super) struct Lines(Mutex<Option<(u64, HeaderValue, HeaderValue)>>);
 pub(super) struct Given<'a> {
     pub(super) ask: &'a Ask,
     pub(super) request: &'a HeaderMap,
+    /// It has `If-None-Match` or `If-Modified-Since`.
+    pub(super) asks_conditionally: bool,
     pub(super) now: Instant,
     /// The entry's, unless a purge has ended it.
     pub(super) freshness: Freshness,
@@ -37,12 +39,10 @@ impl Given<'_> {
     /// `None`, if the body can no longer be read from its beginning.
     pub(super) fn respond(self, entry: &Arc<Entry>) -> Option<Response<EdgeBody>> {
         let Self { ask, request, .. } = self;
-        let asks_conditionally =
-            request.contains_key(IF_NONE_MATCH) || request.contains_key(IF_MODIFIED_SINCE);
         // A hold must have its instructions and its body: it is never told that nothing changed.
         let holds = ask.by_hold && entry.is_hold();
         let received = entry.freshness.received().wall;
-        let not_modified = asks_conditionally
+        let not_modified = self.asks_conditionally
             && !holds
             && entry.status == StatusCode::OK
             && is_not_modified(request, &entry.headers, received);

@@ -7,8 +7,10 @@ use bytes::Bytes;
 use http::header::{CONTENT_LOCATION, LOCATION, UPGRADE};
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
+use tokio::time::Instant;
 use tower_service::Service;
 
+use super::fields::Fields;
 use super::future::ResponseFuture;
 use super::handle::Cache;
 use super::key::{Named, is_cacheable_method, is_safe_method, named_by, same_origin_url};
@@ -66,8 +68,10 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> ResponseFuture<S::Error> {
+        let now = Instant::now();
+        let fields = Fields::of(request.headers());
         let is_plain = is_cacheable_method(request.method())
-            && !request.headers().contains_key(UPGRADE)
+            && !fields.has(Fields::UPGRADE)
             && request.body().is_end_stream();
         if !self.enabled || !is_plain {
             return self.pass(request.map(EdgeBody::new));
@@ -80,8 +84,9 @@ where
         let resource = match self.cache.index().get(key) {
             Some(resource) => resource,
             // Nothing of it is stored or under way.
-            None => match passes(&self.cache, key, &parts) {
+            None => match passes(&self.cache, key, &parts, fields) {
                 Some(memo) => {
+                    straighten(&mut parts, fields);
                     let place = (key, self.namespace.clone());
                     let passing = pass(self.cache.clone(), place, memo, parts, self.inner.clone());
                     return ResponseFuture::waiting(passing);
@@ -89,11 +94,11 @@ where
                 None => self.cache.index().resource(named, key),
             },
         };
-        straighten(&mut parts);
-        let visit = Visit::new(&self.cache, resource, parts);
-        match visit.decide(&self.inner) {
+        straighten(&mut parts, fields);
+        let visit = Visit::new(&self.cache, resource, parts, fields);
+        match visit.decide(&self.inner, now) {
             Next::Answer(entry, freshness, as_what)
-                if let Some(response) = visit.answer(&entry, freshness, as_what) =>
+                if let Some(response) = visit.answer(&entry, freshness, as_what, now) =>
             {
                 ResponseFuture::ready(response)
             }

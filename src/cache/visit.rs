@@ -11,6 +11,7 @@ use tower_service::Service;
 use super::arrived::look_at;
 use super::entry::Entry;
 use super::fetch::{Told, Trip, call, carry_alone};
+use super::fields::Fields;
 use super::find::{AsWhat, Found, Limits, Start, Wait};
 use super::flight::{Failure, Flight, Gone, Landed, Phase};
 use super::handle::Cache;
@@ -39,13 +40,14 @@ pub(super) struct Visit {
     resource: Arc<Resource>,
     ask: Ask,
     parts: request::Parts,
+    fields: Fields,
     is_https: bool,
 }
 
 // === impl Visit ===
 
 impl Visit {
-    pub(super) fn new(cache: &Cache, resource: Arc<Resource>, parts: request::Parts) -> Self {
+    pub(super) fn new(cache: &Cache, resource: Arc<Resource>, parts: request::Parts, fields: Fields) -> Self {
         let by_hold = AskedByHold::of(&parts.extensions);
         let arrival = cache.hub().now();
         let ask = Ask {
@@ -62,13 +64,14 @@ impl Visit {
             resource,
             ask,
             parts,
+            fields,
             is_https,
         }
     }
 
     /// Decides, and starts what that needs. Without an await between the two: a client that goes away leaves no
     /// flight behind that others wait for in vain.
-    pub(super) fn decide<S, B>(&self, inner: &S) -> Next<S::Error>
+    pub(super) fn decide<S, B>(&self, inner: &S, now: Instant) -> Next<S::Error>
     where
         S: Service<Request<EdgeBody>, Response = Response<B>> + Clone + Send + 'static,
         S::Future: Send + 'static,
@@ -76,7 +79,7 @@ impl Visit {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        match self.find() {
+        match self.find(now) {
             Found::Answer {
                 entry,
                 freshness,
@@ -101,18 +104,26 @@ impl Visit {
         }
     }
 
-    fn find(&self) -> Found {
+    fn find(&self, now: Instant) -> Found {
         let variant = |vary: Option<&_>| {
-            self.cache
-                .variant(vary, &self.parts.headers, self.is_https, self.ask.by_hold)
+            let variant = match self.fields.has(Fields::KEYED) {
+                true => Cache::variant,
+                false => Cache::plain_variant,
+            };
+            variant(
+                &self.cache,
+                vary,
+                &self.parts.headers,
+                self.is_https,
+                self.ask.by_hold,
+            )
         };
         let limits = || Limits {
             only_if_cached: self.parts.headers.contains_key(CACHE_CONTROL)
                 && RequestDirectives::parse(&self.parts.headers).only_if_cached,
             has_authorization: self.parts.headers.contains_key(AUTHORIZATION),
         };
-        self.cache
-            .find(&self.resource, &self.ask, variant, limits, Instant::now())
+        self.cache.find(&self.resource, &self.ask, variant, limits, now)
     }
 
     /// A stored answer. `None`, if its body cannot be read any more.
@@ -121,6 +132,7 @@ impl Visit {
         entry: &Arc<Entry>,
         freshness: Freshness,
         as_what: AsWhat,
+        now: Instant,
     ) -> Option<Response<EdgeBody>> {
         let counters = self.cache.counters();
         let status = match as_what {
@@ -134,7 +146,7 @@ impl Visit {
         } else {
             counters.stale.add(1)
         }
-        self.give(entry, freshness, status)
+        self.give_at(entry, freshness, status, now)
     }
 
     fn give(
@@ -143,11 +155,22 @@ impl Visit {
         freshness: Freshness,
         status: Option<CacheStatus<'_>>,
     ) -> Option<Response<EdgeBody>> {
+        self.give_at(entry, freshness, status, Instant::now())
+    }
+
+    fn give_at(
+        &self,
+        entry: &Arc<Entry>,
+        freshness: Freshness,
+        status: Option<CacheStatus<'_>>,
+        now: Instant,
+    ) -> Option<Response<EdgeBody>> {
         let name = self.cache.config().name;
         let given = Given {
             ask: &self.ask,
             request: &self.parts.headers,
-            now: Instant::now(),
+            asks_conditionally: self.fields.has(Fields::CONDITION),
+            now,
             freshness,
             stamp: self.cache.hub().stamp_at(entry.stamp),
             status: status.map(|status| status.name(name)),
@@ -172,10 +195,12 @@ impl Visit {
         for _ in 0..MAX_FLIGHTS {
             let (wait, told) = match next {
                 Next::Wait(wait, told) => (wait, told),
-                Next::Answer(entry, freshness, as_what) => match self.answer(&entry, freshness, as_what) {
-                    Some(response) => return Ok(response),
-                    None => return self.go_alone(inner, "unreadable", None).await,
-                },
+                Next::Answer(entry, freshness, as_what) => {
+                    match self.answer(&entry, freshness, as_what, Instant::now()) {
+                        Some(response) => return Ok(response),
+                        None => return self.go_alone(inner, "unreadable", None).await,
+                    }
+                }
                 Next::Alone(why) => return self.go_alone(inner, why, None).await,
                 Next::Nothing => return Ok(error(StatusCode::GATEWAY_TIMEOUT, "only-if-cached")),
             };
@@ -183,7 +208,7 @@ impl Visit {
                 Waited::Response(response) => return Ok(*response),
                 Waited::Error(error) => return Err(error),
                 Waited::Alone(why, old) => return self.go_alone(inner, why, old).await,
-                Waited::Again => next = self.decide(&inner),
+                Waited::Again => next = self.decide(&inner, Instant::now()),
             }
         }
         tracing::warn!(target: "gripstack::cache", url = self.resource.url.as_str(), "left too many flights");
