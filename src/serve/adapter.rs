@@ -21,7 +21,7 @@ use super::listener::Peer;
 use super::refusal::Refusal;
 use super::stats::Stats;
 use super::streams::{Handed, Streams};
-use crate::body::EdgeBody;
+use crate::body::{EdgeBody, Held};
 use crate::drain::Drain;
 use crate::error::BoxError;
 use crate::sync::Arc;
@@ -252,7 +252,13 @@ where
             return Poll::Ready(Ok(refuse(exchange, refusal)));
         }
         Poll::Ready(Ok(match outcome {
-            Outcome::Returned(response) => {
+            Outcome::Returned(mut response) => {
+                if matches!(exchange, Exchange::Http1 { .. }) && response.extensions().get::<Held>().is_some()
+                {
+                    // Nothing follows a hold on its connection.
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(header::CONNECTION, close);
+                }
                 let status = response.status();
                 let accepted =
                     status == StatusCode::SWITCHING_PROTOCOLS || (*me.is_connect && status.is_success());
