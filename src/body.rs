@@ -9,10 +9,11 @@ mod log;
 use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
 
 #[cfg(feature = "cache")]
 pub use self::log::BodyBroken;
@@ -46,7 +47,8 @@ impl EdgeBody {
         Self(Kind::Empty)
     }
 
-    /// Any body. One of ours is unwrapped, an ended one becomes an empty one, any other goes into one box.
+    /// Any body. One of ours is unwrapped, bytes that are there are taken out of a [`Full`], an ended body becomes an
+    /// empty one, any other goes into one box.
     pub fn new<B>(body: B) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,
@@ -57,11 +59,23 @@ impl EdgeBody {
         if let Some(ours) = any.downcast_mut::<Option<EdgeBody>>() {
             return ours.take().expect("filled two lines above");
         }
+        if let Some(full) = any.downcast_mut::<Option<Full<Bytes>>>() {
+            return full.take().map(Self::of_full).unwrap_or_default();
+        }
         let body = slot.expect("not taken: it is another type");
         if body.is_end_stream() {
             return Self::empty();
         }
         Self(Kind::Foreign(Box::pin(Foreign { body })))
+    }
+
+    fn of_full(mut body: Full<Bytes>) -> Self {
+        // It is never pending, and its one frame is data.
+        let mut cx = Context::from_waker(Waker::noop());
+        match Pin::new(&mut body).poll_frame(&mut cx) {
+            Poll::Ready(Some(Ok(frame))) => frame.into_data().map(Self::from).unwrap_or_default(),
+            _ => Self::empty(),
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use http::Extensions;
+
 use crate::grip::Instruct;
 use crate::position::{Position, Stamp};
 
@@ -14,6 +16,10 @@ pub struct AskedByHold {
     /// An answer stamped below this is of no use: refetch first.
     pub at_least: Position,
 }
+
+/// In a request's extensions: the hold layer asks, and any answer will do. Takes no memory of its own.
+#[derive(Clone, Copy)]
+struct AnyAskedByHold;
 
 /// In a response's extensions: the answer carries GRIP instructions. Its headers no longer do.
 #[derive(Clone)]
@@ -28,6 +34,29 @@ pub struct Handoff {
 
 /// Keeps something alive, whatever it is.
 pub(crate) type Keep = Arc<dyn Any + Send + Sync>;
+
+// === impl AskedByHold ===
+
+impl AskedByHold {
+    /// What the hold layer asks for in a request with these extensions; `None`: it does not ask.
+    pub fn of(request: &Extensions) -> Option<Self> {
+        match request.get::<AnyAskedByHold>() {
+            Some(AnyAskedByHold) => Some(Self {
+                at_least: Position::ZERO,
+            }),
+            None => request.get::<Self>().copied(),
+        }
+    }
+
+    /// Says so.
+    pub fn say(self, request: &mut Extensions) {
+        if self.at_least == Position::ZERO {
+            request.insert(AnyAskedByHold);
+        } else {
+            request.insert(self);
+        }
+    }
+}
 
 // === impl Handoff ===
 

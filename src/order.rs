@@ -167,7 +167,7 @@ impl Url {
 
 /// Lower case, without a default port and without the root's dot.
 pub(crate) fn normal_authority(authority: &str) -> Cow<'_, str> {
-    if is_normal(authority) {
+    if is_normal(authority.as_bytes()) {
         return Cow::Borrowed(authority);
     }
     let host = authority
@@ -188,16 +188,32 @@ pub(crate) fn normal_authority(authority: &str) -> Cow<'_, str> {
     host.to_owned().into()
 }
 
-/// Whether it surely is in that form, and nothing in it could be a path.
-pub(crate) fn is_normal(authority: &str) -> bool {
-    let odd = |byte: &u8| byte.is_ascii_uppercase() || matches!(byte, b'@' | b'/');
-    let bytes = authority.as_bytes();
-    let colon = bytes.iter().rposition(|byte| *byte == b':');
-    let (name, port) = bytes.split_at(colon.unwrap_or(bytes.len()));
-    !bytes.iter().any(odd)
-        && !matches!(port, b":80" | b":443")
-        && !name.ends_with(b".")
-        && !port.ends_with(b".")
+/// Whether it surely is in that form: then it is ASCII, and nothing in it could be a path.
+pub(crate) fn is_normal(authority: &[u8]) -> bool {
+    const COLON: u8 = 1;
+    const ODD: u8 = 2;
+    const CLASSES: [u8; 256] = {
+        let mut classes = [ODD; 256];
+        let mut byte = b'!';
+        while byte <= b'~' {
+            classes[byte as usize] = match byte {
+                b':' => COLON,
+                b'A'..=b'Z' | b'@' | b'/' => ODD,
+                _ => 0,
+            };
+            byte += 1;
+        }
+        classes
+    };
+    let seen = authority
+        .iter()
+        .fold(0, |seen, byte| seen | CLASSES[usize::from(*byte)]);
+    if seen == 0 {
+        return !authority.ends_with(b".");
+    }
+    let colon = authority.iter().rposition(|byte| *byte == b':');
+    let (name, port) = authority.split_at(colon.unwrap_or(authority.len()));
+    seen == COLON && !matches!(port, b":80" | b":443") && !name.ends_with(b".") && !port.ends_with(b".")
 }
 
 // === impl Target ===
@@ -225,25 +241,25 @@ impl TargetKey {
         match target {
             Target::Url(url) => {
                 let (host, path) = url.0.split_at(url.0.find('/').unwrap_or(url.0.len()));
-                Self::of_url(host, path)
+                Self::of_url(host.as_bytes(), path)
             }
-            Target::Key(key) => Self::hash(1, key, ""),
-            Target::Host(host) => Self::hash(2, host, ""),
-            Target::Everything => Self::hash(3, "", ""),
+            Target::Key(key) => Self::hash(1, key.as_bytes(), b""),
+            Target::Host(host) => Self::hash(2, host.as_bytes(), b""),
+            Target::Everything => Self::hash(3, b"", b""),
         }
     }
 
     /// Of the URL of this authority, for which [`is_normal`] holds, and this path, which begins with a slash.
-    pub(crate) fn of_url(host: &str, path_and_query: &str) -> Self {
-        Self::hash(0, host, path_and_query)
+    pub(crate) fn of_url(host: &[u8], path_and_query: &str) -> Self {
+        Self::hash(0, host, path_and_query.as_bytes())
     }
 
     /// SipHash with a random key, of the kind, the texts and a last byte: once with one byte, once with another.
-    fn hash(kind: u8, first: &str, second: &str) -> Self {
+    fn hash(kind: u8, first: &[u8], second: &[u8]) -> Self {
         static KEY: OnceLock<RandomState> = OnceLock::new();
         let mut hasher = KEY.get_or_init(Default::default).build_hasher();
-        hasher.write(first.as_bytes());
-        hasher.write(second.as_bytes());
+        hasher.write(first);
+        hasher.write(second);
         // What says where the texts begin and end comes last: it is short, and moves none of them out of step.
         hasher.write_u64((first.len() as u64) << 8 | u64::from(kind));
         let high = hasher.finish();
@@ -306,15 +322,15 @@ mod tests {
     #[test]
     fn a_key_is_the_same_by_url_and_by_parts() {
         for authority in ["example.com", "h:8080", "[::1]:81", ""] {
-            assert!(is_normal(authority), "{authority}");
+            assert!(is_normal(authority.as_bytes()), "{authority}");
             let url = Url::new(authority, "/a?b/c");
             assert_eq!(
-                TargetKey::of_url(authority, "/a?b/c"),
+                TargetKey::of_url(authority.as_bytes(), "/a?b/c"),
                 TargetKey::of(&Target::Url(url))
             );
         }
         for authority in ["H", "h:80", "h:443", "h.", "h.:8080", "h:8080.", "u@h", "h/a"] {
-            assert!(!is_normal(authority), "{authority}");
+            assert!(!is_normal(authority.as_bytes()), "{authority}");
         }
     }
 

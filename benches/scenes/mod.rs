@@ -16,9 +16,9 @@ use http::header::{
 };
 use http::{Request, Response};
 use http_body::{Body, Frame};
-use http_body_util::Full;
+use http_body_util::{Full, StreamBody};
 use tokio::runtime::Runtime;
-use tower::{Layer, Service, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 
 /// Repeats a scene this many times.
 pub type Repeat = Box<dyn FnMut(u64)>;
@@ -52,7 +52,7 @@ pub fn prepare(scene: &str) -> Repeat {
     let publisher = Publisher::new(edge.clone(), PublishConfig::default());
     let publish =
         gripstack::RateLimitedPublishLayer::new(publisher, gripstack::publish::Auth::token("secret"));
-    let pass = origin(100, 1, "no-store");
+    let pass = origin(100, "no-store");
     let post = |mut request: Request<EdgeBody>| {
         *request.method_mut() = http::Method::POST;
         request
@@ -78,18 +78,23 @@ pub fn prepare(scene: &str) -> Repeat {
             as_it_is,
             is_remembered,
         ),
-        "hit-1k" => repeat(&edge, cache.layer(origin(1 << 10, 1, FRESH)), as_it_is, is_hit),
-        "hit-1m" => repeat(&edge, cache.layer(origin(1 << 20, 1, FRESH)), as_it_is, is_hit),
-        "hit-1m-pieces" => repeat(&edge, cache.layer(origin(1 << 20, 64, FRESH)), as_it_is, is_hit),
+        "hit-1k" => repeat(&edge, cache.layer(origin(1 << 10, FRESH)), as_it_is, is_hit),
+        "hit-1m" => repeat(&edge, cache.layer(origin(1 << 20, FRESH)), as_it_is, is_hit),
+        "hit-1m-pieces" => repeat(
+            &edge,
+            cache.layer(origin(1 << 20, FRESH).map_response(|response| in_pieces(64, response))),
+            as_it_is,
+            is_hit,
+        ),
         "hold-hit-1k" => repeat(
             &edge,
-            hold.layer(cache.layer(origin(1 << 10, 1, FRESH))),
+            hold.layer(cache.layer(origin(1 << 10, FRESH))),
             as_it_is,
             is_hit,
         ),
         "all-hit-1k" => repeat(
             &edge,
-            publish.layer(purge.layer(hold.layer(cache.layer(origin(1 << 10, 1, FRESH))))),
+            publish.layer(purge.layer(hold.layer(cache.layer(origin(1 << 10, FRESH))))),
             as_it_is,
             is_hit,
         ),
@@ -117,27 +122,22 @@ const FRESH: &str = "max-age=86400";
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// A service that answers a body of this size, in so many pieces, under this `Cache-Control`.
+/// A service that answers a body of this size under this `Cache-Control`.
 pub fn origin(
     bytes: usize,
-    pieces: usize,
     cache_control: &'static str,
 ) -> impl Service<
     Request<EdgeBody>,
-    Response = Response<Pieces>,
+    Response = Response<Full<Bytes>>,
     Error = Infallible,
-    Future = impl Future<Output = Result<Response<Pieces>, Infallible>> + Send + 'static,
+    Future = impl Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send + 'static,
 > + Clone
 + Send
 + 'static {
-    let piece = Bytes::from(vec![b'x'; bytes / pieces]);
+    let body = Full::new(Bytes::from(vec![b'x'; bytes]));
     service_fn(move |request: Request<EdgeBody>| {
         black_box(&request);
-        let body = Pieces {
-            piece: Full::new(piece.clone()),
-            left: pieces - 1,
-            again: piece.clone(),
-        };
+        let body = body.clone();
         async move {
             let response = Response::builder()
                 .header(CONTENT_TYPE, "text/plain; charset=utf-8")
@@ -148,32 +148,18 @@ pub fn origin(
     })
 }
 
-/// A [`Full`] body that comes several times.
-pub struct Pieces {
-    piece: Full<Bytes>,
-    left: usize,
-    again: Bytes,
-}
-
-impl Body for Pieces {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let frame = std::task::ready!(Pin::new(&mut self.piece).poll_frame(cx));
-        if self.left > 0 {
-            self.left -= 1;
-            self.piece = Full::new(self.again.clone());
-        }
-        std::task::Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.piece.is_end_stream()
-    }
+/// The same bytes in this many frames.
+fn in_pieces(pieces: usize, response: Response<Full<Bytes>>) -> Response<EdgeBody> {
+    response.map(|full| {
+        let piece = full
+            .size_hint()
+            .exact()
+            .map_or(0, |bytes| bytes as usize / pieces);
+        let frame = Frame::data(Bytes::from(vec![b'x'; piece]));
+        let frames = (0..pieces)
+            .map(move |_| Ok::<_, Infallible>(Frame::data(frame.data_ref().cloned().unwrap_or_default())));
+        EdgeBody::new(StreamBody::new(tokio_stream::iter(frames)))
+    })
 }
 
 /// What a browser asks, as a server hands it on.

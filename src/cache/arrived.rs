@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use http::header::{DATE, IF_MODIFIED_SINCE, IF_NONE_MATCH};
-use http::{HeaderMap, Method, Response, StatusCode, response};
+use http::header::{CACHE_CONTROL, DATE, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, response};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 
@@ -119,6 +119,14 @@ impl Arrived {
     pub(super) fn why_private(&self) -> Option<&'static str> {
         self.unusable
             .or(self.verdict.shareable.err().map(|why| why.as_str()))
+    }
+
+    /// The one line of `Cache-Control` that forbids to keep or share this, whatever else it says.
+    pub(super) fn forbidden_by(&self) -> Option<HeaderValue> {
+        let mut lines = self.parts.headers.get_all(CACHE_CONTROL).iter();
+        let line = lines.next().filter(|_| lines.next().is_none())?;
+        let forbids = (self.policy.no_store || self.policy.is_private()) && !self.policy.must_understand;
+        forbids.then(|| line.clone())
     }
 
     /// What failed, if it was not the origin that answered: the same for all who wait.

@@ -17,6 +17,7 @@ use super::find::Start;
 use super::flight::{Failure, Flight, Gone, Landed, Phase};
 use super::handle::Cache;
 use super::look::{Ask, Look};
+use super::pass::Memo;
 use super::policy::{NoStore, Validators, VarySpec, Verdict, strip_client_conditionals};
 use super::pump::{Pump, Pumped, put_together};
 use super::resource::Resource;
@@ -236,8 +237,8 @@ impl<S, E> Trip<S, E> {
         }
         if let Some(why) = arrived.why_private() {
             if error.is_none() && arrived.verdict.storable.is_err() {
-                self.cache
-                    .remember_uncacheable(self.resource.key(), why, Instant::now());
+                let memo = Memo::new(&self.cache, &self.resource, &arrived, why, Instant::now());
+                self.cache.remember_uncacheable(self.resource.key(), memo);
             }
             let gone = arrived
                 .failure()

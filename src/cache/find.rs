@@ -30,6 +30,14 @@ pub(super) enum Found {
     Nothing,
 }
 
+/// What a request may get beside a stored answer.
+pub(super) struct Limits {
+    /// Nothing that has to be fetched (RFC 9111 5.2.1.7).
+    pub(super) only_if_cached: bool,
+    /// Nothing that another one asked for.
+    pub(super) has_authorization: bool,
+}
+
 /// A request that waits for a flight.
 pub(super) struct Wait {
     pub(super) flight: Arc<Flight>,
@@ -64,14 +72,14 @@ pub(super) struct Start {
 }
 
 impl Cache {
-    /// Decides for a request, whose variant under a `Vary` is `variant`. `may_share`: whether it may wait for what
-    /// another one asked.
+    /// Decides for a request, whose variant under a `Vary` is `variant`. `limits`: of what it may get
+    /// where no stored answer will do.
     pub(super) fn find(
         &self,
         resource: &Arc<Resource>,
         ask: &Ask,
         variant: impl Fn(Option<&VarySpec>) -> VariantKey,
-        may_share: Result<(), &'static str>,
+        limits: impl FnOnce() -> Limits,
         now: Instant,
     ) -> Found {
         let hub = self.hub();
@@ -145,13 +153,15 @@ impl Cache {
                 };
             }
         }
-        if ask.only_if_cached {
+        let limits = limits();
+        if limits.only_if_cached {
             return Found::Nothing;
         }
         let paced = why.is_some_and(|why| why.is_paced(&channels));
-        let memo = || self.memo(resource.key(), &resource.keys, now);
+        let alone = limits.has_authorization.then_some("authorization");
+        let memo = || self.memo(resource.key(), now).map(|memo| memo.why());
         if old.is_none()
-            && let Some(why) = may_share.err().or_else(memo)
+            && let Some(why) = alone.or_else(memo)
         {
             return Found::Alone(why);
         }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::config::CacheConfig;
 use super::entry::VariantKey;
+use super::pass::Memo;
 use super::policy::{Outage, StoreLimits, VariantHasher, VarySpec};
 use super::resource::Index;
 use super::store::Store;
@@ -15,7 +16,6 @@ use super::unkeyed::keyed_in;
 use crate::cluster::{Bus, Local};
 use crate::hub::{Hub, LogLimits};
 use crate::order::{TargetKey, TargetKeyHashing};
-use crate::position::Position;
 use crate::sync::Arc;
 use crate::telemetry::{Counter, Gauge, names};
 
@@ -34,18 +34,10 @@ struct Inner {
     index: Arc<Index>,
     hasher: VariantHasher,
     /// URLs that proved uncacheable.
-    memos: Memos<TargetKey, Memo, UnitWeighter, TargetKeyHashing>,
+    memos: Memos<TargetKey, Arc<Memo>, UnitWeighter, TargetKeyHashing>,
     /// Bytes of bodies that are arriving.
     arriving: AtomicU64,
     counters: Counters,
-}
-
-/// A URL proved uncacheable: its requests are not collapsed for a while.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Memo {
-    pub(super) until: Instant,
-    pub(super) stamp: Position,
-    pub(super) why: &'static str,
 }
 
 pub(super) struct Counters {
@@ -191,39 +183,41 @@ impl Cache {
         by_hold: bool,
     ) -> VariantKey {
         let mut unkeyed = keyed_in(request).peekable();
-        let fields = match unkeyed.peek() {
-            None => vary
-                .filter(|vary| !vary.names().is_empty())
-                .and_then(|vary| vary.variant_key(request, &self.0.hasher)),
-            Some(_) => vary
-                .cloned()
-                .unwrap_or_default()
-                .with(unkeyed.cloned())
-                .variant_key(request, &self.0.hasher),
-        };
-        let fields = fields.unwrap_or_default();
+        if unkeyed.peek().is_none() {
+            return self.plain_variant(vary, request, is_https, by_hold);
+        }
+        let vary = vary.cloned().unwrap_or_default().with(unkeyed.cloned());
+        self.plain_variant(Some(&vary), request, is_https, by_hold)
+    }
+
+    /// The same for a request without [`KEYED`](super::fields::Fields::KEYED) fields.
+    pub(super) fn plain_variant(
+        &self,
+        vary: Option<&VarySpec>,
+        request: &http::HeaderMap,
+        is_https: bool,
+        by_hold: bool,
+    ) -> VariantKey {
+        let fields = vary
+            .filter(|vary| !vary.names().is_empty())
+            .and_then(|vary| vary.variant_key(request, &self.0.hasher))
+            .unwrap_or_default();
         // Two bits that no field can set: who asks, and how.
         VariantKey((fields & !3) | u128::from(is_https) << 1 | u128::from(by_hold))
     }
 
-    /// Why this URL is not collapsed just now.
-    pub(super) fn memo(&self, url: TargetKey, keys: &[TargetKey], now: Instant) -> Option<&'static str> {
+    /// Says, while it is valid, that this URL is not collapsed.
+    pub(super) fn memo(&self, url: TargetKey, now: Instant) -> Option<Arc<Memo>> {
         let memo = self.0.memos.get(&url)?;
-        let purged = self.0.hub.judge(&[keys], &[], memo.stamp).last_mark > memo.stamp;
-        if now >= memo.until || purged {
+        if !memo.is_valid(self, now) {
             self.0.memos.remove(&url);
             return None;
         }
-        Some(memo.why)
+        Some(memo)
     }
 
-    pub(super) fn remember_uncacheable(&self, url: TargetKey, why: &'static str, now: Instant) {
-        let memo = Memo {
-            until: now + self.0.config.uncacheable_ttl,
-            stamp: self.0.hub.now(),
-            why,
-        };
-        self.0.memos.insert(url, memo);
+    pub(super) fn remember_uncacheable(&self, url: TargetKey, memo: Memo) {
+        self.0.memos.insert(url, Arc::new(memo));
     }
 
     pub(super) fn forget_memo(&self, url: TargetKey) {

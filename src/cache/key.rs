@@ -9,7 +9,7 @@ use crate::order::{Target, TargetKey, Url, is_normal, normal_authority};
 pub(super) enum Named<'a> {
     /// In normal form as it came.
     Plain {
-        host: &'a str,
+        host: &'a [u8],
         path: &'a str,
     },
     Url(Url),
@@ -19,27 +19,26 @@ pub(super) enum Named<'a> {
 /// `None` without a host, or with more than one.
 pub(super) fn named_by<'a>(parts: &'a Parts, namespace: &str) -> Option<Named<'a>> {
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let authority = match parts.uri.authority() {
-        Some(authority) => authority.as_str(),
+    let host = match parts.uri.authority() {
+        Some(authority) => authority.as_str().as_bytes(),
         None => {
             let mut hosts = parts.headers.get_all(header::HOST).iter();
             let host = hosts.next()?;
             if hosts.next().is_some() {
                 return None;
             }
-            host.to_str().ok()?
+            host.as_bytes()
         }
     };
-    Some(if !namespace.is_empty() {
-        Named::Url(Url::new(authority, &format!("{namespace}{path}")))
-    } else if is_normal(authority) && path.starts_with('/') {
-        Named::Plain {
-            host: authority,
-            path,
-        }
+    if namespace.is_empty() && is_normal(host) && path.starts_with('/') {
+        return Some(Named::Plain { host, path });
+    }
+    let host = std::str::from_utf8(host).ok().filter(|host| host.is_ascii())?;
+    Some(Named::Url(if namespace.is_empty() {
+        Url::new(host, path)
     } else {
-        Named::Url(Url::new(authority, path))
-    })
+        Url::new(host, &format!("{namespace}{path}"))
+    }))
 }
 
 // === impl Named ===
@@ -54,7 +53,10 @@ impl Named<'_> {
 
     pub(super) fn into_url(self) -> Url {
         match self {
-            Self::Plain { host, path } => Url::new(host, path),
+            Self::Plain { host, path } => {
+                let host = std::str::from_utf8(host).expect("a normal host is ASCII");
+                Url::new(host, path)
+            }
             Self::Url(url) => url,
         }
     }

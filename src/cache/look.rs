@@ -21,8 +21,6 @@ pub(super) struct Ask {
     /// The hold layer asks: it replays what a stream missed, and takes instructions.
     pub(super) by_hold: bool,
     pub(super) is_head: bool,
-    /// It takes nothing that has to be fetched (RFC 9111 5.2.1.7).
-    pub(super) only_if_cached: bool,
 }
 
 /// What may become of a stored answer.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! service    a request: pass it, or look for an answer
+//! pass       a URL that proved uncacheable: its requests go by
 //! visit      answer it from memory, or wait for a flight
 //! resource   one URL: its variants, its channels, its flights, and the decision between them (`find`)
 //! look       what may become of a stored answer: fresh, stale, refetch, dead (the one test of `position::serves`)
@@ -20,6 +21,7 @@ mod config;
 mod confirm;
 mod entry;
 mod fetch;
+mod fields;
 mod find;
 mod flight;
 mod future;
@@ -27,6 +29,7 @@ mod handle;
 mod key;
 mod layer;
 mod look;
+mod pass;
 mod policy;
 mod pump;
 mod resource;

@@ -182,9 +182,16 @@ impl Index {
         }
     }
 
-    /// The resource of this URL, made if it does not live.
-    pub(super) fn resource(self: &Arc<Self>, named: Named<'_>) -> Arc<Resource> {
-        let key = named.key();
+    /// The resource of this key, if it lives.
+    pub(super) fn get(&self, key: TargetKey) -> Option<Arc<Resource>> {
+        self.shards[key.slot(SHARDS)]
+            .lock()
+            .get(&key)
+            .and_then(Weak::upgrade)
+    }
+
+    /// The resource of this URL and its key, made if it does not live.
+    pub(super) fn resource(self: &Arc<Self>, named: Named<'_>, key: TargetKey) -> Arc<Resource> {
         let mut shard = self.shards[key.slot(SHARDS)].lock();
         if let Some(resource) = shard.get(&key).and_then(Weak::upgrade) {
             return resource;

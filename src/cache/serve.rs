@@ -1,7 +1,8 @@
 //! An entry as the answer to one request.
 
-use http::header::{AGE, CONTENT_LENGTH, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use http::header::{AGE, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use tokio::time::Instant;
 
 use super::entry::Entry;
 use super::look::Ask;
@@ -10,7 +11,6 @@ use crate::body::EdgeBody;
 use crate::handoff::Handoff;
 use crate::position::Stamp;
 use crate::sync::{Arc, Mutex};
-use crate::time::Now;
 
 /// Holds the place of our member of `Cache-Status`. No list that another cache may write looks so (RFC 9211 2).
 const PLACE: &str = "-";
@@ -24,7 +24,9 @@ pub(super) struct Lines(Mutex<Option<(u64, HeaderValue, HeaderValue)>>);
 pub(super) struct Given<'a> {
     pub(super) ask: &'a Ask,
     pub(super) request: &'a HeaderMap,
-    pub(super) now: Now,
+    /// It has `If-None-Match` or `If-Modified-Since`.
+    pub(super) asks_conditionally: bool,
+    pub(super) now: Instant,
     /// The entry's, unless a purge has ended it.
     pub(super) freshness: Freshness,
     pub(super) stamp: Stamp,
@@ -37,12 +39,10 @@ impl Given<'_> {
     /// `None`, if the body can no longer be read from its beginning.
     pub(super) fn respond(self, entry: &Arc<Entry>) -> Option<Response<EdgeBody>> {
         let Self { ask, request, .. } = self;
-        let asks_conditionally =
-            request.contains_key(IF_NONE_MATCH) || request.contains_key(IF_MODIFIED_SINCE);
         // A hold must have its instructions and its body: it is never told that nothing changed.
         let holds = ask.by_hold && entry.is_hold();
         let received = entry.freshness.received().wall;
-        let not_modified = asks_conditionally
+        let not_modified = self.asks_conditionally
             && !holds
             && entry.status == StatusCode::OK
             && is_not_modified(request, &entry.headers, received);
@@ -82,12 +82,15 @@ impl Given<'_> {
 
     /// `Age` and `Cache-Status`. Stored headers have room for both, so that this moves nothing.
     fn write_lines(&self, entry: &Entry, headers: &mut HeaderMap) {
-        let age = self.freshness.age(self.now.mono).as_secs();
-        let ttl = self.freshness.ttl(self.now.mono);
+        let age = self.freshness.age(self.now).as_secs();
+        let ttl = || self.freshness.ttl(self.now);
         match &self.status {
             None => {
                 let (age, status) = entry.lines.of(age, || {
-                    (age.into(), CacheStatus::hit().name(self.name).ttl(ttl).to_value())
+                    (
+                        age.into(),
+                        CacheStatus::hit().name(self.name).ttl(ttl()).to_value(),
+                    )
                 });
                 set_age(headers, age);
                 set_status(headers, status);
@@ -97,7 +100,7 @@ impl Given<'_> {
                     0 => drop(headers.remove(AGE)),
                     _ => set_age(headers, age.into()),
                 }
-                set_status(headers, status.ttl(ttl).to_value());
+                set_status(headers, status.ttl(ttl()).to_value());
             }
         }
     }

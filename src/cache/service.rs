@@ -4,14 +4,17 @@ use std::sync::Arc as StdArc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONTENT_LOCATION, LOCATION, UPGRADE};
+use http::header::{CONTENT_LOCATION, LOCATION};
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
+use tokio::time::Instant;
 use tower_service::Service;
 
+use super::fields::Fields;
 use super::future::ResponseFuture;
 use super::handle::Cache;
 use super::key::{Named, is_cacheable_method, is_safe_method, named_by, same_origin_url};
+use super::pass::{pass, passes};
 use super::policy::{CacheStatus, Fwd};
 use super::serve::CACHE_STATUS;
 use super::unkeyed::straighten;
@@ -65,8 +68,10 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> ResponseFuture<S::Error> {
+        let now = Instant::now();
+        let fields = Fields::of(request.headers());
         let is_plain = is_cacheable_method(request.method())
-            && !request.headers().contains_key(UPGRADE)
+            && !fields.has(Fields::UPGRADE)
             && request.body().is_end_stream();
         if !self.enabled || !is_plain {
             return self.pass(request.map(EdgeBody::new));
@@ -75,12 +80,25 @@ where
         let Some(named) = named_by(&parts, &self.namespace) else {
             return self.pass(Request::from_parts(parts, EdgeBody::empty()));
         };
-        let resource = self.cache.index().resource(named);
-        straighten(&mut parts);
-        let visit = Visit::new(&self.cache, resource, parts);
-        match visit.decide(&self.inner) {
+        let key = named.key();
+        let resource = match self.cache.index().get(key) {
+            Some(resource) => resource,
+            // Nothing of it is stored or under way.
+            None => match passes(&self.cache, key, &parts, fields) {
+                Some(memo) => {
+                    straighten(&mut parts, fields);
+                    let place = (key, self.namespace.clone());
+                    let passing = pass(self.cache.clone(), place, memo, parts, self.inner.clone());
+                    return ResponseFuture::waiting(passing);
+                }
+                None => self.cache.index().resource(named, key),
+            },
+        };
+        straighten(&mut parts, fields);
+        let visit = Visit::new(&self.cache, resource, parts, fields);
+        match visit.decide(&self.inner, now) {
             Next::Answer(entry, freshness, as_what)
-                if let Some(response) = visit.answer(&entry, freshness, as_what) =>
+                if let Some(response) = visit.answer(&entry, freshness, as_what, now) =>
             {
                 ResponseFuture::ready(response)
             }

@@ -8,6 +8,8 @@ use http::header::{FORWARDED, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::fields::Fields;
+
 /// Part of the key, beside all that begin with `x-forwarded-`.
 const KEYED: [&str; 5] = [
     "x-host",
@@ -43,15 +45,15 @@ pub(super) fn keyed_in(request: &HeaderMap) -> impl Iterator<Item = &HeaderName>
     request.keys().filter(|name| is_keyed(name))
 }
 
-fn is_removed(name: &HeaderName) -> bool {
-    matches!(name.as_str().as_bytes().first(), Some(b'x' | b'f')) && REMOVED.contains(name)
+/// Whether this field turns a request into another one.
+pub(super) fn is_removed(name: &HeaderName) -> bool {
+    REMOVED.contains(name)
 }
 
 /// Removes what would make the request another one than its key says; where the target names the host, that counts,
 /// and the field follows it (RFC 9112 3.2.2).
-pub(super) fn straighten(parts: &mut Parts) {
-    // Looking through the names is cheaper than to look for each.
-    if parts.headers.keys().any(is_removed) {
+pub(super) fn straighten(parts: &mut Parts, fields: Fields) {
+    if fields.has(Fields::REMOVED) {
         for name in &REMOVED {
             parts.headers.remove(name);
         }

@@ -11,13 +11,15 @@ use tower_service::Service;
 use super::arrived::look_at;
 use super::entry::Entry;
 use super::fetch::{Told, Trip, call, carry_alone};
-use super::find::{AsWhat, Found, Start, Wait};
+use super::fields::Fields;
+use super::find::{AsWhat, Found, Limits, Start, Wait};
 use super::flight::{Failure, Flight, Gone, Landed, Phase};
 use super::handle::Cache;
 use super::look::Ask;
 use super::policy::{CacheStatus, Freshness, Fwd, Outage, RequestDirectives, reduce_accept_encoding};
 use super::resource::Resource;
-use super::serve::Given;
+use super::serve::{CACHE_STATUS, Given};
+use super::tags::SURROGATE_KEY;
 use crate::body::EdgeBody;
 use crate::error::BoxError;
 use crate::grip;
@@ -38,14 +40,15 @@ pub(super) struct Visit {
     resource: Arc<Resource>,
     ask: Ask,
     parts: request::Parts,
+    fields: Fields,
     is_https: bool,
 }
 
 // === impl Visit ===
 
 impl Visit {
-    pub(super) fn new(cache: &Cache, resource: Arc<Resource>, parts: request::Parts) -> Self {
-        let by_hold = parts.extensions.get::<AskedByHold>();
+    pub(super) fn new(cache: &Cache, resource: Arc<Resource>, parts: request::Parts, fields: Fields) -> Self {
+        let by_hold = AskedByHold::of(&parts.extensions);
         let arrival = cache.hub().now();
         let ask = Ask {
             arrival,
@@ -53,8 +56,6 @@ impl Visit {
             at_least: by_hold.map_or(Position::ZERO, |asked| asked.at_least.min(arrival)),
             by_hold: by_hold.is_some(),
             is_head: parts.method == Method::HEAD,
-            only_if_cached: parts.headers.contains_key(CACHE_CONTROL)
-                && RequestDirectives::parse(&parts.headers).only_if_cached,
         };
         let scheme = parts.uri.scheme().or_else(|| parts.extensions.get());
         let is_https = scheme.is_some_and(|scheme| *scheme == http::uri::Scheme::HTTPS);
@@ -63,13 +64,14 @@ impl Visit {
             resource,
             ask,
             parts,
+            fields,
             is_https,
         }
     }
 
     /// Decides, and starts what that needs. Without an await between the two: a client that goes away leaves no
     /// flight behind that others wait for in vain.
-    pub(super) fn decide<S, B>(&self, inner: &S) -> Next<S::Error>
+    pub(super) fn decide<S, B>(&self, inner: &S, now: Instant) -> Next<S::Error>
     where
         S: Service<Request<EdgeBody>, Response = Response<B>> + Clone + Send + 'static,
         S::Future: Send + 'static,
@@ -77,7 +79,7 @@ impl Visit {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        match self.find() {
+        match self.find(now) {
             Found::Answer {
                 entry,
                 freshness,
@@ -102,17 +104,26 @@ impl Visit {
         }
     }
 
-    fn find(&self) -> Found {
+    fn find(&self, now: Instant) -> Found {
         let variant = |vary: Option<&_>| {
-            self.cache
-                .variant(vary, &self.parts.headers, self.is_https, self.ask.by_hold)
+            let variant = match self.fields.has(Fields::KEYED) {
+                true => Cache::variant,
+                false => Cache::plain_variant,
+            };
+            variant(
+                &self.cache,
+                vary,
+                &self.parts.headers,
+                self.is_https,
+                self.ask.by_hold,
+            )
         };
-        let may_share = match self.parts.headers.contains_key(AUTHORIZATION) {
-            true => Err("authorization"),
-            false => Ok(()),
+        let limits = || Limits {
+            only_if_cached: self.parts.headers.contains_key(CACHE_CONTROL)
+                && RequestDirectives::parse(&self.parts.headers).only_if_cached,
+            has_authorization: self.parts.headers.contains_key(AUTHORIZATION),
         };
-        self.cache
-            .find(&self.resource, &self.ask, variant, may_share, Instant::now())
+        self.cache.find(&self.resource, &self.ask, variant, limits, now)
     }
 
     /// A stored answer. `None`, if its body cannot be read any more.
@@ -121,6 +132,7 @@ impl Visit {
         entry: &Arc<Entry>,
         freshness: Freshness,
         as_what: AsWhat,
+        now: Instant,
     ) -> Option<Response<EdgeBody>> {
         let counters = self.cache.counters();
         let status = match as_what {
@@ -134,7 +146,7 @@ impl Visit {
         } else {
             counters.stale.add(1)
         }
-        self.give(entry, freshness, status)
+        self.give_at(entry, freshness, status, now)
     }
 
     fn give(
@@ -143,11 +155,22 @@ impl Visit {
         freshness: Freshness,
         status: Option<CacheStatus<'_>>,
     ) -> Option<Response<EdgeBody>> {
+        self.give_at(entry, freshness, status, Instant::now())
+    }
+
+    fn give_at(
+        &self,
+        entry: &Arc<Entry>,
+        freshness: Freshness,
+        status: Option<CacheStatus<'_>>,
+        now: Instant,
+    ) -> Option<Response<EdgeBody>> {
         let name = self.cache.config().name;
         let given = Given {
             ask: &self.ask,
             request: &self.parts.headers,
-            now: Now::read(),
+            asks_conditionally: self.fields.has(Fields::CONDITION),
+            now,
             freshness,
             stamp: self.cache.hub().stamp_at(entry.stamp),
             status: status.map(|status| status.name(name)),
@@ -172,10 +195,12 @@ impl Visit {
         for _ in 0..MAX_FLIGHTS {
             let (wait, told) = match next {
                 Next::Wait(wait, told) => (wait, told),
-                Next::Answer(entry, freshness, as_what) => match self.answer(&entry, freshness, as_what) {
-                    Some(response) => return Ok(response),
-                    None => return self.go_alone(inner, "unreadable", None).await,
-                },
+                Next::Answer(entry, freshness, as_what) => {
+                    match self.answer(&entry, freshness, as_what, Instant::now()) {
+                        Some(response) => return Ok(response),
+                        None => return self.go_alone(inner, "unreadable", None).await,
+                    }
+                }
                 Next::Alone(why) => return self.go_alone(inner, why, None).await,
                 Next::Nothing => return Ok(error(StatusCode::GATEWAY_TIMEOUT, "only-if-cached")),
             };
@@ -183,7 +208,7 @@ impl Visit {
                 Waited::Response(response) => return Ok(*response),
                 Waited::Error(error) => return Err(error),
                 Waited::Alone(why, old) => return self.go_alone(inner, why, old).await,
-                Waited::Again => next = self.decide(&inner),
+                Waited::Again => next = self.decide(&inner, Instant::now()),
             }
         }
         tracing::warn!(target: "gripstack::cache", url = self.resource.url.as_str(), "left too many flights");
@@ -363,7 +388,7 @@ impl Visit {
         self.old(old, self.cache.outage(), status)
     }
 
-    /// Asks for itself alone. What proves storable after all is stored.
+    /// Asks for itself alone.
     async fn go_alone<S, B>(
         self,
         mut inner: S,
@@ -393,58 +418,85 @@ impl Visit {
                 };
             }
         };
+        Ok(self
+            .settle(response, fetch.stamp().at, asked, why, old, true)
+            .await)
+    }
+
+    /// Takes what came for this request alone. `keeps`: what proves storable after all is stored.
+    pub(super) async fn settle(
+        self,
+        response: Response<EdgeBody>,
+        stamp: Position,
+        asked: Now,
+        why: &'static str,
+        old: Option<Arc<Entry>>,
+        keeps: bool,
+    ) -> Response<EdgeBody> {
         let arrived = match look_at(&self.cache, &self.parts.headers, response, asked).await {
             Ok(arrived) => arrived,
             Err(failure) => {
                 let old = self.old_after_failure(old.as_ref(), None);
-                return Ok(old.unwrap_or_else(|| failed(failure)));
+                return old.unwrap_or_else(|| failed(failure));
             }
         };
         if let Some(error) = arrived.error()
             && let Some(old) = self.old_after_failure(old.as_ref(), Some(error))
         {
-            return Ok(old);
+            return old;
         }
         if self.ask.is_head || arrived.why_private().is_some() || !arrived.verdict.is_storable() {
             let why = arrived.verdict.storable.err().map_or(why, |why| why.as_str());
             let response = arrived.into_private();
-            return Ok(self.finish_private(response, why));
+            return self.finish_private(response, why);
         }
         self.cache.forget_memo(self.resource.key());
+        if !keeps {
+            return self.finish_private(arrived.into_private(), why);
+        }
         let (landed, body) = arrived.into_landed(
             &self.cache,
             &self.resource,
             &self.parts.headers,
             self.is_https,
             self.ask.by_hold,
-            fetch.stamp().at,
+            stamp,
         );
         let flight = Arc::new(Flight::new(landed.entry.variant, None));
         let status = CacheStatus::forwarded(Fwd::UriMiss).stored(true).detail(why);
         let response = self.give(&landed.entry, landed.entry.freshness, Some(status));
         tokio::spawn(carry_alone(self.cache.clone(), flight, (landed, body)));
-        Ok(response.unwrap_or_else(|| failed(Failure::Died)))
+        response.unwrap_or_else(|| failed(Failure::Died))
     }
 
     /// An answer for this request alone.
     fn finish_private(&self, mut response: Response<EdgeBody>, why: &'static str) -> Response<EdgeBody> {
-        if !self.ask.by_hold {
-            if grip::is_instruct_type(response.headers()) {
-                return error(StatusCode::NOT_IMPLEMENTED, "grip-instruct-without-hold");
-            }
-            grip::strip(response.headers_mut());
-        }
         if self.ask.is_head {
             *response.body_mut() = EdgeBody::empty();
         }
-        let name = self.cache.config().name;
         let status = CacheStatus::forwarded(Fwd::UriMiss)
-            .name(name)
+            .name(self.cache.config().name)
             .stored(false)
             .detail(why);
-        status.append_to(response.headers_mut());
-        response
+        private(response, self.ask.by_hold, status.to_value())
     }
+}
+
+/// An answer for one request alone, with this `Cache-Status`.
+pub(super) fn private(
+    mut response: Response<EdgeBody>,
+    by_hold: bool,
+    status: HeaderValue,
+) -> Response<EdgeBody> {
+    if !by_hold {
+        if grip::is_instruct_type(response.headers()) {
+            return error(StatusCode::NOT_IMPLEMENTED, "grip-instruct-without-hold");
+        }
+        grip::strip(response.headers_mut());
+    }
+    response.headers_mut().remove(SURROGATE_KEY);
+    response.headers_mut().append(CACHE_STATUS, status);
+    response
 }
 
 /// What a visit does next.

@@ -34,6 +34,10 @@ pub fn is_instruct_type(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return false;
     };
+    // What nearly all others begin with decides soonest.
+    if !matches!(value.as_bytes(), [b'a' | b'A' | b' ' | b'\t', ..]) {
+        return false;
+    }
     let essence = value.as_bytes().split(|&b| b == b';').next().unwrap_or_default();
     essence
         .trim_ascii()

@@ -67,7 +67,7 @@ pub(super) fn prepare(parts: &mut Parts, options: &Options, now: Now) {
 
 /// Tells a cache of ours who asks, and for what.
 pub(super) fn ask(extensions: &mut Extensions, at_least: Position) {
-    extensions.insert(AskedByHold { at_least });
+    AskedByHold { at_least }.say(extensions);
 }
 
 // === impl Original ===

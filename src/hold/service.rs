@@ -60,7 +60,7 @@ where
         if !self.shared.options.enabled {
             return ResponseFuture::passing(inner.call(request));
         }
-        if request.extensions().get::<AskedByHold>().is_some() {
+        if AskedByHold::of(request.extensions()).is_some() {
             self.shared
                 .warn_of_order("a hold layer below another one does nothing");
             return ResponseFuture::passing(inner.call(request));

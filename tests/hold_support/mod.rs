@@ -79,8 +79,7 @@ impl Origin {
     /// What the hold layer asked it for.
     pub fn at_least(&self, number: usize) -> Position {
         let head = self.head(number);
-        head.extensions
-            .get::<AskedByHold>()
+        AskedByHold::of(&head.extensions)
             .expect("asked by the hold layer")
             .at_least
     }
