@@ -298,3 +298,20 @@ fn model_a_window_follows_its_slowest_reader() {
         writer.join().expect("no panic");
     });
 }
+
+/// Who waits until nobody reads is woken, whichever reader is the last to go.
+#[test]
+fn model_the_last_reader_wakes_who_waits_for_it() {
+    check(|| {
+        let log = Arc::new(Log::<u8>::new());
+        let readers: Vec<_> = (0..2)
+            .map(|_| log.read().expect("new"))
+            .map(|cursor| thread::spawn(move || drop(cursor)))
+            .collect();
+        block_on(std::future::poll_fn(|cx| log.poll_deserted(cx)));
+        assert!(!log.is_read());
+        for reader in readers {
+            reader.join().expect("no panic");
+        }
+    });
+}
