@@ -4,7 +4,7 @@ use std::sync::Arc as StdArc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONTENT_LOCATION, LOCATION, UPGRADE};
+use http::header::{CONTENT_LOCATION, LOCATION};
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use tokio::time::Instant;
