@@ -1,4 +1,6 @@
 //! Tower layers that make any HTTP service a *push edge*, a *pull cache*, or both.
+//!
+//! See the README for a picture, and [`Edge`] for the handle that ties the layers together.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod body;
@@ -63,3 +65,8 @@ pub use publish::{Publisher, RateLimitedPublishLayer};
 pub use purge::PurgeLayer;
 #[cfg(feature = "serve")]
 pub use serve::{Serve, serve};
+
+/// The README's example, compiled.
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

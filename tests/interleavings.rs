@@ -375,6 +375,19 @@ async fn no_aging_a_notified_reader_gets_nothing_older() {
     assert_eq!(body(finished(plain).await).await, "1");
 }
 
+/// M3: channels that an answer names without a hold are the URL's, too.
+#[tokio::test(start_paused = true)]
+async fn no_aging_a_channel_named_without_a_hold_counts() {
+    let mut world = World::new();
+    let plain = world.plain();
+    world.call().await.text("0", &[("grip-channel", "updates")]);
+    assert_eq!(body(finished(plain).await).await, "0");
+    world.publish("1").await;
+    let plain = world.plain();
+    world.call().await.text("1", &[]);
+    assert_eq!(body(finished(plain).await).await, "1");
+}
+
 /// M2: a long poll from an answer with a message above its stamp fetches anew, so that its timeout answer is not
 /// older than what the client may have had.
 #[tokio::test(start_paused = true)]

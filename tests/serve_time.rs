@@ -109,8 +109,10 @@ async fn pipelined_requests_are_answered_one_by_one() {
         .send(format!("{}{}{}", request(1), request(2), request(3)))
         .await;
     for n in 1..=3 {
-        assert_eq!(in_time(client.answer()).await.text(), format!("/{n}"));
+        // While one is being answered, the next does not begin.
+        tokio::time::sleep(Duration::from_secs(50)).await;
         assert_eq!(server.stats.requests(), n, "one at a time");
+        assert_eq!(in_time(client.answer()).await.text(), format!("/{n}"));
     }
     // More than is read ahead: the rest waits in the pipe, and is answered all the same.
     let many = 400;

@@ -195,9 +195,9 @@ impl Arrived {
             .entry(DATE)
             .or_insert_with(|| format_http_date(freshness.received().wall));
         let mut channels: Vec<Channel> = tags.channels;
-        if let Some(hold) = instruct.as_ref().and_then(|instruct| instruct.hold.as_ref()) {
-            channels.extend(hold.channels.iter().map(|channel| channel.name.clone()));
-        }
+        // Those that are named without a hold are the URL's, too.
+        let named = instruct.as_ref().map_or(&[][..], Instruct::channels);
+        channels.extend(named.iter().map(|channel| channel.name.clone()));
         // Before anybody is given the answer: the URL's channels are tested for all its variants.
         resource.learn(&channels);
         let length = OnceLock::new();

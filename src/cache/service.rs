@@ -147,7 +147,13 @@ where
         let cache = self.cache.clone();
         ResponseFuture::waiting(async move {
             std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
-            let mut response = inner.call(request).await?.map(EdgeBody::new);
+            let change = url.map(|url| Change {
+                cache: cache.clone(),
+                url: Some(url),
+            });
+            let response = inner.call(request).await;
+            let url = change.and_then(|mut change| change.url.take());
+            let mut response = response?.map(EdgeBody::new);
             response.headers_mut().append(CACHE_STATUS, status);
             if let Some(url) = url
                 && (response.status().is_success() || response.status().is_redirection())
@@ -156,6 +162,24 @@ where
             }
             Ok(response)
         })
+    }
+}
+
+/// An unsafe request under way. If its client goes away before the answer, the change may have been made.
+struct Change {
+    cache: Cache,
+    url: Option<Url>,
+}
+
+// === impl Change ===
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        let (Some(url), Ok(runtime)) = (self.url.take(), tokio::runtime::Handle::try_current()) else {
+            return;
+        };
+        let cache = self.cache.clone();
+        runtime.spawn(async move { invalidate(&cache, &url, &HeaderMap::new()).await });
     }
 }
 

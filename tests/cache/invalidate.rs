@@ -204,3 +204,24 @@ async fn a_url_that_nobody_knows_is_not_marked() {
     pass(secs(1)).await;
     world.is_empty();
 }
+
+/// Whether the change was made is not known: as if it was.
+#[tokio::test(start_paused = true)]
+async fn i1_a_client_that_leaves_before_the_answer_may_have_changed_something() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let world = World::new(move |call| match call.method {
+        Method::POST => Reply::ok("done").gated(&held),
+        _ => Reply::ok(call.n.to_string()).cc("max-age=60"),
+    });
+    world.get("/a").await;
+    // Not even sent.
+    drop(world.call(post("/a")));
+    settle().await;
+    world.get("/a").await.expect_short("1", "hit");
+    let client = world.start(post("/a")).await;
+    client.abort();
+    settle().await;
+    assert_eq!(world.origin.count(), 2);
+    world.get("/a").await.expect_short("3", "fwd=stale; stored");
+}

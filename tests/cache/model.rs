@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use gripstack::cache::CacheConfig;
+use gripstack::cache::{CacheConfig, PacedReads};
+use gripstack::grip::HoldMode;
 use gripstack::{Message, Position, PurgeMode, Target, Url};
 use parking_lot::Mutex;
 use proptest::prelude::*;
@@ -120,6 +121,18 @@ fn manner() -> impl Strategy<Value = Manner> {
     (policy, tag, mode).prop_map(|(policy, tag, mode)| Manner { policy, tag, mode })
 }
 
+fn config() -> impl Strategy<Value = CacheConfig> {
+    let paced_reads = prop_oneof![3 => Just(PacedReads::Wait), 1 => Just(PacedReads::Stale)];
+    let interval = prop_oneof![Just(20u64), Just(1_000)];
+    let outage = prop_oneof![Just(None), Just(Some(secs(86_400)))];
+    (paced_reads, interval, outage).prop_map(|(paced_reads, interval, outage)| CacheConfig {
+        paced_reads,
+        interval: ms(interval),
+        outage,
+        ..CacheConfig::default()
+    })
+}
+
 /// What was announced so far: where, and which value at least.
 #[derive(Default)]
 struct Announced(Mutex<Vec<(Position, u64)>>);
@@ -208,7 +221,8 @@ struct Client {
     task: JoinHandle<Result<Got, Refused>>,
 }
 
-fn check(client: &Client, got: &Got, announced: &Announced) -> Result<(), TestCaseError> {
+/// `floor`: what was announced before it asked.
+fn check(ask: Op, floor: u64, got: &Got, announced: &Announced) -> Result<(), TestCaseError> {
     if got.broken || got.status != 200 {
         return Ok(());
     }
@@ -219,26 +233,34 @@ fn check(client: &Client, got: &Got, announced: &Announced) -> Result<(), TestCa
         prop_assert!(
             value >= stamped,
             "{:?} is stamped {} and lacks {stamped}: {value}, {status}",
-            client.ask,
+            ask,
             handoff.stamp.at
         );
     }
     let marked = status.contains("outage") || status.contains("paced");
-    // A stream hold replays: only its stamp counts.
-    let replays = got.handoff.is_some();
+    // A stream hold replays: only its stamp counts. A long poll does not.
+    let replays = got.handoff.as_ref().is_some_and(|handoff| {
+        let hold = handoff.instruct.hold.as_ref();
+        hold.is_some_and(|hold| hold.mode == HoldMode::Stream)
+    });
     prop_assert!(
-        marked || replays || value >= client.floor,
+        marked || replays || value >= floor,
         "{:?} got {value}, and {} was announced before: {status}",
-        client.ask,
-        client.floor
+        ask,
+        floor
     );
     Ok(())
 }
 
-async fn run(manner: Manner, behaviours: Vec<Behaviour>, ops: Vec<Op>) -> Result<(), TestCaseError> {
+async fn run(
+    manner: Manner,
+    behaviours: Vec<Behaviour>,
+    ops: Vec<Op>,
+    config: CacheConfig,
+) -> Result<(), TestCaseError> {
     let (value, heals) = (Arc::new(AtomicU64::new(1)), Arc::new(AtomicU64::new(0)));
     let origin = origin(manner, behaviours, value.clone(), heals.clone());
-    let world = World::with(CacheConfig::default(), origin);
+    let world = World::with(config, origin);
     let announced = Announced::default();
     let mut clients: Vec<Client> = Vec::new();
     let change = || value.fetch_add(1, Ordering::SeqCst) + 1;
@@ -296,7 +318,7 @@ async fn run(manner: Manner, behaviours: Vec<Behaviour>, ops: Vec<Op>) -> Result
     for mut client in clients {
         let patience = tokio::time::timeout(secs(90), &mut client.task);
         if let Ok(got) = patience.await.expect("in time").expect("no panic") {
-            check(&client, &got, &announced)?;
+            check(client.ask, client.floor, &got, &announced)?;
         }
     }
     heals.store(1, Ordering::SeqCst);
@@ -306,7 +328,11 @@ async fn run(manner: Manner, behaviours: Vec<Behaviour>, ops: Vec<Op>) -> Result
     let message = Message::bytes(last.to_string());
     world.edge.publish(channel("c"), message).await.expect("accepted");
     for sse in [true, false] {
-        let got = world.get(variant(get("/a"), sse)).await;
+        let mut got = world.get(variant(get("/a"), sse)).await;
+        if got.cache_status().contains("detail=paced") {
+            pass(secs(1)).await;
+            got = world.get(variant(get("/a"), sse)).await;
+        }
         prop_assert_eq!(&got.body, &last.to_string(), "{:?}", got);
     }
     pass(secs(60)).await;
@@ -324,6 +350,7 @@ proptest! {
         manner in manner(),
         behaviours in prop::collection::vec(behaviour(), 1..12),
         ops in prop::collection::vec(op(), 1..60),
+        config in config(),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -331,9 +358,73 @@ proptest! {
             .build()
             .expect("a runtime");
         runtime.block_on(async {
-            let result = run(manner, behaviours, ops).await;
+            let result = run(manner, behaviours, ops, config).await;
             settle().await;
             result
         })?;
+    }
+}
+
+/// The same on threads, which no schedule orders: readers and an announcer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nobody_gets_less_on_threads_either() {
+    const VALUES: u64 = 400;
+    for tag in [Tag::Strong, Tag::Weak] {
+        let manner = Manner {
+            policy: "max-age=600",
+            tag,
+            mode: "stream",
+        };
+        let healthy = Behaviour {
+            head: ms(0),
+            body: ms(0),
+            outcome: Outcome::Answer,
+        };
+        let value = Arc::new(AtomicU64::new(1));
+        let origin = origin(manner, vec![healthy], value.clone(), Arc::default());
+        let config = CacheConfig {
+            interval: Duration::from_micros(10),
+            ..CacheConfig::default()
+        };
+        let world = Arc::new(World::with(config, origin));
+        let announced = Arc::new(Announced::default());
+        let reads = Arc::new(AtomicU64::new(0));
+        let readers = (0..4u64).map(|reader| {
+            let (world, announced, value) = (world.clone(), announced.clone(), value.clone());
+            let reads = reads.clone();
+            tokio::spawn(async move {
+                let mut n = reader;
+                while value.load(Ordering::SeqCst) <= VALUES {
+                    n += 1;
+                    let floor = announced.last();
+                    let ask = variant(get("/a"), n % 2 == 0);
+                    let ask = if n % 3 == 0 { ask.by_hold() } else { ask };
+                    let got = world.get(ask).await;
+                    reads.fetch_add(1, Ordering::SeqCst);
+                    if let Err(error) = check(Op::Get(n % 2 == 0), floor, &got, &announced) {
+                        panic!("{error}");
+                    }
+                }
+            })
+        });
+        let readers: Vec<_> = readers.collect();
+        for n in 1..=VALUES {
+            let next = value.fetch_add(1, Ordering::SeqCst) + 1;
+            let at = match n % 5 {
+                0 => world.purge_url("/a", PurgeMode::Hard).await,
+                1 => world.purge_key("k", PurgeMode::SoftBlock).await,
+                _ => world.publish("c").await,
+            };
+            announced.add(at, next);
+            // Some of them ask between this one and the next.
+            let before = reads.load(Ordering::SeqCst);
+            let panicked = || readers.iter().any(JoinHandle::is_finished);
+            while reads.load(Ordering::SeqCst) < before + 3 && !panicked() {
+                tokio::task::yield_now().await;
+            }
+        }
+        for reader in readers {
+            crate::world::done(reader).await;
+        }
     }
 }

@@ -3,11 +3,9 @@
 use std::fmt::{self, Write};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 
 use super::list::is_tchar;
-
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// The name this cache goes by unless told otherwise.
 const DEFAULT_NAME: &str = "gripstack";
@@ -125,11 +123,7 @@ impl<'a> CacheStatus<'a> {
         self
     }
 
-    /// Appends this as the last member. Those of caches nearer to the origin stay in front of it.
-    pub(crate) fn append_to(self, response: &mut HeaderMap) {
-        response.append(CACHE_STATUS, self.to_value());
-    }
-
+    /// As one member of the list.
     pub(crate) fn to_value(self) -> HeaderValue {
         HeaderValue::from_maybe_shared(Bytes::from(self.to_text())).expect("only visible ASCII is written")
     }
@@ -289,18 +283,6 @@ mod tests {
         let address = text.as_ptr();
         let bytes = Bytes::from(text);
         assert_eq!(bytes.as_ptr(), address);
-    }
-
-    #[test]
-    fn appended_last() {
-        let mut headers = HeaderMap::new();
-        headers.append(
-            "cache-status",
-            HeaderValue::from_static("Origin; hit, Shield; fwd=miss"),
-        );
-        CacheStatus::hit().append_to(&mut headers);
-        let lines: Vec<_> = headers.get_all("cache-status").iter().collect();
-        assert_eq!(lines, ["Origin; hit, Shield; fwd=miss", "gripstack; hit"]);
     }
 
     #[test]
