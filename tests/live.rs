@@ -47,7 +47,7 @@ impl World {
                 std::future::ready(Ok::<_, Infallible>(answer(&request, &value)))
             })
         };
-        let app = Some(tokio::spawn(async move { drop(serve(app, application).await) }));
+        let app = Some(tokio::spawn(async move { _ = serve(app, application).await }));
         let edge = Edge::new();
         let stack = ServiceBuilder::new()
             .layer(edge.hold_layer())
@@ -55,7 +55,7 @@ impl World {
             .service(Origin::new(&url).expect("a valid URL"));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let address = listener.local_addr().expect("bound");
-        let server = tokio::spawn(async move { drop(serve(listener, stack).await) });
+        let server = tokio::spawn(async move { _ = serve(listener, stack).await });
         Self {
             edge,
             address,
@@ -458,10 +458,10 @@ async fn r07_forwarded_fields_are_the_edges_own() {
         let text = format!("{} {}", field("x-forwarded-proto"), field("x-forwarded-host"));
         std::future::ready(Ok::<_, Infallible>(Response::new(EdgeBody::from(text))))
     });
-    let app = tokio::spawn(async move { drop(serve(app, echo).await) });
+    let app = tokio::spawn(async move { _ = serve(app, echo).await });
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("bound");
-    let server = tokio::spawn(async move { drop(serve(listener, origin).await) });
+    let server = tokio::spawn(async move { _ = serve(listener, origin).await });
     let request = "GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\n\
                    Connection: close\r\n\r\n";
     let answer = Client::send(address, request).await.rest().await;
