@@ -188,3 +188,16 @@ where
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::check_body;
+
+    #[test]
+    fn any_body_is_forwarded_whole() {
+        check_body(EdgeBody::new);
+        // Entering twice adds nothing.
+        check_body(|body| EdgeBody::new(EdgeBody::new(body)));
+    }
+}

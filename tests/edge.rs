@@ -208,3 +208,33 @@ async fn an_order_that_does_not_fit_the_log_is_refused_whole() {
     );
     assert_eq!(edge.hub().now(), Position::ZERO);
 }
+
+/// Of two channels one has lost what the answer lacks: that is said, with how young an answer has to be; whoever goes
+/// on regardless gets all of the other one, and what is left of this one.
+#[tokio::test(start_paused = true)]
+async fn d5_of_two_channels_one_log_no_longer_reaches_back() {
+    let limits = gripstack::hub::LogLimits {
+        entries: 2,
+        ..Default::default()
+    };
+    let edge = Edge::builder().log_limits(limits).build();
+    let other = Channel::new("u").expect("valid");
+    edge.publish(other.clone(), Message::bytes("a"))
+        .await
+        .expect("accepted");
+    for value in ["1", "2", "3"] {
+        edge.publish(channel(), Message::bytes(value))
+            .await
+            .expect("accepted");
+    }
+    edge.publish(other.clone(), Message::bytes("b"))
+        .await
+        .expect("accepted");
+    let stamp = edge.hub().stamp_at(Position::ZERO);
+    let error = edge
+        .hub()
+        .subscribe(&[channel(), other], stamp, Wants::Stream)
+        .expect_err("a gap");
+    assert_eq!(error.at_least(), Some(Position::new(2)), "where 1 was");
+    assert_eq!(all(&mut error.anyway()).await, "a23b");
+}

@@ -45,7 +45,7 @@ async fn k2_two_hosts_or_none_are_not_cached() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn k4_k5_paths_and_queries_count_byte_for_byte() {
+async fn k4_k5_poi_04_paths_and_queries_count_byte_for_byte() {
     let world = counted();
     let paths = [
         "/b",

@@ -1,5 +1,5 @@
 //! The page, in a real browser. Without Chromium (`CHROMIUM`, else `/usr/bin/chromium`) it tests nothing and says
-//! so. Pictures are kept in the target directory's `tmp`.
+//! so, or fails with `GRIPSTACK_REQUIRE_TOOLS=1`. Pictures are kept in the target directory's `tmp`.
 
 #[path = "common/browser.rs"]
 mod browser;
@@ -13,6 +13,11 @@ const DESK: (u32, u32) = (1280, 860);
 #[test]
 fn tabs_share_a_counter_and_survive_an_outage() {
     let Some(mut browser) = Browser::start() else {
+        let required = std::env::var("GRIPSTACK_REQUIRE_TOOLS").is_ok_and(|value| value == "1");
+        assert!(
+            !required,
+            "there is no Chromium, and GRIPSTACK_REQUIRE_TOOLS=1 asks for it"
+        );
         eprintln!("skipped: there is no Chromium");
         return;
     };
