@@ -9,6 +9,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
+use gripstack::cache::PacedReads;
 use gripstack::hub::Wants;
 use gripstack::message::{PushedResponse, ResponseForm};
 use gripstack::{Channel, Edge, EdgeBody, Message, Order, Publication, Purge, PurgeMode, Target, Url};
@@ -386,6 +387,54 @@ async fn no_aging_a_channel_named_without_a_hold_counts() {
     let plain = world.plain();
     world.call().await.text("1", &[]);
     assert_eq!(body(finished(plain).await).await, "1");
+}
+
+/// M3: a route may say that its plain readers take the old copy, marked, while the revalidation is held back; another
+/// route of the same edge does not.
+#[tokio::test(start_paused = true)]
+async fn paced_reads_is_a_matter_of_the_route() {
+    let edge = Edge::new();
+    let count = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let stack = |reads, namespace| {
+        let count = count.clone();
+        let origin = service_fn(move |_: Request<EdgeBody>| {
+            let n = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let response = Response::builder()
+                .header("cache-control", "max-age=60")
+                .header("grip-channel", "updates");
+            std::future::ready(Ok::<_, Infallible>(
+                response.body(EdgeBody::from(n.to_string())).expect("valid"),
+            ))
+        });
+        ServiceBuilder::new()
+            .layer(edge.cache_layer().namespace(namespace).paced_reads(reads))
+            .service(origin)
+    };
+    for (reads, namespace, status) in [
+        (PacedReads::Stale, "/a", "gripstack; hit; ttl=60; detail=paced"),
+        (PacedReads::Wait, "/b", "gripstack; fwd=stale; ttl=60; stored"),
+    ] {
+        let stack = stack(reads, namespace);
+        let get = || {
+            Request::get("/")
+                .header("host", "example.com")
+                .body(EdgeBody::empty())
+                .expect("valid")
+        };
+        drop(
+            stack
+                .clone()
+                .oneshot(get())
+                .await
+                .expect("infallible")
+                .into_body()
+                .collect()
+                .await,
+        );
+        edge.publish(channel(), message("1")).await.expect("accepted");
+        let response = stack.clone().oneshot(get()).await.expect("infallible");
+        assert_eq!(response.headers()["cache-status"], status);
+    }
 }
 
 /// M2: a long poll from an answer with a message above its stamp fetches anew, so that its timeout answer is not

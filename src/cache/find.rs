@@ -140,7 +140,7 @@ impl Cache {
                 };
             }
             if why.is_paced(&channels)
-                && self.config().paced_reads == PacedReads::Stale
+                && ask.paced_reads == PacedReads::Stale
                 && !ask.by_hold
                 && let Some(freshness) = ask.may_have_old(hub, entry, &channels, self.pace(), now)
             {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tower_layer::Layer;
 
+use super::config::PacedReads;
 use super::handle::Cache;
 use super::service::EdgeCache;
 
@@ -13,6 +14,7 @@ pub struct EdgeCacheLayer {
     cache: Cache,
     namespace: Arc<str>,
     enabled: bool,
+    paced_reads: PacedReads,
 }
 
 // === impl EdgeCacheLayer ===
@@ -20,10 +22,12 @@ pub struct EdgeCacheLayer {
 impl EdgeCacheLayer {
     /// Answers from this cache, and fills it.
     pub fn new(cache: Cache) -> Self {
+        let paced_reads = cache.config().paced_reads;
         Self {
             cache,
             namespace: "".into(),
             enabled: true,
+            paced_reads,
         }
     }
 
@@ -32,6 +36,14 @@ impl EdgeCacheLayer {
     #[must_use]
     pub fn namespace(mut self, prefix: &str) -> Self {
         self.namespace = prefix.trim_end_matches('/').into();
+        self
+    }
+
+    /// What a plain request below this layer gets while a message has made the stored answer older. Default: as the
+    /// cache's [`CacheConfig`](super::CacheConfig) says.
+    #[must_use]
+    pub fn paced_reads(mut self, paced_reads: PacedReads) -> Self {
+        self.paced_reads = paced_reads;
         self
     }
 
@@ -47,6 +59,12 @@ impl<S> Layer<S> for EdgeCacheLayer {
     type Service = EdgeCache<S>;
 
     fn layer(&self, inner: S) -> EdgeCache<S> {
-        EdgeCache::new(inner, self.cache.clone(), self.namespace.clone(), self.enabled)
+        EdgeCache::new(
+            inner,
+            self.cache.clone(),
+            self.namespace.clone(),
+            self.enabled,
+            self.paced_reads,
+        )
     }
 }

@@ -2,6 +2,7 @@
 
 use tokio::time::Instant;
 
+use super::config::PacedReads;
 use super::entry::Entry;
 use super::policy::{Freshness, Outage, StaleReason};
 use super::resource::Channels;
@@ -21,6 +22,8 @@ pub(super) struct Ask {
     /// The hold layer asks: it replays what a stream missed, and takes instructions.
     pub(super) by_hold: bool,
     pub(super) is_head: bool,
+    /// What it gets while a revalidation is held back.
+    pub(super) paced_reads: PacedReads,
 }
 
 /// What may become of a stored answer.

@@ -171,7 +171,8 @@ where
             return Ok(private(response, by_hold, memo.status.clone()));
         };
         let resource = cache.index().resource(named, key);
-        let visit = Visit::new(&cache, resource, parts, fields);
+        let paced_reads = cache.config().paced_reads;
+        let visit = Visit::new(&cache, resource, parts, fields, paced_reads);
         // In a box of its own: it is rare, and large.
         Ok(Box::pin(visit.settle(response, stamp, asked, memo.why, None, keeps)).await)
     }

@@ -10,6 +10,7 @@ use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
 
+use super::config::PacedReads;
 use super::fields::Fields;
 use super::future::ResponseFuture;
 use super::handle::Cache;
@@ -34,17 +35,25 @@ pub struct EdgeCache<S> {
     cache: Cache,
     namespace: StdArc<str>,
     enabled: bool,
+    paced_reads: PacedReads,
 }
 
 // === impl EdgeCache ===
 
 impl<S> EdgeCache<S> {
-    pub(super) fn new(inner: S, cache: Cache, namespace: StdArc<str>, enabled: bool) -> Self {
+    pub(super) fn new(
+        inner: S,
+        cache: Cache,
+        namespace: StdArc<str>,
+        enabled: bool,
+        paced_reads: PacedReads,
+    ) -> Self {
         Self {
             inner,
             cache,
             namespace,
             enabled,
+            paced_reads,
         }
     }
 }
@@ -95,7 +104,7 @@ where
             },
         };
         straighten(&mut parts, fields);
-        let visit = Visit::new(&self.cache, resource, parts, fields);
+        let visit = Visit::new(&self.cache, resource, parts, fields, self.paced_reads);
         match visit.decide(&self.inner, now) {
             Next::Answer(entry, freshness, as_what)
                 if let Some(response) = visit.answer(&entry, freshness, as_what, now) =>

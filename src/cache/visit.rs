@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::arrived::look_at;
+use super::config::PacedReads;
 use super::entry::Entry;
 use super::fetch::{Told, Trip, call, carry_alone};
 use super::fields::Fields;
@@ -47,7 +48,13 @@ pub(super) struct Visit {
 // === impl Visit ===
 
 impl Visit {
-    pub(super) fn new(cache: &Cache, resource: Arc<Resource>, parts: request::Parts, fields: Fields) -> Self {
+    pub(super) fn new(
+        cache: &Cache,
+        resource: Arc<Resource>,
+        parts: request::Parts,
+        fields: Fields,
+        paced_reads: PacedReads,
+    ) -> Self {
         let by_hold = AskedByHold::of(&parts.extensions);
         let arrival = cache.hub().now();
         let ask = Ask {
@@ -56,6 +63,7 @@ impl Visit {
             at_least: by_hold.map_or(Position::ZERO, |asked| asked.at_least.min(arrival)),
             by_hold: by_hold.is_some(),
             is_head: parts.method == Method::HEAD,
+            paced_reads,
         };
         let scheme = parts.uri.scheme().or_else(|| parts.extensions.get());
         let is_https = scheme.is_some_and(|scheme| *scheme == http::uri::Scheme::HTTPS);
