@@ -608,7 +608,15 @@ mod tls {
     async fn start(tls: Tls) -> (SocketAddr, Server) {
         let service = service(|request| async move {
             let peer = request.extensions().get::<Peer>().expect("a peer");
-            Response::new(EdgeBody::from(format!("{:?} {}", request.version(), peer.tls)))
+            let scheme = request
+                .extensions()
+                .get::<http::uri::Scheme>()
+                .map_or("-", |scheme| scheme.as_str());
+            Response::new(EdgeBody::from(format!(
+                "{:?} {} {scheme}",
+                request.version(),
+                peer.tls
+            )))
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let addr = listener.local_addr().expect("bound");
@@ -633,12 +641,12 @@ mod tls {
         let response = soon(sender.send_request(get("https://localhost/")))
             .await
             .expect("an answer");
-        assert_eq!(text(response).await, "HTTP/2.0 true");
+        assert_eq!(text(response).await, "HTTP/2.0 true https");
 
         for alpn in [&["http/1.1"][..], &[]] {
             let mut client = Raw::new(connect(addr, &old, alpn).await.expect("a handshake"));
             client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-            assert_eq!(soon(client.answer()).await.text(), "HTTP/1.1 true");
+            assert_eq!(soon(client.answer()).await.text(), "HTTP/1.1 true https");
         }
 
         assert!(

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::request::Parts;
+use http::uri::Scheme;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -130,6 +131,10 @@ where
             Ok(()) => {
                 self.shared.stats.count_request();
                 parts.extensions.insert(self.peer);
+                if self.peer.tls {
+                    // HTTP/1.1 does not say it; what a cache keys by must not depend on the version.
+                    parts.extensions.insert(Scheme::HTTPS);
+                }
                 parts.extensions.insert(self.shared.drain.clone());
                 if let Some(hook) = &self.shared.hook {
                     hook(&self.peer, &mut parts);
