@@ -69,7 +69,7 @@ pub fn prepare(scene: &str) -> Repeat {
         "bare" => repeat(&edge, pass, as_it_is, no_status),
         "hold" => repeat(&edge, hold.layer(pass), as_it_is, no_status),
         "cache" => repeat(&edge, cache.layer(pass), as_it_is, is_remembered),
-        "cache-post" => repeat(&edge, cache.layer(pass), post, no_status),
+        "cache-post" => repeat(&edge, cache.layer(pass), post, is_passed),
         "purge" => repeat(&edge, purge.layer(pass), as_it_is, no_status),
         "publish" => repeat(&edge, publish.layer(pass), as_it_is, no_status),
         "all" => repeat(
@@ -193,6 +193,10 @@ fn no_status(headers: &HeaderMap) -> bool {
 
 fn is_hit(headers: &HeaderMap) -> bool {
     status(headers).contains("; hit")
+}
+
+fn is_passed(headers: &HeaderMap) -> bool {
+    status(headers).contains("fwd=method")
 }
 
 /// It went by itself at once, because the URL is remembered as uncacheable.
