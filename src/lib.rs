@@ -19,6 +19,8 @@ pub mod message;
 mod mutants;
 pub mod order;
 pub mod position;
+#[doc = include_str!("rules.md")]
+pub mod rules {}
 mod sync;
 pub mod telemetry;
 pub mod time;

@@ -319,7 +319,7 @@ async fn l11_what_fits_answers() {
     assert_eq!(origin.calls(), 1);
 }
 
-/// L12 as DESIGN has it: without a prev-id a message fits.
+/// L12: unlike in the reference proxy, without a prev-id a message fits.
 #[tokio::test(start_paused = true)]
 async fn l12_a_message_without_prev_id_answers() {
     let edge = Edge::new();

@@ -1,4 +1,4 @@
-//! Every answer of the publish layer, through the layer (grip.md section 9, P01 to P19).
+//! Every answer of the publish layer, through the layer (P01 to P19).
 #![cfg(feature = "publish")]
 
 use std::convert::Infallible;

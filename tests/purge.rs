@@ -1,4 +1,4 @@
-//! Every answer of the purge layer, through the layer (edge-cache.md 7.3, P-1 to P-11).
+//! Every answer of the purge layer, through the layer (P-1 to P-11).
 #![cfg(feature = "purge")]
 
 use std::convert::Infallible;

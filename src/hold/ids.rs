@@ -1,4 +1,4 @@
-//! Ids: each message once, in the order that ids say (DESIGN D2).
+//! Ids: each message once, in the order that ids say.
 //!
 //! Per channel a hold keeps one value, `at`: first the id that the initial body names, then that of the message
 //! delivered last.

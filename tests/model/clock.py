@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""clock.py - DESIGN section 2 as a model: every interleaving of some small worlds, explored to the end.
+"""clock.py - the rules of the one clock (src/rules.md) as a model: every interleaving of some small worlds, explored to the end.
 
 An application changes a value (store, then publish; or store, purge, publish; or one order; or it ends its streams with a
 `close`, or announces with a `hint`) while clients come: a stream, a plain reader that asks again as soon as the stream or
@@ -20,7 +20,7 @@ same steps. Checked in every run:
   clock.py MUTANT     one rule broken: prints a shortest counterexample, exit 1 (0 if none: then the rule is not needed)
   clock.py all        the rules and every mutant; exit 0 when the rules hold and every mutant is caught
 
-The mutants, and the rule of DESIGN section 2 that each of them breaks:
+The mutants, and the rule that each of them breaks:
 
   stamp-late        C3  the stamp is taken when the answer arrives
   weak-304          C3  a 304 to a validator too coarse to tell 0 from 1 moves the stamp
