@@ -120,11 +120,7 @@ impl Edge {
             publications,
             id,
         } = order;
-        let mut go = Order {
-            purges: purges.clone(),
-            publications: Vec::with_capacity(publications.len()),
-            id,
-        };
+        let mut go = Vec::with_capacity(publications.len());
         let mut waits = Vec::new();
         // Ids of this order's own items: they are not in the log yet, but will be before what follows.
         let mut ahead: HashMap<Channel, Arc<str>> = HashMap::new();
@@ -141,7 +137,7 @@ impl Edge {
                     if let Some(id) = own_id {
                         ahead.insert(channel, id);
                     }
-                    go.publications.push(publication);
+                    go.push(publication);
                 }
                 Admission::Wait { position, watch } => {
                     if watch {
@@ -153,8 +149,13 @@ impl Edge {
             }
         }
         let mut at = self.0.hub.now();
-        if !go.purges.is_empty() || !go.publications.is_empty() {
-            at = self.send(go).await?;
+        if !purges.is_empty() || !go.is_empty() {
+            let order = Order {
+                purges,
+                publications: go,
+                id,
+            };
+            at = self.send(order).await?;
         }
         for position in waits {
             // A sender is dropped only by a bus that refused the item.
