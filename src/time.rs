@@ -19,9 +19,13 @@ impl Now {
     /// This moment. The wall clock is read once per process and then moves with the monotonic one, so that a
     /// stepped system clock changes the freshness of nothing that is in memory.
     pub fn read() -> Self {
+        Self::at(Instant::now())
+    }
+
+    /// The moment of this instant.
+    pub fn at(mono: Instant) -> Self {
         static BASE: OnceLock<(Instant, SystemTime)> = OnceLock::new();
-        let mono = Instant::now();
-        let &(base, wall) = BASE.get_or_init(|| (mono, SystemTime::now()));
+        let &(base, wall) = BASE.get_or_init(|| (Instant::now(), SystemTime::now()));
         // Under a paused test clock an instant may lie before the base of another test's runtime.
         let wall = match mono.checked_duration_since(base) {
             Some(since) => wall + since,

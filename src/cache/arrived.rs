@@ -21,6 +21,7 @@ use super::tags::{SURROGATE_KEY, Tags};
 use crate::body::{EdgeBody, Held};
 use crate::error::{CloseDelimited, OriginError};
 use crate::grip::{self, Instruct, JsonResponse, MAX_INSTRUCT_BYTES};
+use crate::hub::Quiet;
 use crate::log::Log;
 use crate::message::Channel;
 use crate::position::Position;
@@ -215,6 +216,7 @@ impl Arrived {
             instruct: instruct.map(std::sync::Arc::new),
             freshness,
             keys: tags.keys.into(),
+            quiet: Quiet::default(),
             body: Arc::new(Log::new()),
             length,
             lines: Lines::default(),

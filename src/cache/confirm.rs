@@ -14,6 +14,7 @@ use super::policy::{
 use super::serve::{Lines, with_places, without_places};
 use super::tags::{SURROGATE_KEY, Tags};
 use crate::grip::{self, Instruct};
+use crate::hub::Quiet;
 use crate::message::Channel;
 use crate::mutants::mutant;
 use crate::position::Position;
@@ -101,6 +102,7 @@ impl Confirmation<'_> {
             instruct,
             freshness,
             keys,
+            quiet: Quiet::default(),
             body: old.body.clone(),
             length,
             lines: Lines::default(),

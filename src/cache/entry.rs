@@ -5,9 +5,10 @@ use std::sync::OnceLock;
 use http::{HeaderMap, StatusCode};
 
 use super::policy::{Freshness, Validators, VarySpec};
-use super::resource::Resource;
+use super::resource::{Channels, Resource};
 use crate::body::Chunk;
 use crate::grip::Instruct;
+use crate::hub::{Quiet, Since};
 use crate::log::Log;
 use crate::order::TargetKey;
 use crate::position::Position;
@@ -36,6 +37,8 @@ pub(crate) struct Entry {
     pub(super) validators: Option<Validators>,
     /// Its surrogate keys; those of its channels are the resource's.
     pub(super) keys: Box<[TargetKey]>,
+    /// What was found of its own targets: the resource's and its surrogate keys.
+    pub(super) quiet: Quiet,
     pub(super) body: Arc<Log<Chunk>>,
     /// Bytes of the body, as soon as they are known.
     pub(super) length: OnceLock<u64>,
@@ -75,9 +78,21 @@ impl Entry {
             freshness: self.freshness,
             validators: self.validators.clone(),
             keys: self.keys.clone(),
+            quiet: Quiet::default(),
             body,
             length,
             lines: super::serve::Lines::default(),
+        }
+    }
+
+    /// What happened to it since its stamp: to be judged with the channels of its URL.
+    pub(super) fn since<'a>(&'a self, channels: &'a Channels) -> Since<'a> {
+        Since {
+            stamp: self.stamp,
+            keys: [&self.resource.keys, &self.keys],
+            quiet: Some(&self.quiet),
+            channel_keys: &channels.keys,
+            channels: &channels.names,
         }
     }
 

@@ -1,8 +1,9 @@
-//! Which fields a request has that a cache minds: found in one look through their names, for most have none.
+//! Which fields a request has that a cache minds: found in one look through them, for most have none.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use super::unkeyed::{is_keyed, is_removed};
+use crate::grip;
 
 /// Kinds of fields.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -11,6 +12,7 @@ pub(super) struct Fields(u8);
 // === impl Fields ===
 
 impl Fields {
+    pub(super) const NONE: Self = Self(0);
     /// Another protocol is asked for.
     pub(super) const UPGRADE: Self = Self(1);
     /// `If-None-Match` or `If-Modified-Since`.
@@ -21,20 +23,36 @@ impl Fields {
     pub(super) const KEYED: Self = Self(8);
     /// Removed before a request goes forward.
     pub(super) const REMOVED: Self = Self(16);
+    /// Named `Grip-*`.
+    pub(super) const GRIP: Self = Self(32);
+    /// More than one `Host`.
+    pub(super) const HOSTS: Self = Self(64);
 
-    pub(super) fn of(request: &HeaderMap) -> Self {
-        let kind = |name: &http::HeaderName| match name.as_str().as_bytes() {
-            b"upgrade" => Self::UPGRADE,
-            b"if-none-match" | b"if-modified-since" => Self::CONDITION,
-            b"cache-control" | b"authorization" => Self::LIMIT,
-            [b'x' | b'f', ..] if is_keyed(name) => Self::KEYED,
-            [b'x' | b'f', ..] if is_removed(name) => Self::REMOVED,
-            _ => Self(0),
+    /// The kinds of fields that a request has, and its (first) `Host`.
+    pub(super) fn of(request: &HeaderMap) -> (Self, Option<&HeaderValue>) {
+        let mut host = None;
+        let mut kind = |(name, value)| {
+            let name: &http::HeaderName = name;
+            match name.as_str().as_bytes() {
+                b"host" if host.is_some() => Self::HOSTS,
+                b"host" => {
+                    host = Some(value);
+                    Self::NONE
+                }
+                b"upgrade" => Self::UPGRADE,
+                b"if-none-match" | b"if-modified-since" => Self::CONDITION,
+                b"cache-control" | b"authorization" => Self::LIMIT,
+                [b'x' | b'f', ..] if is_keyed(name) => Self::KEYED,
+                [b'x' | b'f', ..] if is_removed(name) => Self::REMOVED,
+                [b'g', ..] if grip::is_grip(name) => Self::GRIP,
+                _ => Self::NONE,
+            }
         };
-        request
-            .keys()
-            .map(kind)
-            .fold(Self(0), |all, kind| Self(all.0 | kind.0))
+        let mut all = 0;
+        for field in request {
+            all |= kind(field).0;
+        }
+        (Self(all), host)
     }
 
     pub(super) fn has(self, kind: Self) -> bool {
@@ -44,6 +62,8 @@ impl Fields {
 
 #[cfg(test)]
 mod tests {
+    use http::header::HOST;
+
     use super::*;
 
     #[test]
@@ -51,7 +71,7 @@ mod tests {
         let fields = |names: &[&'static str]| {
             let field =
                 |name: &&'static str| (http::HeaderName::from_static(name), "1".parse().expect("valid"));
-            Fields::of(&names.iter().map(field).collect())
+            Fields::of(&names.iter().map(field).collect()).0
         };
         for (name, kind) in [
             ("upgrade", Fields::UPGRADE),
@@ -63,6 +83,7 @@ mod tests {
             ("front-end-https", Fields::KEYED),
             ("forwarded", Fields::REMOVED),
             ("x-original-url", Fields::REMOVED),
+            ("grip-hold", Fields::GRIP),
         ] {
             assert_eq!(fields(&["host", name, "accept"]), kind, "{name}");
         }
@@ -73,7 +94,20 @@ mod tests {
             "x-forwarded-for",
             "if-match",
             "x-custom",
+            "gripe",
         ]);
-        assert_eq!(none, Fields(0));
+        assert_eq!(none, Fields::NONE);
+    }
+
+    #[test]
+    fn a_second_host_is_noticed() {
+        let mut headers = HeaderMap::new();
+        headers.append(HOST, "a".parse().expect("valid"));
+        let first = |headers: &HeaderMap| Fields::of(headers).1.cloned();
+        assert_eq!(first(&headers).expect("there is one"), "a");
+        assert!(!Fields::of(&headers).0.has(Fields::HOSTS));
+        headers.append(HOST, "b".parse().expect("valid"));
+        assert_eq!(first(&headers).expect("there is one"), "a");
+        assert!(Fields::of(&headers).0.has(Fields::HOSTS));
     }
 }

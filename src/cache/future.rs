@@ -2,50 +2,100 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use http::Response;
+use http_body::Body;
 
+use super::pass::Passing;
 use crate::body::EdgeBody;
+use crate::error::BoxError;
 
-/// Resolves to the answer. A hit is ready at once and costs no allocation here.
-pub struct ResponseFuture<E>(Kind<E>);
+pin_project_lite::pin_project! {
+    /// Resolves to the answer. A hit is ready at once; it costs no allocation here, nor does what passes.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<F, E> {
+        #[pin]
+        kind: Kind<F, E>,
+    }
+}
 
 type Boxed<E> = Pin<Box<dyn Future<Output = Result<Response<EdgeBody>, E>> + Send>>;
 
-enum Kind<E> {
-    Ready(Option<Response<EdgeBody>>),
-    Waiting(Boxed<E>),
+pin_project_lite::pin_project! {
+    #[project = KindProj]
+    enum Kind<F, E> {
+        Ready { response: Option<Response<EdgeBody>> },
+        Passing {
+            #[pin]
+            future: F,
+            passing: Option<Passing>,
+        },
+        Waiting { future: Boxed<E> },
+    }
 }
 
 // === impl ResponseFuture ===
 
-impl<E> ResponseFuture<E> {
+impl<F, E> ResponseFuture<F, E> {
     pub(super) fn ready(response: Response<EdgeBody>) -> Self {
-        Self(Kind::Ready(Some(response)))
+        let response = Some(response);
+        Self {
+            kind: Kind::Ready { response },
+        }
+    }
+
+    pub(super) fn passing(passing: Passing, future: F) -> Self {
+        let passing = Some(passing);
+        Self {
+            kind: Kind::Passing { future, passing },
+        }
     }
 
     pub(super) fn waiting(
         future: impl Future<Output = Result<Response<EdgeBody>, E>> + Send + 'static,
     ) -> Self {
-        Self(Kind::Waiting(Box::pin(future)))
-    }
-}
-
-impl<E> Unpin for ResponseFuture<E> {}
-
-impl<E> Future for ResponseFuture<E> {
-    type Output = Result<Response<EdgeBody>, E>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.0 {
-            Kind::Ready(response) => Poll::Ready(Ok(response.take().expect("polled after it was ready"))),
-            Kind::Waiting(future) => future.as_mut().poll(cx),
+        let future: Boxed<E> = Box::pin(future);
+        Self {
+            kind: Kind::Waiting { future },
         }
     }
 }
 
-impl<E> std::fmt::Debug for ResponseFuture<E> {
+impl<F, E, B> Future for ResponseFuture<F, E>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<Response<EdgeBody>, E>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.as_mut().project();
+        match this.kind.as_mut().project() {
+            KindProj::Ready { response } => {
+                Poll::Ready(Ok(response.take().expect("polled after it was ready")))
+            }
+            KindProj::Passing { future, passing } => {
+                let response = ready!(future.poll(cx))?.map(EdgeBody::new);
+                let passing = passing.take().expect("polled after it was ready");
+                match passing.answer(response) {
+                    Ok(response) => Poll::Ready(Ok(response)),
+                    // In a box of its own: it is rare, and large.
+                    Err(misfit) => {
+                        let future: Boxed<E> = Box::pin(async move { Ok(misfit.settle().await) });
+                        this.kind.set(Kind::Waiting { future });
+                        self.poll(cx)
+                    }
+                }
+            }
+            KindProj::Waiting { future } => future.as_mut().poll(cx),
+        }
+    }
+}
+
+impl<F, E> std::fmt::Debug for ResponseFuture<F, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }

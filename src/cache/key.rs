@@ -1,8 +1,9 @@
 //! What a request asks for.
 
-use http::request::Parts;
-use http::{Method, header};
+use http::uri::Scheme;
+use http::{Extensions, HeaderValue, Method, Uri};
 
+use super::fields::Fields;
 use crate::order::{Target, TargetKey, Url, is_normal, normal_authority};
 
 /// The public URL of a request, written down only where that is needed.
@@ -15,20 +16,18 @@ pub(super) enum Named<'a> {
     Url(Url),
 }
 
-/// What a request names: where the layer sits below a router that strips a prefix, that prefix is its namespace.
-/// `None` without a host, or with more than one.
-pub(super) fn named_by<'a>(parts: &'a Parts, namespace: &str) -> Option<Named<'a>> {
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let host = match parts.uri.authority() {
+/// What a request with this `Host` names: where the layer sits below a router that strips a prefix, that prefix is its
+/// namespace. `None` without a host, or with more than one.
+pub(super) fn named_by<'a>(
+    uri: &'a Uri,
+    (fields, host): (Fields, Option<&'a HeaderValue>),
+    namespace: &str,
+) -> Option<Named<'a>> {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let host = match uri.authority() {
         Some(authority) => authority.as_str().as_bytes(),
-        None => {
-            let mut hosts = parts.headers.get_all(header::HOST).iter();
-            let host = hosts.next()?;
-            if hosts.next().is_some() {
-                return None;
-            }
-            host.as_bytes()
-        }
+        None if fields.has(Fields::HOSTS) => return None,
+        None => host?.as_bytes(),
     };
     if namespace.is_empty() && is_normal(host) && path.starts_with('/') {
         return Some(Named::Plain { host, path });
@@ -51,6 +50,17 @@ impl Named<'_> {
         }
     }
 
+    /// Whether it is this one.
+    pub(super) fn is(&self, url: &Url) -> bool {
+        match self {
+            Self::Plain { host, path } => {
+                let url = url.as_str().as_bytes();
+                url.len() == host.len() + path.len() && url.starts_with(host) && url.ends_with(path.as_bytes())
+            }
+            Self::Url(own) => own == url,
+        }
+    }
+
     pub(super) fn into_url(self) -> Url {
         match self {
             Self::Plain { host, path } => {
@@ -60,6 +70,12 @@ impl Named<'_> {
             Self::Url(url) => url,
         }
     }
+}
+
+/// Whether it came by TLS: by its target, or by what its server says of it.
+pub(super) fn is_https(uri: &Uri, extensions: &Extensions) -> bool {
+    let scheme = uri.scheme().or_else(|| extensions.get());
+    scheme.is_some_and(|scheme| *scheme == Scheme::HTTPS)
 }
 
 /// Whether a location header names this origin's own URL: then which.

@@ -6,7 +6,7 @@ use super::config::PacedReads;
 use super::entry::Entry;
 use super::policy::{Freshness, Outage, StaleReason};
 use super::resource::Channels;
-use crate::hub::Hub;
+use crate::hub::{Hub, Since};
 use crate::marks::Standing;
 use crate::mutants::mutant;
 use crate::order::TargetKey;
@@ -81,11 +81,7 @@ impl Ask {
 
     /// What becomes of a stored answer.
     pub(super) fn look(&self, hub: &Hub, entry: &Entry, channels: &Channels, now: Instant) -> Look {
-        let judged = hub.judge(
-            &[&entry.resource.keys, &channels.keys, &entry.keys],
-            &channels.names,
-            entry.stamp,
-        );
+        let judged = hub.judge(entry.since(channels));
         let has_channels = !channels.names.is_empty();
         let standing = if mutant!("no-purge-check") {
             Standing::Clean
@@ -137,11 +133,7 @@ impl Ask {
         if mutant!("join-any") {
             return true;
         }
-        let judged = hub.judge(
-            &[&entry.resource.keys, &channels.keys, &entry.keys],
-            &channels.names,
-            entry.stamp,
-        );
+        let judged = hub.judge(entry.since(channels));
         let mut last = if mutant!("no-purge-check") {
             Position::ZERO
         } else {
@@ -169,7 +161,13 @@ impl Ask {
         if mutant!("join-any") {
             return true;
         }
-        let judged = hub.judge(&[keys, &channels.keys], &channels.names, stamp);
+        let judged = hub.judge(Since {
+            stamp,
+            keys: [keys, &[]],
+            quiet: None,
+            channel_keys: &channels.keys,
+            channels: &channels.names,
+        });
         let mut last = if mutant!("no-purge-check") {
             Position::ZERO
         } else {
@@ -195,11 +193,7 @@ impl Ask {
         excuse: Option<Outage>,
         now: Instant,
     ) -> Option<Freshness> {
-        let judged = hub.judge(
-            &[&entry.resource.keys, &channels.keys, &entry.keys],
-            &channels.names,
-            entry.stamp,
-        );
+        let judged = hub.judge(entry.since(channels));
         if judged.standing == Standing::Dead {
             return None;
         }

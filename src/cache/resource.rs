@@ -56,6 +56,10 @@ pub(super) struct Channels {
     pub(super) overflow: bool,
 }
 
+/// The key is that of another URL, which lives. One of the two is cached.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeyTaken;
+
 /// All resources that live.
 pub(super) struct Index {
     shards: [Mutex<ByTarget<Weak<Resource>>>; SHARDS],
@@ -182,19 +186,29 @@ impl Index {
         }
     }
 
-    /// The resource of this key, if it lives.
-    pub(super) fn get(&self, key: TargetKey) -> Option<Arc<Resource>> {
-        self.shards[key.slot(SHARDS)]
+    /// The resource of this URL and its key, if it lives.
+    pub(super) fn get(&self, named: &Named<'_>, key: TargetKey) -> Result<Option<Arc<Resource>>, KeyTaken> {
+        let living = self.shards[key.slot(SHARDS)]
             .lock()
             .get(&key)
-            .and_then(Weak::upgrade)
+            .and_then(Weak::upgrade);
+        match living {
+            Some(resource) if !named.is(&resource.url) => Err(KeyTaken),
+            living => Ok(living),
+        }
     }
 
     /// The resource of this URL and its key, made if it does not live.
-    pub(super) fn resource(self: &Arc<Self>, named: Named<'_>, key: TargetKey) -> Arc<Resource> {
+    pub(super) fn resource(self: &Arc<Self>, named: Named<'_>, key: TargetKey) -> Result<Arc<Resource>, KeyTaken> {
         let mut shard = self.shards[key.slot(SHARDS)].lock();
         if let Some(resource) = shard.get(&key).and_then(Weak::upgrade) {
-            return resource;
+            // What may be dropped here locks this shard.
+            drop(shard);
+            return if named.is(&resource.url) {
+                Ok(resource)
+            } else {
+                Err(KeyTaken)
+            };
         }
         let url = named.into_url();
         let canonical = url.canonical().map(|url| TargetKey::of(&Target::Url(url)));
@@ -211,7 +225,7 @@ impl Index {
             index: Arc::downgrade(self),
         });
         shard.insert(key, Arc::downgrade(&resource));
-        resource
+        Ok(resource)
     }
 
     /// Whether anything of this URL lives.

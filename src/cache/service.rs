@@ -1,7 +1,7 @@
 //! [`EdgeCache`]: the service.
 
 use std::sync::Arc as StdArc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LOCATION, LOCATION};
@@ -11,17 +11,19 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::config::PacedReads;
+use super::fetch::call;
 use super::fields::Fields;
 use super::future::ResponseFuture;
 use super::handle::Cache;
 use super::key::{Named, is_cacheable_method, is_safe_method, named_by, same_origin_url};
-use super::pass::{pass, passes};
+use super::pass::{Passing, passes};
 use super::policy::{CacheStatus, Fwd};
 use super::serve::CACHE_STATUS;
 use super::unkeyed::straighten;
 use super::visit::{Next, Visit};
 use crate::body::EdgeBody;
 use crate::error::BoxError;
+use crate::grip;
 use crate::order::{Order, Purge, PurgeMode, Target, Url};
 
 /// Answers from a cache in front of a service. Made by [`EdgeCacheLayer`](super::EdgeCacheLayer).
@@ -70,40 +72,44 @@ where
 {
     type Response = Response<EdgeBody>;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Error>;
+    type Future = ResponseFuture<S::Future, S::Error>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<ReqBody>) -> ResponseFuture<S::Error> {
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let now = Instant::now();
-        let fields = Fields::of(request.headers());
+        let (fields, host) = Fields::of(request.headers());
         let is_plain = is_cacheable_method(request.method())
             && !fields.has(Fields::UPGRADE)
             && request.body().is_end_stream();
         if !self.enabled || !is_plain {
             return self.pass(request.map(EdgeBody::new));
         }
-        let (mut parts, _) = request.into_parts();
-        let Some(named) = named_by(&parts, &self.namespace) else {
-            return self.pass(Request::from_parts(parts, EdgeBody::empty()));
+        let Some(named) = named_by(request.uri(), (fields, host), &self.namespace) else {
+            return self.pass(request.map(|_| EdgeBody::empty()));
         };
         let key = named.key();
-        let resource = match self.cache.index().get(key) {
-            Some(resource) => resource,
+        let index = self.cache.index();
+        let resource = match index.get(&named, key) {
             // Nothing of it is stored or under way.
-            None => match passes(&self.cache, key, &parts, fields) {
+            Ok(None) => match passes(&self.cache, (&named, key), &request, fields, now) {
                 Some(memo) => {
-                    straighten(&mut parts, fields);
-                    let place = (key, self.namespace.clone());
-                    let passing = pass(self.cache.clone(), place, memo, parts, self.inner.clone());
-                    return ResponseFuture::waiting(passing);
+                    let passing = Passing::new(&self.cache, memo, &request, now);
+                    return self.go_by(passing, request.map(|_| EdgeBody::empty()), fields);
                 }
-                None => self.cache.index().resource(named, key),
+                None => index.resource(named, key),
             },
+            Ok(Some(resource)) => Ok(resource),
+            Err(taken) => Err(taken),
         };
-        straighten(&mut parts, fields);
+        let Ok(resource) = resource else {
+            return self.pass(request.map(|_| EdgeBody::empty()));
+        };
+        let mut request = request;
+        straighten(&mut request, fields);
+        let parts = request.into_parts().0;
         let visit = Visit::new(&self.cache, resource, parts, fields, self.paced_reads);
         match visit.decide(&self.inner, now) {
             Next::Answer(entry, freshness, as_what)
@@ -124,8 +130,33 @@ where
     ResBody: Body<Data = Bytes> + Send + 'static,
     ResBody::Error: Into<BoxError>,
 {
+    /// What is remembered as uncacheable. It is sent at once, if the service below is ready.
+    fn go_by(
+        &self,
+        passing: Passing,
+        mut request: Request<EdgeBody>,
+        fields: Fields,
+    ) -> ResponseFuture<S::Future, S::Error> {
+        if fields.has(Fields::GRIP) && !passing.is_by_hold() {
+            grip::strip(request.headers_mut());
+        }
+        straighten(&mut request, fields);
+        let mut inner = self.inner.clone();
+        match inner.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => ResponseFuture::passing(passing, inner.call(request)),
+            Poll::Ready(Err(error)) => ResponseFuture::waiting(async move { Err(error) }),
+            Poll::Pending => ResponseFuture::waiting(async move {
+                let response = call(&mut inner, request).await?.map(EdgeBody::new);
+                Ok(match passing.answer(response) {
+                    Ok(response) => response,
+                    Err(misfit) => misfit.settle().await,
+                })
+            }),
+        }
+    }
+
     /// What is never answered from the cache. What it changed is invalidated.
-    fn pass(&self, request: Request<EdgeBody>) -> ResponseFuture<S::Error> {
+    fn pass(&self, request: Request<EdgeBody>) -> ResponseFuture<S::Future, S::Error> {
         let mut inner = self.inner.clone();
         self.cache.counters().pass.add(1);
         if !self.enabled {
@@ -151,7 +182,7 @@ where
             });
         }
         let (parts, body) = request.into_parts();
-        let url = named_by(&parts, &self.namespace).map(Named::into_url);
+        let url = named_by(&parts.uri, Fields::of(&parts.headers), &self.namespace).map(Named::into_url);
         let request = Request::from_parts(parts, body);
         let cache = self.cache.clone();
         ResponseFuture::waiting(async move {

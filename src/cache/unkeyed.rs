@@ -5,8 +5,7 @@
 //! `X-Forwarded-For` is neither, for every client has another one.
 
 use http::header::{FORWARDED, HOST};
-use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
 use super::fields::Fields;
 
@@ -52,25 +51,25 @@ pub(super) fn is_removed(name: &HeaderName) -> bool {
 
 /// Removes what would make the request another one than its key says; where the target names the host, that counts,
 /// and the field follows it (RFC 9112 3.2.2).
-pub(super) fn straighten(parts: &mut Parts, fields: Fields) {
+pub(super) fn straighten<B>(request: &mut Request<B>, fields: Fields) {
     if fields.has(Fields::REMOVED) {
         for name in &REMOVED {
-            parts.headers.remove(name);
+            request.headers_mut().remove(name);
         }
     }
-    let Some(authority) = parts.uri.authority() else {
+    let Some(authority) = request.uri().authority() else {
         return;
     };
     let authority = authority.as_str();
     let authority = authority
         .rsplit_once('@')
         .map_or(authority, |(_, authority)| authority);
-    let mut hosts = parts.headers.get_all(HOST).iter();
+    let mut hosts = request.headers().get_all(HOST).iter();
     let agrees = hosts
         .next()
         .is_none_or(|host| host.as_bytes() == authority.as_bytes())
         && hosts.next().is_none();
     if !agrees && let Ok(host) = HeaderValue::from_str(authority) {
-        parts.headers.insert(HOST, host);
+        request.headers_mut().insert(HOST, host);
     }
 }

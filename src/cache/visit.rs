@@ -16,6 +16,7 @@ use super::fields::Fields;
 use super::find::{AsWhat, Found, Limits, Start, Wait};
 use super::flight::{Failure, Flight, Gone, Landed, Phase};
 use super::handle::Cache;
+use super::key::is_https;
 use super::look::Ask;
 use super::policy::{CacheStatus, Freshness, Fwd, Outage, RequestDirectives, reduce_accept_encoding};
 use super::resource::Resource;
@@ -65,14 +66,35 @@ impl Visit {
             is_head: parts.method == Method::HEAD,
             paced_reads,
         };
-        let scheme = parts.uri.scheme().or_else(|| parts.extensions.get());
-        let is_https = scheme.is_some_and(|scheme| *scheme == http::uri::Scheme::HTTPS);
+        let is_https = is_https(&parts.uri, &parts.extensions);
         Self {
             cache: cache.clone(),
             resource,
             ask,
             parts,
             fields,
+            is_https,
+        }
+    }
+
+    /// Of a GET whose fields nothing depends on.
+    pub(super) fn of_url(
+        cache: &Cache,
+        resource: Arc<Resource>,
+        arrival: Position,
+        (is_https, by_hold): (bool, bool),
+    ) -> Self {
+        Self {
+            ask: Ask {
+                arrival,
+                by_hold,
+                paced_reads: cache.config().paced_reads,
+                ..Ask::default()
+            },
+            cache: cache.clone(),
+            resource,
+            parts: Request::new(()).into_parts().0,
+            fields: Fields::NONE,
             is_https,
         }
     }

@@ -23,7 +23,7 @@ pub fn strip(headers: &mut HeaderMap) {
 }
 
 /// Whether a name starts with `Grip-`. Names are in lower case.
-pub(super) fn is_grip(name: &HeaderName) -> bool {
+pub(crate) fn is_grip(name: &HeaderName) -> bool {
     name.as_str().starts_with("grip-")
 }
 

@@ -31,9 +31,11 @@ pub struct JsonResponse {
 
 /// Whether a response's body is instructions as JSON.
 pub fn is_instruct_type(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else {
-        return false;
-    };
+    headers.get(header::CONTENT_TYPE).is_some_and(is_instruct)
+}
+
+/// Whether a `Content-Type` is that of instructions.
+pub(crate) fn is_instruct(value: &HeaderValue) -> bool {
     // What nearly all others begin with decides soonest.
     if !matches!(value.as_bytes(), [b'a' | b'A' | b' ' | b'\t', ..]) {
         return false;

@@ -8,6 +8,7 @@
 use http::header::HOST;
 use http::request::Parts;
 
+use crate::order::TargetKey;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// URLs that are remembered; 32 KiB.
@@ -44,7 +45,7 @@ impl Memory {
             None => parts.headers.get(HOST).map_or(&b""[..], |host| host.as_bytes()),
         };
         let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
-        UrlHash(mix(mix(0, host), path.as_bytes()))
+        UrlHash(TargetKey::of_url(host, path).get())
     }
 
     /// Whether it is known never to have instructions.
@@ -72,22 +73,6 @@ impl Memory {
     fn slot(&self, url: UrlHash) -> &AtomicU64 {
         &self.slots[(url.0 >> 32) as usize % SLOTS]
     }
-}
-
-/// Eight bytes at a time; the high half of each product is folded back.
-fn mix(mut hash: u64, bytes: &[u8]) -> u64 {
-    let mut step = |word: u64| {
-        let product = u128::from(hash ^ word ^ 0x2d35_8dcc_aa6c_78a5) * 0x8bb8_4b93_962e_acc9;
-        hash = product as u64 ^ (product >> 64) as u64;
-    };
-    let (words, rest) = bytes.as_chunks::<8>();
-    for word in words {
-        step(u64::from_le_bytes(*word));
-    }
-    let last = rest.iter().fold(0, |last, &byte| (last << 8) | u64::from(byte));
-    step(last);
-    step(bytes.len() as u64);
-    hash
 }
 
 #[cfg(test)]

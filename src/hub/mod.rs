@@ -36,6 +36,8 @@ pub use self::pins::Fetch;
 pub(crate) use self::sequencer::{Admission, Released, Sequencer};
 pub use self::subscription::{Delivery, SubscribeError, Subscription, Wants};
 
+#[cfg(feature = "cache")]
+pub(crate) use self::judge::{Quiet, Since};
 use self::pins::Pins;
 use self::registry::Registry;
 

@@ -7,6 +7,7 @@ use shuttle::future::block_on;
 use shuttle::thread;
 use tokio::time::Instant;
 
+use super::judge::Since;
 use super::*;
 use crate::log::{End, Log, Next};
 use crate::marks::Standing;
@@ -123,7 +124,13 @@ fn model_nobody_sees_half_of_an_order() {
         };
         block_on(read(&mut subscription, 1));
         let arrival = hub.now();
-        let judged = hub.judge(&[&[TargetKey::of(&target)]], &[channel("t")], Position::ZERO);
+        let judged = hub.judge(Since {
+            stamp: Position::ZERO,
+            keys: [&[TargetKey::of(&target)], &[]],
+            quiet: None,
+            channel_keys: &[],
+            channels: &[channel("t")],
+        });
         assert_eq!(judged.standing, Standing::Dead);
         assert_eq!(
             (arrival, judged.last_mark, judged.last_message),

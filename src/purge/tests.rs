@@ -9,6 +9,7 @@ use tower_layer::Layer;
 use super::*;
 use crate::control::NotFound;
 use crate::edge::Edge;
+use crate::hub::Since;
 use crate::marks::Standing;
 use crate::order::{PurgeMode, Target, Url};
 use crate::position::Position;
@@ -37,7 +38,14 @@ fn standing(edge: &Edge, url: &Url, key: &str) -> Standing {
     for target in &targets {
         keys.extend(target.mark_keys().into_iter().flatten());
     }
-    edge.hub().judge(&[&keys], &[], Position::ZERO).standing
+    let since = Since {
+        stamp: Position::ZERO,
+        keys: [&keys, &[]],
+        quiet: None,
+        channel_keys: &[],
+        channels: &[],
+    };
+    edge.hub().judge(since).standing
 }
 
 #[tokio::test]
