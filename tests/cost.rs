@@ -16,13 +16,13 @@ use allocation_counter::AllocationInfo;
 
 const TIMES: u64 = 1_000;
 
-/// Instructions of a hit. The design asks for 4,600, which is not reached yet: this lies a twentieth above what it costs.
-const HIT: u64 = 5_400;
+/// Instructions of a hit.
+const HIT: u64 = 4_600;
 
 /// Layers with nothing to do, each alone, and what they may cost together with the bare service, in tenths of it. A URL
 /// is remembered as uncacheable. The design asks for 15, which two of them do not reach yet: a limit lies about a
 /// twentieth above what they cost now.
-const PASSING: [(&str, u64); 4] = [("hold", 24), ("cache", 26), ("purge", 15), ("publish", 15)];
+const PASSING: [(&str, u64); 4] = [("hold", 20), ("cache", 20), ("purge", 15), ("publish", 15)];
 const HITS: [&str; 2] = ["hit-1k", "hit-1m"];
 
 #[test]

@@ -175,6 +175,8 @@ pub fn template() -> Request<()> {
             "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
         )
         .header(ACCEPT_ENCODING, "gzip, deflate, br, zstd")
+        // Servers say who asks.
+        .extension(std::net::SocketAddr::from(([127, 0, 0, 1], 50_000)))
         .body(())
         .expect("valid")
 }

@@ -36,6 +36,12 @@ pub struct BodyBroken(pub(crate) Arc<str>);
 impl EdgeBody {
     /// A body read from the beginning of a log. `length`, where it is known, in bytes.
     pub(crate) fn from_log(log: &Arc<Log<Chunk>>, length: Option<u64>) -> Option<Self> {
+        match log.whole() {
+            Some([]) => return Some(Self::empty()),
+            // What a full body does costs less.
+            Some([Chunk::Data(bytes)]) => return Some(Self::from(bytes.clone())),
+            _ => {}
+        }
         Some(Self(Kind::Log(LogBody {
             cursor: log.read()?,
             remaining: length,

@@ -31,26 +31,27 @@ impl Fields {
     /// The kinds of fields that a request has, and its (first) `Host`.
     pub(super) fn of(request: &HeaderMap) -> (Self, Option<&HeaderValue>) {
         let mut host = None;
-        let mut kind = |(name, value)| {
-            let name: &http::HeaderName = name;
-            match name.as_str().as_bytes() {
-                b"host" if host.is_some() => Self::HOSTS,
-                b"host" => {
-                    host = Some(value);
-                    Self::NONE
-                }
-                b"upgrade" => Self::UPGRADE,
-                b"if-none-match" | b"if-modified-since" => Self::CONDITION,
-                b"cache-control" | b"authorization" => Self::LIMIT,
-                [b'x' | b'f', ..] if is_keyed(name) => Self::KEYED,
-                [b'x' | b'f', ..] if is_removed(name) => Self::REMOVED,
-                [b'g', ..] if grip::is_grip(name) => Self::GRIP,
-                _ => Self::NONE,
-            }
-        };
         let mut all = 0;
-        for field in request {
-            all |= kind(field).0;
+        for (name, value) in request {
+            let text = name.as_str();
+            let kind = match text.as_bytes()[0] {
+                b'h' if text == "host" => match host.replace(value) {
+                    Some(first) => {
+                        host = Some(first);
+                        Self::HOSTS
+                    }
+                    None => Self::NONE,
+                },
+                b'u' if text == "upgrade" => Self::UPGRADE,
+                b'i' if text == "if-none-match" || text == "if-modified-since" => Self::CONDITION,
+                b'c' if text == "cache-control" => Self::LIMIT,
+                b'a' if text == "authorization" => Self::LIMIT,
+                b'x' | b'f' if is_keyed(name) => Self::KEYED,
+                b'x' | b'f' if is_removed(name) => Self::REMOVED,
+                b'g' if grip::is_grip(name) => Self::GRIP,
+                _ => Self::NONE,
+            };
+            all |= kind.0;
         }
         (Self(all), host)
     }

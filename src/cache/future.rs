@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::Response;
 use http_body::Body;
 
-use super::pass::Passing;
+use super::pass::{Passed, Passing};
 use crate::body::EdgeBody;
 use crate::error::BoxError;
 
@@ -81,9 +81,9 @@ where
                 let response = ready!(future.poll(cx))?.map(EdgeBody::new);
                 let passing = passing.take().expect("polled after it was ready");
                 match passing.answer(response) {
-                    Ok(response) => Poll::Ready(Ok(response)),
+                    Passed::Fits(response) => Poll::Ready(Ok(response)),
                     // In a box of its own: it is rare, and large.
-                    Err(misfit) => {
+                    Passed::Misfit(misfit) => {
                         let future: Boxed<E> = Box::pin(async move { Ok(misfit.settle().await) });
                         this.kind.set(Kind::Waiting { future });
                         self.poll(cx)

@@ -55,7 +55,9 @@ impl Named<'_> {
         match self {
             Self::Plain { host, path } => {
                 let url = url.as_str().as_bytes();
-                url.len() == host.len() + path.len() && url.starts_with(host) && url.ends_with(path.as_bytes())
+                url.len() == host.len() + path.len()
+                    && url.starts_with(host)
+                    && url.ends_with(path.as_bytes())
             }
             Self::Url(own) => own == url,
         }

@@ -163,17 +163,24 @@ impl Passing {
     }
 
     /// What the client gets.
-    pub(super) fn answer(self, mut response: Response<EdgeBody>) -> Result<Response<EdgeBody>, Misfit> {
+    pub(super) fn answer(self, mut response: Response<EdgeBody>) -> Passed {
         if !self.memo.fits(&response) {
-            return Err(Misfit {
+            return Passed::Misfit(Misfit {
                 passing: self,
                 response,
             });
         }
         let status = self.memo.status.clone();
         response.headers_mut().append(CACHE_STATUS, status);
-        Ok(response)
+        Passed::Fits(response)
     }
+}
+
+/// What came for a request that passes.
+pub(super) enum Passed {
+    /// The client gets it as it is.
+    Fits(Response<EdgeBody>),
+    Misfit(Misfit),
 }
 
 /// An answer that is not forbidden by what is remembered.

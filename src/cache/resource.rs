@@ -199,7 +199,11 @@ impl Index {
     }
 
     /// The resource of this URL and its key, made if it does not live.
-    pub(super) fn resource(self: &Arc<Self>, named: Named<'_>, key: TargetKey) -> Result<Arc<Resource>, KeyTaken> {
+    pub(super) fn resource(
+        self: &Arc<Self>,
+        named: Named<'_>,
+        key: TargetKey,
+    ) -> Result<Arc<Resource>, KeyTaken> {
         let mut shard = self.shards[key.slot(SHARDS)].lock();
         if let Some(resource) = shard.get(&key).and_then(Weak::upgrade) {
             // What may be dropped here locks this shard.
@@ -239,5 +243,28 @@ impl Index {
 
     pub(super) fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_urls_of_one_key_are_not_taken_for_each_other() {
+        let index = Arc::new(Index::new());
+        let key = TargetKey::of(&Target::Everything);
+        let named = |path| Named::Url(Url::new("h", path));
+        let one = index.resource(named("/1"), key).expect("nothing is there");
+        assert!(Arc::ptr_eq(
+            &one,
+            &index.resource(named("/1"), key).expect("its own")
+        ));
+        assert!(index.get(&named("/1"), key).expect("its own").is_some());
+        assert!(index.get(&named("/2"), key).is_err());
+        assert!(index.resource(named("/2"), key).is_err());
+        drop(one);
+        assert!(index.get(&named("/2"), key).expect("its place is free").is_none());
+        assert!(index.resource(named("/2"), key).is_ok());
     }
 }

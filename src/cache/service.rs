@@ -16,7 +16,7 @@ use super::fields::Fields;
 use super::future::ResponseFuture;
 use super::handle::Cache;
 use super::key::{Named, is_cacheable_method, is_safe_method, named_by, same_origin_url};
-use super::pass::{Passing, passes};
+use super::pass::{Passed, Passing, passes};
 use super::policy::{CacheStatus, Fwd};
 use super::serve::CACHE_STATUS;
 use super::unkeyed::straighten;
@@ -78,7 +78,7 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let now = Instant::now();
         let (fields, host) = Fields::of(request.headers());
         let is_plain = is_cacheable_method(request.method())
@@ -107,10 +107,8 @@ where
         let Ok(resource) = resource else {
             return self.pass(request.map(|_| EdgeBody::empty()));
         };
-        let mut request = request;
         straighten(&mut request, fields);
-        let parts = request.into_parts().0;
-        let visit = Visit::new(&self.cache, resource, parts, fields, self.paced_reads);
+        let visit = Visit::new(&self.cache, resource, request, fields, self.paced_reads);
         match visit.decide(&self.inner, now) {
             Next::Answer(entry, freshness, as_what)
                 if let Some(response) = visit.answer(&entry, freshness, as_what, now) =>
@@ -148,8 +146,8 @@ where
             Poll::Pending => ResponseFuture::waiting(async move {
                 let response = call(&mut inner, request).await?.map(EdgeBody::new);
                 Ok(match passing.answer(response) {
-                    Ok(response) => response,
-                    Err(misfit) => misfit.settle().await,
+                    Passed::Fits(response) => response,
+                    Passed::Misfit(misfit) => misfit.settle().await,
                 })
             }),
         }

@@ -49,29 +49,29 @@ pub(super) struct Visit {
 // === impl Visit ===
 
 impl Visit {
-    pub(super) fn new(
+    pub(super) fn new<B>(
         cache: &Cache,
         resource: Arc<Resource>,
-        parts: request::Parts,
+        request: Request<B>,
         fields: Fields,
         paced_reads: PacedReads,
     ) -> Self {
-        let by_hold = AskedByHold::of(&parts.extensions);
+        let by_hold = AskedByHold::of(request.extensions());
         let arrival = cache.hub().now();
         let ask = Ask {
             arrival,
             // No fetch of ours can bring more than this clock has reached.
             at_least: by_hold.map_or(Position::ZERO, |asked| asked.at_least.min(arrival)),
             by_hold: by_hold.is_some(),
-            is_head: parts.method == Method::HEAD,
+            is_head: *request.method() == Method::HEAD,
             paced_reads,
         };
-        let is_https = is_https(&parts.uri, &parts.extensions);
+        let is_https = is_https(request.uri(), request.extensions());
         Self {
             cache: cache.clone(),
             resource,
             ask,
-            parts,
+            parts: request.into_parts().0,
             fields,
             is_https,
         }

@@ -2,6 +2,9 @@
 
 use http::{HeaderMap, HeaderName};
 
+#[cfg(feature = "hold")]
+use super::json::is_instruct;
+
 /// The value of `Grip-Feature` that the edge sends to origins: what it acts on. Links and filters are read, but
 /// not acted on, so they are not named.
 pub const FEATURES: &str = "status";
@@ -9,6 +12,18 @@ pub const FEATURES: &str = "status";
 /// Whether the map has a header whose name starts with `Grip-`. Allocates nothing.
 pub fn has_grip(headers: &HeaderMap) -> bool {
     headers.keys().any(is_grip)
+}
+
+/// Whether there is anything of GRIP in a response with these headers, be it in them or in its body.
+#[cfg(feature = "hold")]
+pub(crate) fn speaks(headers: &HeaderMap) -> bool {
+    headers.iter().any(|(name, value)| {
+        if *name == http::header::CONTENT_TYPE {
+            is_instruct(value)
+        } else {
+            is_grip(name)
+        }
+    })
 }
 
 /// Removes every header whose name starts with `Grip-`. Allocates nothing where there is none.

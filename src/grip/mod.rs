@@ -55,6 +55,8 @@ pub use builder::InstructBuilder;
 pub use error::{FieldError, InstructError, PublishFormatError};
 #[cfg(feature = "cache")]
 pub(crate) use feature::is_grip;
+#[cfg(feature = "hold")]
+pub(crate) use feature::speaks;
 pub use feature::{FEATURES, has_grip, strip};
 pub use instruct::{
     DEFAULT_TIMEOUT, Hold, HoldChannel, HoldMode, Instruct, MAX_CHANNELS, MAX_FILTERS, MAX_ID_BYTES,
@@ -62,7 +64,7 @@ pub use instruct::{
 };
 pub use item::{ItemPolicy, ItemPurge, MAX_ITEMS, MAX_PURGE_TARGETS, PublishItem, parse_publish};
 pub use item_encode::to_item_json;
-#[cfg(any(feature = "cache", feature = "hold"))]
+#[cfg(feature = "cache")]
 pub(crate) use json::is_instruct;
 pub use json::{INSTRUCT_TYPE, JsonResponse, is_instruct_type};
 pub use keep_alive::{KeepAlive, KeepAliveError, KeepAliveMode};

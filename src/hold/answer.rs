@@ -71,9 +71,7 @@ pub(super) struct Answer {
 
 /// Whether there is anything for the hold layer in this response.
 pub(super) fn is_for_us<B>(response: &Response<B>) -> bool {
-    grip::has_grip(response.headers())
-        || response.extensions().get::<Handoff>().is_some()
-        || grip::is_instruct_type(response.headers())
+    grip::speaks(response.headers()) || response.extensions().get::<Handoff>().is_some()
 }
 
 /// All of a body, if it is short enough and comes in time.

@@ -35,7 +35,8 @@ const REQUEST_BODY: Duration = Duration::from_secs(15);
 /// One client request, as long as it may have to be made again.
 pub(super) struct Exchange<S> {
     pub(super) shared: Arc<Shared>,
-    pub(super) inner: S,
+    /// Of one that can be made again.
+    pub(super) inner: Option<S>,
     pub(super) original: Original,
     pub(super) watch: Option<BodyWatch>,
     pub(super) asked: u8,
@@ -141,16 +142,15 @@ where
     pub(super) async fn ask(&mut self, again: Again) -> Result<(Answer, Fetch), AskError<S::Error>> {
         let now = Now::read();
         let options = &self.shared.options;
-        let Some(request) = self
+        let request = self
             .original
             .again(again, options, now)
-            .filter(|_| self.asked < MOST_ASKS)
-        else {
+            .filter(|_| self.asked < MOST_ASKS);
+        let (Some(request), Some(inner)) = (request, &mut self.inner) else {
             return Err(AskError::Never);
         };
         self.asked += 1;
         let hub = &options.hub;
-        let inner = &mut self.inner;
         let answer = async {
             poll_fn(|cx| inner.poll_ready(cx))
                 .await

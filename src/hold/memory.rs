@@ -5,8 +5,8 @@
 //! never with, is not copied for. Nothing depends on it but what happens if such a URL suddenly holds, and that very
 //! answer cannot be held from: the hold is then marked at once instead of after asking.
 
+use http::Request;
 use http::header::HOST;
-use http::request::Parts;
 
 use crate::order::TargetKey;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -39,12 +39,16 @@ impl Memory {
         }
     }
 
-    pub(super) fn hash(parts: &Parts) -> UrlHash {
-        let host = match parts.uri.authority() {
+    pub(super) fn hash<B>(request: &Request<B>) -> UrlHash {
+        let uri = request.uri();
+        let host = match uri.authority() {
             Some(authority) => authority.as_str().as_bytes(),
-            None => parts.headers.get(HOST).map_or(&b""[..], |host| host.as_bytes()),
+            None => request
+                .headers()
+                .get(HOST)
+                .map_or(&b""[..], |host| host.as_bytes()),
         };
-        let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
+        let path = uri.path_and_query().map_or("", |path| path.as_str());
         UrlHash(TargetKey::of_url(host, path).get())
     }
 
@@ -84,7 +88,7 @@ mod tests {
         let memory = Memory::new();
         let hash = |uri: &str, host: &str| {
             let request = http::Request::builder().uri(uri).header(HOST, host).body(());
-            Memory::hash(&request.expect("valid").into_parts().0)
+            Memory::hash(&request.expect("valid"))
         };
         let url = hash("/a?b", "h");
         assert_eq!(url.0, hash("http://h/a?b", "x").0);

@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 
 use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, HeaderName, HeaderValue, IF_RANGE, RANGE, UPGRADE,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, HeaderMap, HeaderName, HeaderValue, IF_RANGE, RANGE, UPGRADE,
 };
-use http::request::Parts;
 use http::{Extensions, Method, Request, StatusCode, Uri, Version};
 
 use super::layer::Options;
@@ -54,13 +53,14 @@ pub(super) struct Again {
 
 /// Makes a client's request one of the edge's: without `Grip-*` and `Accept-Encoding` (what is pushed is appended
 /// as it is), with what the edge says of itself.
-pub(super) fn prepare(parts: &mut Parts, options: &Options, now: Now) {
-    grip::strip(&mut parts.headers);
-    parts.headers.remove(ACCEPT_ENCODING);
-    parts.headers.insert(GRIP_FEATURE, options.features.clone());
+pub(super) fn prepare(headers: &mut HeaderMap, options: &Options, now: impl FnOnce() -> Now) {
+    grip::strip(headers);
+    headers.remove(ACCEPT_ENCODING);
+    headers.insert(GRIP_FEATURE, options.features.clone());
     #[cfg(feature = "jwt")]
     if let Some(signer) = &options.signer {
-        parts.headers.insert(GRIP_SIG, signer.value(now));
+        headers.insert(GRIP_SIG, signer.value(now()));
+        return;
     }
     let _ = now;
 }
@@ -75,29 +75,30 @@ pub(super) fn ask(extensions: &mut Extensions, at_least: Position) {
 impl Original {
     /// Of a prepared request. Only a GET without a body is copied, unless its URL never has instructions. A handle
     /// for an upgrade must not be: two takers panic.
-    pub(super) fn of(parts: &Parts, has_body: bool, memory: &Memory) -> Self {
-        let url = (parts.method == Method::GET && !has_body).then(|| Memory::hash(parts));
+    pub(super) fn of<B>(request: &Request<B>, has_body: bool, memory: &Memory) -> Self {
+        let url = (*request.method() == Method::GET && !has_body).then(|| Memory::hash(request));
         let copied = url.is_some_and(|url| !memory.is_plain(url));
         let copy = copied.then(|| {
-            let upgrades = parts.headers.contains_key(UPGRADE);
+            let all = request.headers();
+            let upgrades = all.contains_key(UPGRADE);
             let kept = |name: &HeaderName| !upgrades || (name != UPGRADE && name != CONNECTION);
-            let mut headers = Vec::with_capacity(parts.headers.len());
-            let all = parts.headers.iter().filter(|(name, _)| kept(name));
+            let mut headers = Vec::with_capacity(all.len());
+            let all = all.iter().filter(|(name, _)| kept(name));
             headers.extend(all.map(|(name, value)| (name.clone(), value.clone())));
             Saved {
-                version: parts.version,
+                version: request.version(),
                 headers,
                 extensions: if upgrades {
                     Extensions::new()
                 } else {
-                    parts.extensions.clone()
+                    request.extensions().clone()
                 },
             }
         });
         Self {
-            method: parts.method.clone(),
-            uri: parts.uri.clone(),
-            drain: parts.extensions.get().cloned(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            drain: request.extensions().get().cloned(),
             url,
             copy,
         }
@@ -119,6 +120,11 @@ impl Original {
         {
             memory.saw(url, instructions);
         }
+    }
+
+    /// Whether its URL is known never to have instructions.
+    pub(super) fn is_plain(&self) -> bool {
+        self.url.is_some() && self.copy.is_none()
     }
 
     /// Whether it can be made again here.
@@ -143,22 +149,20 @@ impl Original {
         for (name, value) in &copy.headers {
             request.headers_mut().append(name, value.clone());
         }
-        let (mut parts, body) = request.into_parts();
-        prepare(&mut parts, options, now);
+        let headers = request.headers_mut();
+        prepare(headers, options, || now);
         if again.whole {
-            parts.headers.remove(RANGE);
-            parts.headers.remove(IF_RANGE);
+            headers.remove(RANGE);
+            headers.remove(IF_RANGE);
         }
         if again.no_cache {
-            parts
-                .headers
-                .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         }
         for value in again.last {
-            parts.headers.append(GRIP_LAST, value);
+            headers.append(GRIP_LAST, value);
         }
-        ask(&mut parts.extensions, again.at_least);
-        Some(Request::from_parts(parts, body))
+        ask(request.extensions_mut(), again.at_least);
+        Some(request)
     }
 }
 

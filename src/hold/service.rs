@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::exchange::Exchange;
@@ -53,33 +54,42 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        // The one that was polled ready is called, and asked again if need be; a clone takes its place.
-        let fresh = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, fresh);
-        let request = request.map(EdgeBody::new);
-        if !self.shared.options.enabled {
-            return ResponseFuture::passing(inner.call(request));
+        let mut request = request.map(EdgeBody::new);
+        let Shared { options, memory, .. } = &*self.shared;
+        if !options.enabled {
+            return ResponseFuture::passing(self.inner.call(request));
         }
         if AskedByHold::of(request.extensions()).is_some() {
             self.shared
                 .warn_of_order("a hold layer below another one does nothing");
-            return ResponseFuture::passing(inner.call(request));
+            return ResponseFuture::passing(self.inner.call(request));
         }
-        let now = Now::read();
-        let (mut parts, body) = request.into_parts();
-        prepare(&mut parts, &self.shared.options, now);
-        let has_body = !body.is_end_stream();
-        let original = Original::of(&parts, has_body, &self.shared.memory);
-        let (body, watch) = if has_body {
-            let (body, watch) = WatchedBody::new(body);
-            (EdgeBody::new(body), Some(watch))
-        } else {
-            (body, None)
-        };
-        ask(&mut parts.extensions, Position::ZERO);
+        prepare(request.headers_mut(), options, Now::read);
+        let has_body = !request.body().is_end_stream();
+        let original = Original::of(&request, has_body, memory);
+        let mut watch = None;
+        if has_body {
+            request = request.map(|body| {
+                let (body, watching) = WatchedBody::new(body);
+                watch = Some(watching);
+                EdgeBody::new(body)
+            });
+        }
+        ask(request.extensions_mut(), Position::ZERO);
         // Before the request can leave: whatever is accepted from here on may be missing from the answer.
-        let fetch = self.shared.options.hub.begin_fetch(now.mono);
-        let future = inner.call(Request::from_parts(parts, body));
+        let fetch = if original.is_plain() {
+            options.hub.begin_fetch_without_pin()
+        } else {
+            options.hub.begin_fetch(Instant::now())
+        };
+        let (future, inner) = if original.is_repeatable() {
+            // The one that was polled ready is called, and may be asked again; a clone takes its place.
+            let fresh = self.inner.clone();
+            let mut inner = std::mem::replace(&mut self.inner, fresh);
+            (inner.call(request), Some(inner))
+        } else {
+            (self.inner.call(request), None)
+        };
         let exchange = Exchange {
             shared: self.shared.clone(),
             inner,

@@ -1,12 +1,11 @@
 //! What happened to a stored answer's targets and channels since its stamp.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use super::Hub;
 use crate::marks::Standing;
 use crate::message::Channel;
 use crate::order::TargetKey;
 use crate::position::Position;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// What is asked of the marks and logs.
 #[derive(Clone, Copy)]

@@ -7,7 +7,7 @@ use shuttle::future::block_on;
 use shuttle::thread;
 use tokio::time::Instant;
 
-use super::judge::Since;
+use super::judge::{Quiet, Since};
 use super::*;
 use crate::log::{End, Log, Next};
 use crate::marks::Standing;
@@ -137,6 +137,46 @@ fn model_nobody_sees_half_of_an_order() {
             (Position::new(1), arrival, arrival)
         );
         publisher.join().expect("no panic");
+    });
+}
+
+/// A purge is seen by whoever asks after it, also where somebody else looks up the same object meanwhile and finds it
+/// unmarked.
+#[test]
+fn model_what_was_found_unmarked_is_looked_up_again_after_a_purge() {
+    check(|| {
+        let hub = Hub::new(LogLimits::default());
+        // The clock stands above the stamp: there is something to look up.
+        publish(&hub, "t", "0");
+        let target = crate::order::Target::Key("k".into());
+        let key = [TargetKey::of(&target)];
+        let quiet = std::sync::Arc::new(Quiet::default());
+        let standing = move |hub: &Hub, quiet: &Quiet| {
+            let since = Since {
+                stamp: Position::ZERO,
+                keys: [&key, &[]],
+                quiet: Some(quiet),
+                channel_keys: &[],
+                channels: &[],
+            };
+            hub.judge(since).standing
+        };
+        let other = {
+            let (hub, quiet) = (hub.clone(), quiet.clone());
+            thread::spawn(move || {
+                for _ in 0..3 {
+                    standing(&hub, &quiet);
+                }
+            })
+        };
+        hub.apply(
+            Order::purge(target, crate::order::PurgeMode::Hard),
+            Instant::now(),
+        );
+        assert_eq!(standing(&hub, &quiet), Standing::Dead);
+        other.join().expect("no panic");
+        publish(&hub, "t", "1");
+        assert_eq!(standing(&hub, &quiet), Standing::Dead);
     });
 }
 

@@ -82,6 +82,12 @@ impl<T> Log<T> {
         self.wake();
     }
 
+    /// All entries, if it ended with all of them.
+    #[cfg(feature = "cache")]
+    pub(crate) fn whole(&self) -> Option<&[T]> {
+        self.frozen.get().map(|entries| &**entries)
+    }
+
     /// Reads from the first entry on. `None`, if that is no longer there.
     pub(crate) fn read(self: &Arc<Self>) -> Option<Cursor<T>> {
         if self.frozen.get().is_some() {

@@ -145,7 +145,7 @@ impl Freshness {
     /// Whether it may answer without a validation: it has not reached its lifetime, is not purged, and does not
     /// say `no-cache`.
     pub(crate) fn is_fresh(&self, now: Instant) -> bool {
-        !self.no_cache && self.stale_for(now).is_none()
+        !self.no_cache && self.expired_at.is_none() && self.age(now) < self.lifetime
     }
 
     /// Whether it may answer now, for this reason, although a validation failed or was not waited for.
