@@ -131,6 +131,32 @@ async fn l02_i07_i08_at_the_timeout_the_origins_own_response() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn i33_a_coded_body_is_relayed_as_it_is_and_a_message_is_not_coded() {
+    let origin = Origin::fixed(
+        200,
+        &[
+            ("grip-hold", "response"),
+            ("grip-channel", "t"),
+            ("content-encoding", "gzip"),
+        ],
+        "coded",
+    );
+    let edge = Edge::new();
+    let service = origin.held(edge.hold_layer());
+    let waiting = start(&service, get_request());
+    advance(Duration::from_secs(56)).await;
+    let response = waiting.done().await;
+    assert_eq!(header(&response, "content-encoding"), Some("gzip"));
+    assert_eq!(text(response).await, "coded");
+    let mut waiting = start(&service, get_request());
+    assert!(waiting.now().await.is_none());
+    publish(&edge, answer(200, &[], "plain")).await;
+    let response = waiting.done().await;
+    assert_eq!(header(&response, "content-encoding"), None);
+    assert_eq!(text(response).await, "plain");
+}
+
+#[tokio::test(start_paused = true)]
 async fn l03_l04_grip_headers_of_a_message_are_stripped_and_mean_nothing() {
     let edge = Edge::new();
     let mut waiting = start(&poll_origin().held(edge.hold_layer()), get_request());

@@ -87,6 +87,36 @@ async fn d6_a_held_stream_says_nothing_that_a_cache_could_use() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn i33_what_is_pushed_cannot_follow_a_coded_body() {
+    let edge = Edge::new();
+    for (coding, held) in [
+        ("gzip", false),
+        ("br, gzip", false),
+        ("identity", true),
+        ("", true),
+    ] {
+        let origin = Origin::new(move |_, _| {
+            let mut response = stream("open\n");
+            let value = coding.parse().expect("valid");
+            response.headers_mut().insert("content-encoding", value);
+            async { Ok(response) }
+        });
+        let service = origin.held(edge.hold_layer());
+        let response = get(&service).await;
+        assert_eq!(response.extensions().get::<Held>().is_some(), held, "{coding}");
+        if !held {
+            assert_eq!(response.status(), 502);
+            let why =
+                format!("grip-instruct; a stream hold cannot follow a body with Content-Encoding: {coding}");
+            assert_eq!(header(&response, "gripstack-error"), Some(&*why));
+        }
+        // HEAD gets no hold, so nothing is in its way.
+        let head = send(&service, request(Method::HEAD, "/", &[])).await;
+        assert_eq!(head.status(), 200);
+    }
+}
+
 /// Reads what comes within this time: when, and what.
 async fn listen(body: &mut EdgeBody, time: Duration) -> Vec<(Duration, String)> {
     let begun = Instant::now();

@@ -54,6 +54,60 @@ async fn an_axum_router() {
     assert_eq!(soon(client.answer()).await.text(), local);
 }
 
+#[cfg(feature = "cache")]
+#[tokio::test]
+async fn poi_10_a_hit_leaves_no_byte_of_its_request_to_the_next() {
+    let app = axum::Router::new()
+        .route(
+            "/a",
+            get(|| async { ([("cache-control", "max-age=60")], "stored") }),
+        )
+        .route("/next", get(|| async { "next" }))
+        .layer(gripstack::Edge::new().cache_layer());
+    let (listener, addr) = bind().await;
+    let _server = Server::start(serve(listener, app), PATIENCE);
+    let mut client = connect(addr).await;
+    client.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(soon(client.answer()).await.text(), "stored");
+    client.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let hit = soon(client.answer()).await;
+    assert!(
+        hit.field("cache-status")
+            .is_some_and(|status| status.contains("; hit"))
+    );
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (fields, body) in [
+        (
+            format!("Content-Length: {}\r\n", smuggled.len()),
+            smuggled.to_owned(),
+        ),
+        (
+            "Transfer-Encoding: chunked\r\n".to_owned(),
+            format!("{:x}\r\n{smuggled}\r\n0\r\n\r\n", smuggled.len()),
+        ),
+    ] {
+        for method in ["GET", "HEAD", "POST"] {
+            let mut client = connect(addr).await;
+            client
+                .send(format!(
+                    "{method} /a HTTP/1.1\r\nHost: a\r\n{fields}\r\n{body}GET /next HTTP/1.1\r\nHost: a\r\n\r\n"
+                ))
+                .await;
+            let rest = match method {
+                "HEAD" => {
+                    soon(client.head()).await;
+                    soon(client.answer()).await
+                }
+                _ => {
+                    soon(client.answer()).await;
+                    soon(client.answer()).await
+                }
+            };
+            assert_eq!(rest.text(), "next", "{method} {fields}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_service_builder_stack() {
     let stack = tower::ServiceBuilder::new()

@@ -180,6 +180,19 @@ impl Answer {
         self.parts.status.is_server_error() && self.mode().is_none()
     }
 
+    /// The codings of its body, if it has any (RFC 9110 8.4): plain text cannot follow it.
+    pub(super) fn coding(&self) -> Option<Box<str>> {
+        let coded =
+            |value: &&HeaderValue| !value.is_empty() && !value.as_bytes().eq_ignore_ascii_case(b"identity");
+        let value = self
+            .parts
+            .headers
+            .get_all(CONTENT_ENCODING)
+            .into_iter()
+            .find(coded)?;
+        Some(String::from_utf8_lossy(value.as_bytes()).into())
+    }
+
     /// Whether a body can follow this head at all.
     pub(super) fn has_body(&self) -> bool {
         may_have_body(self.parts.status)

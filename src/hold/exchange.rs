@@ -133,6 +133,9 @@ where
             }
         }
         match mode {
+            HoldMode::Stream if let Some(coding) = answer.coding() => {
+                Ok(Turn::Done(self.refuse(HoldError::Coded(coding))))
+            }
             HoldMode::Stream => self.stream(answer, fetch).await,
             HoldMode::Response => self.long_poll(answer, fetch, from).await,
         }

@@ -27,6 +27,9 @@ pub enum HoldError {
     /// The origin's response did not arrive in time. 502.
     #[error("the body of the GRIP instruct response did not arrive in time")]
     Late,
+    /// What is pushed would follow a compressed body. 502.
+    #[error("a stream hold cannot follow a body with Content-Encoding: {0}")]
+    Coded(Box<str>),
     /// The request's body is too long to be held. 400.
     #[error("Request too large to accept GRIP instruct.")]
     RequestTooLarge,

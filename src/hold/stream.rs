@@ -49,7 +49,7 @@ where
         let Some((fresh, fetch)) = self.fresher(at_least, Vec::new()).await else {
             return Ok(Turn::Done(self.held(answer, Start::marked(error))));
         };
-        if fresh.mode() != Some(HoldMode::Stream) || !fresh.has_body() {
+        if fresh.mode() != Some(HoldMode::Stream) || !fresh.has_body() || fresh.coding().is_some() {
             return Ok(Turn::Fresh {
                 answer: fresh,
                 fetch,

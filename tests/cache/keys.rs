@@ -148,6 +148,22 @@ async fn poi_03_an_absolute_target_decides_and_is_what_the_origin_sees() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn poi_05_what_a_path_looks_like_makes_nothing_cacheable() {
+    let world = World::new(|call| Reply::ok(call.n.to_string()).header("content-type", "text/html"));
+    for path in [
+        "/account/x.css",
+        "/account;x.css",
+        "/account%2fx.css",
+        "/account/x.css?v=1",
+    ] {
+        let first = world.get(path).await.body;
+        settle().await;
+        assert_ne!(world.get(path).await.body, first, "{path}");
+    }
+    world.is_empty();
+}
+
+#[tokio::test(start_paused = true)]
 async fn poi_06_an_error_that_a_client_provoked_does_not_last() {
     for code in [400, 413, 414, 431, 500, 501] {
         let world = World::new(move |call| match call.headers.contains_key("x-large") {
