@@ -14,6 +14,7 @@
 mod future;
 mod http;
 mod secret;
+mod service;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -31,6 +32,8 @@ pub(crate) use self::http::text;
 pub(crate) use self::http::under;
 pub(crate) use self::http::{ReadError, authority, normal_prefix, read, respond};
 pub(crate) use self::secret::Secret;
+pub use self::service::ControlService;
+pub(crate) use self::service::Endpoint;
 
 /// Answers 404 to everything: the service below the control layers on a listener that has no other.
 #[derive(Clone, Copy, Debug, Default)]

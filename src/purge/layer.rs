@@ -7,9 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tower_layer::Layer;
 
 use super::auth::Auth;
-use super::service::PurgeService;
+use super::service::{PurgeEndpoint, PurgeService};
 use super::wire::Ids;
-use crate::control::normal_prefix;
+use crate::control::{ControlService, normal_prefix};
 use crate::edge::Edge;
 use crate::order::PurgeMode;
 
@@ -113,7 +113,11 @@ impl<S> Layer<S> for PurgeLayer {
     type Service = PurgeService<S>;
 
     fn layer(&self, inner: S) -> PurgeService<S> {
-        PurgeService::new(inner, self.edge.clone(), self.settings.clone())
+        let endpoint = PurgeEndpoint {
+            edge: self.edge.clone(),
+            settings: self.settings.clone(),
+        };
+        ControlService::new(inner, endpoint)
     }
 }
 

@@ -1,20 +1,17 @@
 //! The service: takes what is ours, authorises it, submits one order.
 
-use std::fmt;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::Response;
 use http::request::Parts;
-use http::{Request, Response};
 use http_body::Body;
-use tower_service::Service;
 
 use super::auth::FASTLY_KEY;
 use super::layer::Settings;
 use super::wire::{self, Failure, Route};
 use crate::body::EdgeBody;
-use crate::control::{ReadError, ResponseFuture, read};
+use crate::control::{ControlService, Endpoint, ReadError, read};
 use crate::edge::Edge;
 use crate::error::BoxError;
 use crate::order::{Order, Purge, PurgeMode, Target};
@@ -24,74 +21,38 @@ use crate::position::Position;
 const MAX_BATCH_BYTES: usize = 2 << 20;
 
 /// Answers purge requests; all others pass through. See the [module](super).
-#[derive(Clone)]
-pub struct PurgeService<S> {
-    inner: S,
-    edge: Edge,
-    settings: Arc<Settings>,
+pub type PurgeService<S> = ControlService<S, PurgeEndpoint>;
+
+/// What answers purge requests: see [`PurgeService`].
+#[derive(Clone, Debug)]
+pub struct PurgeEndpoint {
+    pub(super) edge: Edge,
+    pub(super) settings: Arc<Settings>,
 }
 
-// === impl PurgeService ===
+// === impl PurgeEndpoint ===
 
-impl<S> PurgeService<S> {
-    pub(super) fn new(inner: S, edge: Edge, settings: Arc<Settings>) -> Self {
-        Self {
-            inner,
-            edge,
-            settings,
+impl Endpoint for PurgeEndpoint {
+    fn takes(&self, head: &Parts) -> bool {
+        self.settings.enabled && Route::of(head, &self.settings).is_some()
+    }
+
+    fn pass(&self, head: &mut Parts) {
+        if head.headers.contains_key(FASTLY_KEY) && self.settings.auth.owns_key_in(&head.headers) {
+            head.headers.remove(FASTLY_KEY);
         }
     }
-}
 
-impl<S: fmt::Debug> fmt::Debug for PurgeService<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PurgeService")
-            .field("inner", &self.inner)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for PurgeService<S>
-where
-    S: Service<Request<EdgeBody>, Response = Response<ResBody>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Send,
-    ReqBody: Body<Data = Bytes> + Send + 'static,
-    ReqBody::Error: Into<BoxError>,
-    ResBody: Body<Data = Bytes> + Send + 'static,
-    ResBody::Error: Into<BoxError>,
-{
-    type Response = Response<EdgeBody>;
-    type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let (mut parts, body) = request.into_parts();
-        if self.settings.enabled && Route::of(&parts, &self.settings).is_some() {
-            return ResponseFuture::own(answer(self.edge.clone(), self.settings.clone(), parts, body));
+    async fn answer<B>(self, head: Parts, body: B) -> Response<EdgeBody>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let route = Route::of(&head, &self.settings).expect("it was one when it was taken");
+        match purge(&self.edge, &self.settings, &head, route, body).await {
+            Ok(response) => response,
+            Err(failure) => failure.into_response(route),
         }
-        if parts.headers.contains_key(FASTLY_KEY) && self.settings.auth.owns_key_in(&parts.headers) {
-            parts.headers.remove(FASTLY_KEY);
-        }
-        // The service that was polled ready is the one that is called, here and now: nothing to replace.
-        let request = Request::from_parts(parts, EdgeBody::new(body));
-        ResponseFuture::pass(self.inner.call(request))
-    }
-}
-
-async fn answer<B>(edge: Edge, settings: Arc<Settings>, parts: Parts, body: B) -> Response<EdgeBody>
-where
-    B: Body<Data = Bytes> + Send,
-    B::Error: Into<BoxError>,
-{
-    let route = Route::of(&parts, &settings).expect("it was one when the future was made");
-    match purge(&edge, &settings, &parts, route, body).await {
-        Ok(response) => response,
-        Err(failure) => failure.into_response(route),
     }
 }
 
