@@ -11,6 +11,7 @@
 //! # let _ = control;
 //! ```
 
+mod authorize;
 mod future;
 mod http;
 mod secret;
@@ -25,12 +26,13 @@ use tower_service::Service;
 
 use crate::body::EdgeBody;
 
+pub use self::authorize::{Authorizer, Caller, Custom, Denied};
 pub use self::future::ResponseFuture;
 #[cfg(feature = "publish")]
 pub(crate) use self::http::text;
 #[cfg(feature = "purge")]
 pub(crate) use self::http::under;
-pub(crate) use self::http::{ReadError, authority, normal_prefix, read, respond};
+pub(crate) use self::http::{ReadError, authority, normal_prefix, read, respond, whole_seconds};
 pub(crate) use self::secret::Secret;
 pub use self::service::ControlService;
 pub(crate) use self::service::Endpoint;

@@ -56,7 +56,7 @@ where
     if parts.method != Method::POST {
         return Err(Failure::Method(parts.method.clone()));
     }
-    settings.auth.check(&parts.headers).map_err(Failure::Refused)?;
+    let caller = settings.auth.identify(parts).map_err(Failure::Denied)?;
     let format = Format::wanted(&parts.headers).ok_or(Failure::NotAcceptable)?;
     let body = read(body, settings.max_body_bytes)
         .await
@@ -69,7 +69,11 @@ where
     let count = items.len();
     let mode = publisher.config().purge_mode;
     let items = items.into_iter().map(|item| wire::item(item, parts, mode));
-    let items = items.collect::<Result<_, _>>()?;
+    let items = items.collect::<Result<Vec<_>, _>>()?;
+    settings
+        .auth
+        .authorize(caller.as_ref(), parts, &items)
+        .map_err(Failure::Denied)?;
     match publisher.publish_all(items).await {
         Ok(receipt) => {
             tracing::debug!(target: "gripstack::publish", items = count, ?receipt, "published");

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tower_layer::Layer;
 
 use super::auth::Auth;
+use super::limit::Limits;
 use super::service::{PurgeEndpoint, PurgeService};
 use super::wire::Ids;
 use crate::control::{ControlService, normal_prefix};
@@ -30,6 +31,7 @@ pub(super) struct Settings {
     pub(super) mode: PurgeMode,
     pub(super) key_headers: bool,
     pub(super) ids: Ids,
+    pub(super) limits: Limits,
 }
 
 // === impl PurgeLayer ===
@@ -55,6 +57,7 @@ impl PurgeLayer {
                 mode: PurgeMode::Hard,
                 key_headers: false,
                 ids,
+                limits: Limits::default(),
             }),
         }
     }
@@ -101,6 +104,13 @@ impl PurgeLayer {
     #[must_use]
     pub fn key_headers(self, key_headers: bool) -> Self {
         self.with(|settings| settings.key_headers = key_headers)
+    }
+
+    /// How often each credential may purge; beyond it 429 says when to try again. Without credentials
+    /// ([`Auth::Open`]) all are one. Default: [`Limits::default`], which this layer and its clones share.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        self.with(|settings| settings.limits = limits)
     }
 
     fn with(mut self, set: impl FnOnce(&mut Settings)) -> Self {

@@ -16,6 +16,7 @@ use crate::edge::Edge;
 use crate::error::BoxError;
 use crate::order::{Order, Purge, PurgeMode, Target};
 use crate::position::Position;
+use crate::time::Now;
 
 /// Bytes of a batch: all keys at their longest, as JSON that escapes every character.
 const MAX_BATCH_BYTES: usize = 2 << 20;
@@ -38,7 +39,7 @@ impl Endpoint for PurgeEndpoint {
     }
 
     fn pass(&self, head: &mut Parts) {
-        if head.headers.contains_key(FASTLY_KEY) && self.settings.auth.owns_key_in(&head.headers) {
+        if head.headers.contains_key(FASTLY_KEY) && self.settings.auth.owns_key_in(head) {
             head.headers.remove(FASTLY_KEY);
         }
     }
@@ -69,10 +70,10 @@ where
 {
     let headers = &parts.headers;
     // Before anything is read or looked at: who may not purge learns nothing from the answer.
-    settings
+    let who = settings
         .auth
-        .check(headers, route.scope())
-        .map_err(Failure::Refused)?;
+        .identify(parts, route.scope())
+        .map_err(Failure::Denied)?;
     if let (Some(known), Some(named)) = (&settings.service, route.service())
         && known != named
     {
@@ -82,48 +83,70 @@ where
         Route::All { .. } => wire::mode_of_all(headers)?,
         _ => wire::mode(headers, settings.mode)?,
     };
-    let target = match route {
-        Route::Method => {
-            let names = ["surrogate-key", "xkey"].into_iter();
-            let keys = names
-                .filter(|_| settings.key_headers)
-                .find_map(|name| wire::keys_of_headers(headers, name));
-            if let Some(keys) = keys {
-                return batch(edge, settings, keys?, mode).await;
+    let wanted = Wanted::read(settings, parts, route, body).await?;
+    let targets = wanted.targets();
+    settings
+        .auth
+        .authorize(&who, parts, &targets)
+        .map_err(Failure::Denied)?;
+    let left = settings
+        .limits
+        .take(&who, route.scope(), targets.len(), Now::read())
+        .map_err(Failure::Limited)?;
+    let at = submit(edge, targets, mode).await?;
+    Ok(match wanted {
+        Wanted::One(_) => settings.ids.one(at),
+        Wanted::Each(keys) => settings.ids.each(&keys, at),
+        Wanted::All => wire::all(left),
+    })
+}
+
+/// What a request purges; answers have as many forms.
+enum Wanted {
+    One(Target),
+    Each(Vec<Arc<str>>),
+    All,
+}
+
+impl Wanted {
+    async fn read<B>(settings: &Settings, parts: &Parts, route: Route<'_>, body: B) -> Result<Self, Failure>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<BoxError>,
+    {
+        let headers = &parts.headers;
+        Ok(match route {
+            Route::Method => {
+                let names = ["surrogate-key", "xkey"].into_iter();
+                let keys = names
+                    .filter(|_| settings.key_headers)
+                    .find_map(|name| wire::keys_of_headers(headers, name));
+                match keys {
+                    Some(keys) => Self::Each(keys?),
+                    None => Self::One(wire::url_of_request(parts)?),
+                }
             }
-            wire::url_of_request(parts)?
-        }
-        Route::Url(rest) => wire::url_of_api(rest)?,
-        Route::Key { key, .. } => Target::Key(wire::key_of_path(key)?),
-        Route::Batch { .. } => {
-            let keys = match wire::keys_of_headers(headers, "surrogate-key") {
+            Route::Url(rest) => Self::One(wire::url_of_api(rest)?),
+            Route::Key { key, .. } => Self::One(Target::Key(wire::key_of_path(key)?)),
+            Route::Batch { .. } => Self::Each(match wire::keys_of_headers(headers, "surrogate-key") {
                 Some(keys) => keys?,
                 None => match read(body, MAX_BATCH_BYTES).await {
                     Ok(body) => wire::keys_of_body(&body)?,
                     Err(ReadError::TooLarge) => return Err(Failure::TooLarge),
                     Err(ReadError::Broken) => return Err(Failure::bad("the body broke off")),
                 },
-            };
-            return batch(edge, settings, keys, mode).await;
-        }
-        Route::All { .. } => {
-            submit(edge, vec![Target::Everything], mode).await?;
-            return Ok(wire::all());
-        }
-    };
-    let at = submit(edge, vec![target], mode).await?;
-    Ok(settings.ids.one(at))
-}
+            }),
+            Route::All { .. } => Self::All,
+        })
+    }
 
-async fn batch(
-    edge: &Edge,
-    settings: &Settings,
-    keys: Vec<Arc<str>>,
-    mode: PurgeMode,
-) -> Result<Response<EdgeBody>, Failure> {
-    let targets = keys.iter().cloned().map(Target::Key).collect();
-    let at = submit(edge, targets, mode).await?;
-    Ok(settings.ids.each(&keys, at))
+    fn targets(&self) -> Vec<Target> {
+        match self {
+            Self::One(target) => vec![target.clone()],
+            Self::Each(keys) => keys.iter().cloned().map(Target::Key).collect(),
+            Self::All => vec![Target::Everything],
+        }
+    }
 }
 
 /// One order: all of it takes one position.
