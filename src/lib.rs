@@ -12,6 +12,8 @@ pub mod control;
 mod drain;
 mod edge;
 pub mod error;
+#[cfg(any(feature = "hold", feature = "cache", feature = "publish", feature = "origin"))]
+mod hop_by_hop;
 pub mod hub;
 mod log;
 mod marks;
@@ -24,6 +26,8 @@ pub mod rules {}
 mod sync;
 pub mod telemetry;
 pub mod time;
+#[cfg(any(feature = "cache", feature = "origin"))]
+mod unkeyed;
 
 #[cfg(any(feature = "hold", feature = "cache", feature = "publish"))]
 pub mod grip;

@@ -1,6 +1,33 @@
 //! Names and handles of metrics. Without the feature `metrics` they count nothing and cost nothing.
 //!
-//! Handles are made when a layer is made: install the recorder before that.
+//! Handles are made when a layer is made: install the recorder before that. What an edge need not count as it goes,
+//! since it can be looked up, is set by [`record`], which whoever shows the metrics calls first:
+//!
+//! ```
+//! use gripstack::{Edge, telemetry};
+//!
+//! fn metrics(edge: &Edge, render: impl Fn() -> String) -> String {
+//!     telemetry::record(edge);
+//!     render() // `PrometheusHandle::render`, or whatever the recorder has
+//! }
+//! # assert_eq!(metrics(&Edge::new(), || "text".into()), "text");
+//! ```
+
+use crate::edge::Edge;
+
+/// Sets the gauges that are looked up: [`names::CHANNELS`] and [`names::SUBSCRIPTIONS`]. It goes through all channels,
+/// so call it when somebody asks for the metrics, not with each request.
+///
+/// The gauges have no labels: of several edges in one process they say what the last one recorded has.
+pub fn record(edge: &Edge) {
+    #[cfg(feature = "metrics")]
+    {
+        let stats = edge.hub().stats();
+        metrics::gauge!(names::CHANNELS).set(stats.channels as f64);
+        metrics::gauge!(names::SUBSCRIPTIONS).set(stats.subscriptions as f64);
+    }
+    let _ = edge;
+}
 
 /// Counts something.
 #[derive(Clone)]
@@ -126,8 +153,75 @@ pub mod names {
     pub const FETCH_ERRORS: &str = "gripstack_fetch_errors_total";
     /// Gauge: bytes of stored objects.
     pub const CACHE_BYTES: &str = "gripstack_cache_bytes";
-    /// Gauge: channels that are remembered.
+    /// Gauge: channels that are remembered. Set by [`record`](super::record).
     pub const CHANNELS: &str = "gripstack_channels";
-    /// Gauge: subscriptions, one for each channel of each hold.
+    /// Gauge: subscriptions, one for each channel of each hold. Set by [`record`](super::record).
     pub const SUBSCRIPTIONS: &str = "gripstack_subscriptions";
+}
+
+#[cfg(all(test, feature = "metrics"))]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use metrics::{Key, KeyName, Metadata, Recorder, SharedString, Unit};
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::hub::Wants;
+    use crate::message::{Channel, Message};
+
+    /// Remembers gauges.
+    #[derive(Default)]
+    struct Gauges(Mutex<HashMap<String, Arc<AtomicU64>>>);
+
+    impl Gauges {
+        fn get(&self, name: &str) -> Option<f64> {
+            let gauges = self.0.lock();
+            Some(f64::from_bits(gauges.get(name)?.load(Ordering::SeqCst)))
+        }
+    }
+
+    impl Recorder for Gauges {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> metrics::Counter {
+            metrics::Counter::noop()
+        }
+
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> metrics::Gauge {
+            let gauge = self.0.lock().entry(key.name().to_owned()).or_default().clone();
+            metrics::Gauge::from_arc(gauge)
+        }
+
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> metrics::Histogram {
+            metrics::Histogram::noop()
+        }
+    }
+
+    #[tokio::test]
+    async fn channels_and_subscriptions_are_those_of_the_moment() {
+        let gauges = Gauges::default();
+        let edge = Edge::new();
+        let recorded = || {
+            metrics::with_local_recorder(&gauges, || record(&edge));
+            (gauges.get(names::CHANNELS), gauges.get(names::SUBSCRIPTIONS))
+        };
+        assert_eq!(recorded(), (Some(0.0), Some(0.0)));
+        let channel = |name| Channel::new(name).expect("a good name");
+        edge.publish(channel("a"), Message::bytes("1"))
+            .await
+            .expect("accepted");
+        let stamp = edge.hub().stamp_at(edge.hub().now());
+        let subscription = edge
+            .hub()
+            .subscribe(&[channel("a"), channel("b")], stamp, Wants::Stream)
+            .expect("the log reaches back");
+        assert_eq!(recorded(), (Some(2.0), Some(2.0)));
+        drop(subscription);
+        assert_eq!(recorded(), (Some(1.0), Some(0.0)), "a message is remembered");
+    }
 }

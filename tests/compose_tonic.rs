@@ -8,137 +8,24 @@
 ))]
 
 mod compose_support;
+mod grpc_support;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use compose_support::{App, Client, TOKEN, channel, line, publish, purge, soon};
 use gripstack::publish::{self, PublishConfig};
 use gripstack::purge::Auth;
 use gripstack::{Edge, EdgeBody, ServiceBuilderExt};
+use grpc_support::{BytesCodec, SHOUT, Shouter, WATCH};
+use http::Request;
 use http::uri::PathAndQuery;
-use http::{Request, Response};
 use http_body_util::BodyExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tokio::sync::mpsc;
 use tonic::service::Routes;
 use tonic::{Code, Status};
-use tower::{Service, ServiceBuilder};
-
-/// Messages are bytes: what a generated codec does, without a generator.
-#[derive(Clone, Copy, Default)]
-struct BytesCodec;
-
-impl Codec for BytesCodec {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl Encoder for BytesCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, dst: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        dst.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for BytesCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, src: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(src.copy_to_bytes(src.remaining())))
-    }
-}
-
-type Messages = mpsc::Receiver<Result<Bytes, Status>>;
-
-/// What a generated server does: one path a method. `Shout` answers in capitals, `Watch` with what the test sends.
-#[derive(Clone)]
-struct Shouter(Arc<Mutex<Option<Messages>>>);
-
-impl Shouter {
-    fn new() -> (Self, mpsc::Sender<Result<Bytes, Status>>) {
-        let (tx, rx) = mpsc::channel(1);
-        (Self(Arc::new(Mutex::new(Some(rx)))), tx)
-    }
-}
-
-impl tonic::server::NamedService for Shouter {
-    const NAME: &'static str = "test.Shouter";
-}
-
-impl tonic::server::UnaryService<Bytes> for Shouter {
-    type Response = Bytes;
-    type Future = std::future::Ready<Result<tonic::Response<Bytes>, Status>>;
-
-    fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
-        let message = request.into_inner();
-        std::future::ready(if message.is_empty() {
-            Err(Status::invalid_argument("nothing to shout"))
-        } else {
-            Ok(tonic::Response::new(message.to_ascii_uppercase().into()))
-        })
-    }
-}
-
-impl tonic::server::ServerStreamingService<Bytes> for Shouter {
-    type Response = Bytes;
-    type ResponseStream = ReceiverStream<Result<Bytes, Status>>;
-    type Future = Pin<Box<dyn Future<Output = Result<tonic::Response<Self::ResponseStream>, Status>> + Send>>;
-
-    fn call(&mut self, _: tonic::Request<Bytes>) -> Self::Future {
-        let messages = self.0.clone();
-        Box::pin(async move {
-            match messages.lock().await.take() {
-                Some(messages) => Ok(tonic::Response::new(ReceiverStream::new(messages))),
-                None => Err(Status::failed_precondition("watched already")),
-            }
-        })
-    }
-}
-
-impl Service<Request<tonic::body::Body>> for Shouter {
-    type Response = Response<tonic::body::Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
-        let me = self.clone();
-        Box::pin(async move {
-            let mut grpc = tonic::server::Grpc::new(BytesCodec);
-            Ok(match request.uri().path() {
-                "/test.Shouter/Shout" => grpc.unary(me, request).await,
-                _ => grpc.server_streaming(me, request).await,
-            })
-        })
-    }
-}
-
-const SHOUT: &str = "/test.Shouter/Shout";
-const WATCH: &str = "/test.Shouter/Watch";
+use tower::ServiceBuilder;
 
 async fn bind() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");

@@ -33,7 +33,7 @@ async fn i01_a_response_without_instructions_passes_unchanged() {
         "hello",
     );
     let edge = Edge::new();
-    let response = get(&origin.held(edge.hold_layer())).await;
+    let response = origin.get(&edge).await;
     assert_eq!(header(&response, "etag"), Some("\"1\""));
     assert_eq!(header(&response, "via"), Some("1.1 x"));
     assert_eq!(header(&response, "content-length"), Some("5"));
@@ -129,7 +129,7 @@ async fn i11_i12_i13_status() {
 #[tokio::test]
 async fn i11_the_phrase_reaches_an_http1_server() {
     let origin = Origin::fixed(200, &[("grip-status", "404 Nope")], "x");
-    let response = get(&origin.held(Edge::new().hold_layer())).await;
+    let response = origin.get(&Edge::new()).await;
     let phrase = response
         .extensions()
         .get::<hyper::ext::ReasonPhrase>()
@@ -140,7 +140,7 @@ async fn i11_the_phrase_reaches_an_http1_server() {
 #[tokio::test]
 async fn i15_an_unknown_grip_header_is_stripped() {
     let origin = Origin::fixed(200, &[("grip-foo", "1"), ("etag", "\"1\"")], "hello");
-    let response = get(&origin.held(Edge::new().hold_layer())).await;
+    let response = origin.get(&Edge::new()).await;
     assert_eq!(header(&response, "grip-foo"), None);
     assert_eq!(header(&response, "etag"), Some("\"1\""));
     assert_eq!(text(response).await, "hello");
@@ -172,7 +172,7 @@ async fn i17_expose_headers() {
         ],
         "hello",
     );
-    let response = get(&origin.held(Edge::new().hold_layer())).await;
+    let response = origin.get(&Edge::new()).await;
     assert_eq!(header(&response, "x-a"), Some("1"));
     assert_eq!(header(&response, "content-length"), Some("5"));
     assert_eq!(response.headers().len(), 2);
@@ -236,20 +236,13 @@ async fn json_makes_a_stream_and_its_carrier_is_discarded() {
                    "response":{"body":"open\n","headers":{"X-A":"1","ETag":"x"}}}"#;
     let edge = Edge::new();
     let origin = json(200, body);
-    let mut response = get(&origin.held(edge.hold_layer())).await;
+    let mut response = origin.get(&edge).await;
     assert_eq!(header(&response, "x-a"), Some("1"));
     assert_eq!(header(&response, "x-carrier"), None);
     assert_eq!(header(&response, "content-type"), None);
     assert_eq!(ready(response.body_mut()), ["open\n"]);
     publish(&edge, gripstack::Message::bytes("1")).await;
     assert_eq!(ready(response.body_mut()), ["1"]);
-}
-
-/// A body that never comes.
-fn silent() -> EdgeBody {
-    EdgeBody::new(http_body_util::StreamBody::new(tokio_stream::pending::<
-        Result<http_body::Frame<bytes::Bytes>, gripstack::BoxError>,
-    >()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -268,7 +261,7 @@ async fn a_json_body_that_never_comes_is_a_502_in_time() {
 #[tokio::test]
 async fn i32_a_long_request_cannot_be_held() {
     for (length, status) in [(150_000, 400), (1_000, 200)] {
-        let origin = Origin::new(|_, _| async { Ok(stream("open\n")) });
+        let origin = Origin::streams("open\n");
         let service = origin.held(Edge::new().hold_layer());
         let mut request = request(Method::POST, "/", &[]);
         *request.body_mut() = vec![0u8; length].into();
@@ -413,7 +406,7 @@ async fn disabled_it_does_nothing() {
 #[tokio::test]
 async fn a_hold_layer_over_a_hold_layer_holds_once() {
     let edge = Edge::new();
-    let origin = Origin::new(|_, _| async { Ok(stream("open\n")) });
+    let origin = Origin::streams("open\n");
     let service = edge.hold_layer().layer(origin.held(edge.hold_layer()));
     let mut response = service
         .oneshot(Request::new(EdgeBody::empty()))
@@ -491,8 +484,8 @@ async fn a_part_is_not_held_from_the_whole_is_asked_for() {
 #[tokio::test]
 async fn the_end_of_a_hold_can_be_seen_from_outside() {
     let edge = Edge::new();
-    let origin = Origin::new(|_, _| async { Ok(stream("open\n")) });
-    let response = get(&origin.held(edge.hold_layer())).await;
+    let origin = Origin::streams("open\n");
+    let response = origin.get(&edge).await;
     let end = ended(&response);
     assert_eq!(end.reason(), None);
     drop(response);

@@ -201,7 +201,7 @@ async fn a_publish_while_the_instructions_arrive() {
             }
         })
     };
-    let mut response = get(&origin.held(app.edge.hold_layer())).await;
+    let mut response = origin.get(&app.edge).await;
     assert_eq!(ready(response.body_mut()), ["0", "1"]);
 }
 

@@ -6,7 +6,6 @@ mod hold_support;
 use std::time::Duration;
 
 use gripstack::hold::EndReason;
-use gripstack::hub::LogLimits;
 use gripstack::{DrainSignal, Edge, Message, Order, Position, Publication};
 use http::Method;
 use tokio::time::{Instant, advance};
@@ -17,16 +16,9 @@ fn get_request() -> http::Request<gripstack::EdgeBody> {
     request(Method::GET, "/", &[])
 }
 
-fn poll_origin() -> Origin {
-    Origin::new(|_, _| async { Ok(poll("nothing\n")) })
-}
-
 /// Publishes an answer with ids.
 async fn publish_answer(edge: &Edge, body: &str, id: &str, prev_id: &str) -> Position {
-    let mut message = answer(200, &[], body);
-    message.id = (!id.is_empty()).then(|| id.into());
-    message.prev_id = (!prev_id.is_empty()).then(|| prev_id.into());
-    publish(edge, message).await
+    publish(edge, identified(answer(200, &[], body), id, prev_id)).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,8 +82,7 @@ async fn l01_a_message_is_the_answer_without_inherited_validators() {
 #[tokio::test(start_paused = true)]
 async fn l01_a_message_brings_its_own_validators() {
     let edge = Edge::new();
-    let mut waiting = start(&poll_origin().held(edge.hold_layer()), get_request());
-    assert!(waiting.now().await.is_none());
+    let mut waiting = Origin::polls("nothing\n").waiting(&edge).await;
     publish(
         &edge,
         answer(200, &[("etag", "\"2\""), ("cache-control", "max-age=1")], "hi\n"),
@@ -116,7 +107,7 @@ async fn l02_i07_i08_at_the_timeout_the_origins_own_response() {
         });
         let edge = Edge::new();
         let begun = Instant::now();
-        let response = start(&origin.held(edge.hold_layer()), get_request()).done().await;
+        let response = origin.start(&edge).done().await;
         assert_eq!(begun.elapsed().as_secs(), seconds);
         assert_eq!(response.status(), 200);
         assert!(!gripstack::grip::has_grip(response.headers()));
@@ -159,8 +150,7 @@ async fn i33_a_coded_body_is_relayed_as_it_is_and_a_message_is_not_coded() {
 #[tokio::test(start_paused = true)]
 async fn l03_l04_grip_headers_of_a_message_are_stripped_and_mean_nothing() {
     let edge = Edge::new();
-    let mut waiting = start(&poll_origin().held(edge.hold_layer()), get_request());
-    assert!(waiting.now().await.is_none());
+    let mut waiting = Origin::polls("nothing\n").waiting(&edge).await;
     let headers = [
         ("Grip-Zed", "1"),
         ("Grip-Expose-Headers", "X-A"),
@@ -179,8 +169,7 @@ async fn l03_l04_grip_headers_of_a_message_are_stripped_and_mean_nothing() {
 #[tokio::test(start_paused = true)]
 async fn l07_l08_what_is_for_streams_does_not_concern_it() {
     let edge = Edge::new();
-    let mut waiting = start(&poll_origin().held(edge.hold_layer()), get_request());
-    assert!(waiting.now().await.is_none());
+    let mut waiting = Origin::polls("nothing\n").waiting(&edge).await;
     publish(&edge, Message::bytes("x")).await;
     publish(&edge, close()).await;
     assert!(waiting.now().await.is_none());
@@ -198,8 +187,7 @@ async fn l09_a_hint_asks_the_origin_now() {
             _ => reply(200, &[("etag", "\"3\"")], "news\n"),
         })
     });
-    let mut waiting = start(&origin.held(edge.hold_layer()), get_request());
-    assert!(waiting.now().await.is_none());
+    let mut waiting = origin.waiting(&edge).await;
     let first = publish(&edge, hint()).await;
     // Its answer is a hold of its own.
     assert!(waiting.now().await.is_none());
@@ -216,20 +204,13 @@ async fn l09_a_hint_asks_the_origin_now() {
 #[tokio::test(start_paused = true)]
 async fn l09_a_message_after_a_hint_is_not_lost_while_the_origin_is_asked() {
     let edge = Edge::new();
-    let origin = {
-        let edge = edge.clone();
-        Origin::new(move |number, _| {
-            let edge = edge.clone();
-            async move {
-                if number == 2 {
-                    publish(&edge, answer(200, &[], "hi")).await;
-                }
-                Ok(poll("nothing\n"))
-            }
-        })
-    };
-    let mut waiting = start(&origin.held(edge.hold_layer()), get_request());
-    assert!(waiting.now().await.is_none());
+    let origin = Origin::of(&edge, |edge, number| async move {
+        if number == 2 {
+            publish(&edge, answer(200, &[], "hi")).await;
+        }
+        Ok(poll("nothing\n"))
+    });
+    let mut waiting = origin.waiting(&edge).await;
     publish(&edge, hint()).await;
     assert_eq!(text(waiting.now().await.expect("answered")).await, "hi");
 }
@@ -237,8 +218,8 @@ async fn l09_a_message_after_a_hint_is_not_lost_while_the_origin_is_asked() {
 #[tokio::test(start_paused = true)]
 async fn l09_hints_are_obeyed_a_bounded_number_of_times() {
     let edge = Edge::new();
-    let origin = poll_origin();
-    let mut waiting = start(&origin.held(edge.hold_layer()), get_request());
+    let origin = Origin::polls("nothing\n");
+    let mut waiting = origin.start(&edge);
     for _ in 0..30 {
         assert!(waiting.now().await.is_none());
         publish(&edge, hint()).await;
@@ -258,8 +239,7 @@ async fn l09_with_the_origin_down_a_hint_is_answered_by_its_failure() {
             _ => reply(503, &[], "down\n"),
         })
     });
-    let mut waiting = start(&origin.held(edge.hold_layer()), get_request());
-    assert!(waiting.now().await.is_none());
+    let mut waiting = origin.waiting(&edge).await;
     publish(&edge, hint()).await;
     assert_eq!(waiting.now().await.expect("answered").status(), 503);
 }
@@ -283,8 +263,7 @@ async fn l10_a_gap_asks_the_origin_with_the_last_id() {
         })
     });
     let begun = Instant::now();
-    let mut waiting = start(&origin.held(edge.hold_layer()), get_request());
-    assert!(waiting.now().await.is_none());
+    let mut waiting = origin.waiting(&edge).await;
     let at = publish_answer(&edge, "3\n", "3", "2").await;
     assert!(waiting.now().await.is_none(), "not delivered");
     let response = waiting.done().await;
@@ -304,8 +283,7 @@ async fn l10_with_the_origin_down_the_message_comes_late_and_marked() {
             _ => Err("down".into()),
         }
     });
-    let mut waiting = start(&origin.held(edge.hold_layer()), get_request());
-    assert!(waiting.now().await.is_none());
+    let waiting = origin.waiting(&edge).await;
     publish_answer(&edge, "3\n", "3", "2").await;
     let response = waiting.done().await;
     assert!(is_marked(&response));
@@ -316,8 +294,7 @@ async fn l10_with_the_origin_down_the_message_comes_late_and_marked() {
 async fn l10_messages_of_a_burst_may_come_in_any_order() {
     let edge = Edge::new();
     let origin = Origin::new(|_, _| async { Ok(with_prev_id("1")) });
-    let mut waiting = start(&origin.held(edge.hold_layer()), get_request());
-    assert!(waiting.now().await.is_none());
+    let mut waiting = origin.waiting(&edge).await;
     publish_answer(&edge, "3\n", "3", "2").await;
     assert!(waiting.now().await.is_none());
     advance(Duration::from_millis(190)).await;
@@ -338,8 +315,7 @@ async fn l10_messages_of_a_burst_may_come_in_any_order() {
 async fn l11_what_fits_answers() {
     let edge = Edge::new();
     let origin = Origin::new(|_, _| async { Ok(with_prev_id("1")) });
-    let mut waiting = start(&origin.held(edge.hold_layer()), get_request());
-    assert!(waiting.now().await.is_none());
+    let mut waiting = origin.waiting(&edge).await;
     publish_answer(&edge, "2\n", "2", "1").await;
     assert_eq!(text(waiting.now().await.expect("answered")).await, "2\n");
     assert_eq!(origin.calls(), 1);
@@ -350,8 +326,7 @@ async fn l11_what_fits_answers() {
 async fn l12_a_message_without_prev_id_answers() {
     let edge = Edge::new();
     let origin = Origin::new(|_, _| async { Ok(with_prev_id("1")) });
-    let mut waiting = start(&origin.held(edge.hold_layer()), get_request());
-    assert!(waiting.now().await.is_none());
+    let mut waiting = origin.waiting(&edge).await;
     publish_answer(&edge, "x\n", "7", "").await;
     assert_eq!(text(waiting.now().await.expect("answered")).await, "x\n");
 }
@@ -395,8 +370,7 @@ async fn l14_a_post_is_never_made_again_its_hold_ends() {
 #[tokio::test(start_paused = true)]
 async fn l18_of_two_messages_in_one_order_the_first_answers() {
     let edge = Edge::new();
-    let mut waiting = start(&poll_origin().held(edge.hold_layer()), get_request());
-    assert!(waiting.now().await.is_none());
+    let mut waiting = Origin::polls("nothing\n").waiting(&edge).await;
     let publication = |body: &str| Publication {
         channel: channel("t"),
         message: answer(200, &[], body).into(),
@@ -422,9 +396,7 @@ async fn l20_status_304_at_the_timeout() {
         ],
         "",
     );
-    let response = start(&origin.held(Edge::new().hold_layer()), get_request())
-        .done()
-        .await;
+    let response = origin.start(&Edge::new()).done().await;
     assert_eq!(response.status(), 304);
     assert_eq!(header(&response, "content-length"), None);
 }
@@ -433,9 +405,7 @@ async fn l20_status_304_at_the_timeout() {
 async fn i22_without_a_channel_it_is_held_all_the_same() {
     let origin = Origin::fixed(200, &[("grip-hold", "response"), ("grip-timeout", "1")], "x");
     let begun = Instant::now();
-    let response = start(&origin.held(Edge::new().hold_layer()), get_request())
-        .done()
-        .await;
+    let response = origin.start(&Edge::new()).done().await;
     assert_eq!(begun.elapsed().as_secs(), 5);
     assert_eq!(text(response).await, "x");
 }
@@ -449,7 +419,7 @@ async fn a_drain_gives_the_timeout_answer() {
         if servers {
             request.extensions_mut().insert(watch);
         }
-        let mut waiting = start(&poll_origin().held(edge.hold_layer()), request);
+        let mut waiting = start(&Origin::polls("nothing\n").held(edge.hold_layer()), request);
         assert!(waiting.now().await.is_none());
         if servers {
             signal.start();
@@ -465,8 +435,7 @@ async fn a_drain_gives_the_timeout_answer() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_goes_away_leaves_nothing_behind() {
     let edge = Edge::new();
-    let mut waiting = start(&poll_origin().held(edge.hold_layer()), get_request());
-    assert!(waiting.now().await.is_none());
+    let waiting = Origin::polls("nothing\n").waiting(&edge).await;
     assert_eq!(subscriptions(&edge), 1);
     drop(waiting);
     assert_eq!(subscriptions(&edge), 0);
@@ -477,20 +446,11 @@ async fn a_client_that_goes_away_leaves_nothing_behind() {
 async fn m2_its_cursor_starts_where_its_request_arrived() {
     let edge = Edge::new();
     publish_answer(&edge, "before\n", "", "").await;
-    let origin = {
-        let edge = edge.clone();
-        Origin::new(move |_, _| {
-            let edge = edge.clone();
-            async move {
-                publish_answer(&edge, "while it was asked\n", "", "").await;
-                Ok(poll("nothing\n"))
-            }
-        })
-    };
-    let response = start(&origin.held(edge.hold_layer()), get_request())
-        .now()
-        .await
-        .expect("answered");
+    let origin = Origin::of(&edge, |edge, _| async move {
+        publish_answer(&edge, "while it was asked\n", "", "").await;
+        Ok(poll("nothing\n"))
+    });
+    let response = origin.start(&edge).now().await.expect("answered");
     assert_eq!(text(response).await, "while it was asked\n");
     assert_eq!(origin.calls(), 1);
 }
@@ -500,20 +460,14 @@ async fn m2_an_old_object_is_not_polled_from() {
     for down in [false, true] {
         let edge = Edge::new();
         let at = publish_answer(&edge, "1\n", "", "").await;
-        let origin = {
-            let edge = edge.clone();
-            Origin::new(move |number, _| {
-                let old = edge.hub().stamp_at(Position::ZERO);
-                async move {
-                    match number {
-                        1 => Ok(cached(poll("old\n"), old)),
-                        _ if down => Err("down".into()),
-                        _ => Ok(poll("new\n")),
-                    }
-                }
-            })
-        };
-        let mut waiting = start(&origin.held(edge.hold_layer()), get_request());
+        let origin = Origin::of(&edge, move |edge, number| async move {
+            match number {
+                1 => Ok(old(&edge, poll("old\n"))),
+                _ if down => Err("down".into()),
+                _ => Ok(poll("new\n")),
+            }
+        });
+        let mut waiting = origin.start(&edge);
         assert!(
             waiting.now().await.is_none(),
             "not answered by what was published before it asked"
@@ -529,16 +483,10 @@ async fn m2_an_old_object_is_not_polled_from() {
 #[tokio::test(start_paused = true)]
 async fn m2_with_the_origin_down_nobody_gets_a_message_twice() {
     let edge = Edge::new();
-    let stale = Origin::new({
-        let edge = edge.clone();
-        move |number, _| {
-            let old = edge.hub().stamp_at(Position::ZERO);
-            async move {
-                match number % 2 {
-                    1 => Ok(cached(poll("old\n"), old)),
-                    _ => Err("down".into()),
-                }
-            }
+    let stale = Origin::of(&edge, |edge, number| async move {
+        match number % 2 {
+            1 => Ok(old(&edge, poll("old\n"))),
+            _ => Err("down".into()),
         }
     });
     let service = stale.held(edge.hold_layer());
@@ -558,28 +506,18 @@ async fn m2_with_the_origin_down_nobody_gets_a_message_twice() {
 
 #[tokio::test(start_paused = true)]
 async fn d5_a_log_that_lost_what_came_while_it_was_asked() {
-    let limits = LogLimits {
-        entries: 2,
-        ..LogLimits::default()
-    };
     for post in [false, true] {
-        let edge = Edge::builder().log_limits(limits).build();
-        let origin = {
-            let edge = edge.clone();
-            Origin::new(move |number, _| {
-                let edge = edge.clone();
-                async move {
-                    if number == 1 {
-                        // Longer than a fetch keeps the logs.
-                        tokio::time::sleep(Duration::from_secs(16)).await;
-                        for n in 1..=4 {
-                            publish_answer(&edge, &n.to_string(), "", "").await;
-                        }
-                    }
-                    Ok(poll("nothing\n"))
+        let edge = forgetful();
+        let origin = Origin::of(&edge, |edge, number| async move {
+            if number == 1 {
+                // Longer than a fetch keeps the logs.
+                tokio::time::sleep(Duration::from_secs(16)).await;
+                for n in 1..=4 {
+                    publish_answer(&edge, &n.to_string(), "", "").await;
                 }
-            })
-        };
+            }
+            Ok(poll("nothing\n"))
+        });
         let method = if post { Method::POST } else { Method::GET };
         let response = start(&origin.held(edge.hold_layer()), request(method, "/", &[]))
             .done()
@@ -593,20 +531,13 @@ async fn d5_a_log_that_lost_what_came_while_it_was_asked() {
 #[tokio::test(start_paused = true)]
 async fn a_hint_while_it_was_asked_asks_again() {
     let edge = Edge::new();
-    let origin = {
-        let edge = edge.clone();
-        Origin::new(move |number, _| {
-            let edge = edge.clone();
-            async move {
-                if number == 1 {
-                    publish(&edge, hint()).await;
-                }
-                Ok(poll("nothing\n"))
-            }
-        })
-    };
-    let mut waiting = start(&origin.held(edge.hold_layer()), get_request());
-    assert!(waiting.now().await.is_none());
+    let origin = Origin::of(&edge, |edge, number| async move {
+        if number == 1 {
+            publish(&edge, hint()).await;
+        }
+        Ok(poll("nothing\n"))
+    });
+    let mut waiting = origin.waiting(&edge).await;
     assert_eq!(origin.calls(), 2);
     publish(&edge, answer(200, &[], "hi")).await;
     let response = waiting.now().await.expect("answered");

@@ -29,7 +29,7 @@ async fn s01_s03_s04_s05_open_pushes_and_a_clean_end() {
         ],
         "open\n",
     );
-    let mut response = get(&origin.held(edge.hold_layer())).await;
+    let mut response = origin.get(&edge).await;
     assert_eq!(header(&response, "content-length"), None);
     assert_eq!(header(&response, "content-type"), Some("text/plain"));
     assert!(response.extensions().get::<Held>().is_some());
@@ -74,7 +74,7 @@ async fn d6_a_held_stream_says_nothing_that_a_cache_could_use() {
         ],
         "open\n",
     );
-    let response = get(&origin.held(Edge::new().hold_layer())).await;
+    let response = origin.get(&Edge::new()).await;
     let mut left: Vec<_> = response
         .headers()
         .iter()
@@ -144,7 +144,7 @@ fn keep_alive(value: &'static str) -> Origin {
 #[tokio::test(start_paused = true)]
 async fn s06_keep_alive_idle() {
     let edge = Edge::new();
-    let mut response = get(&keep_alive(r"ping\n; format=cstring; timeout=2").held(edge.hold_layer())).await;
+    let mut response = keep_alive(r"ping\n; format=cstring; timeout=2").get(&edge).await;
     let body = response.body_mut();
     assert_eq!(data(body).await, "open\n");
     let got = listen(body, Duration::from_secs(60)).await;
@@ -172,7 +172,7 @@ async fn s06_keep_alive_idle() {
 async fn s07_keep_alive_interval() {
     let edge = Edge::new();
     let origin = keep_alive(r"ping\n; format=cstring; timeout=2; mode=interval");
-    let mut response = get(&origin.held(edge.hold_layer())).await;
+    let mut response = origin.get(&edge).await;
     let body = response.body_mut();
     let (mut pings, begun) = (0, Instant::now());
     while begun.elapsed() < Duration::from_secs(60) {
@@ -194,7 +194,7 @@ async fn s08_keep_alive_in_json_is_idle_by_default_and_its_mode_is_read() {
             let body = format!(r#"{{"hold":{hold}}}"#);
             Ok(reply(200, &[("content-type", "application/grip-instruct")], body))
         });
-        let mut response = get(&origin.held(edge.hold_layer())).await;
+        let mut response = origin.get(&edge).await;
         let mut pings = 0;
         for _ in 0..20 {
             publish(&edge, bytes("x")).await;
@@ -216,7 +216,7 @@ async fn s09_a_prev_id_without_a_link_is_held() {
         &[("grip-hold", "stream"), ("grip-channel", "t; prev-id=1")],
         "open\n",
     );
-    let mut response = get(&origin.held(edge.hold_layer())).await;
+    let mut response = origin.get(&edge).await;
     assert_eq!(ready(response.body_mut()), ["open\n"]);
     advance(Duration::from_secs(60)).await;
     publish(&edge, with_ids("2", "2", "1")).await;
@@ -255,7 +255,7 @@ async fn s10_s11_a_long_body_is_delivered_whole_then_held() {
         ]);
         Ok(response)
     });
-    let mut response = get(&origin.held(edge.hold_layer())).await;
+    let mut response = origin.get(&edge).await;
     assert_eq!(header(&response, "x-a"), Some("1"));
     assert_eq!(header(&response, "x-b"), None);
     let got = ready(response.body_mut());
@@ -271,7 +271,7 @@ async fn s10_s11_a_long_body_is_delivered_whole_then_held() {
 #[tokio::test(start_paused = true)]
 async fn s19_without_ids_in_the_body_arbitrary_ids_are_delivered() {
     let edge = Edge::new();
-    let mut response = get(&Origin::new(|_, _| async { Ok(stream("")) }).held(edge.hold_layer())).await;
+    let mut response = Origin::streams("").get(&edge).await;
     for (id, prev_id) in [("7", ""), ("2", ""), ("b", "2"), ("c", "b")] {
         publish(&edge, with_ids(id, id, prev_id)).await;
     }
@@ -281,8 +281,8 @@ async fn s19_without_ids_in_the_body_arbitrary_ids_are_delivered() {
 #[tokio::test(start_paused = true)]
 async fn s22_s23_a_hint_means_nothing_to_a_stream() {
     let edge = Edge::new();
-    let origin = Origin::new(|_, _| async { Ok(stream("open\n")) });
-    let mut response = get(&origin.held(edge.hold_layer())).await;
+    let origin = Origin::streams("open\n");
+    let mut response = origin.get(&edge).await;
     publish(&edge, bytes("1")).await;
     publish(&edge, hint()).await;
     publish(&edge, bytes("2")).await;
@@ -293,7 +293,7 @@ async fn s22_s23_a_hint_means_nothing_to_a_stream() {
 #[tokio::test(start_paused = true)]
 async fn s27_whoever_does_not_read_loses_nothing_while_the_log_reaches_back() {
     let edge = Edge::new();
-    let mut response = get(&Origin::new(|_, _| async { Ok(stream("")) }).held(edge.hold_layer())).await;
+    let mut response = Origin::streams("").get(&edge).await;
     assert!(ready(response.body_mut()).is_empty());
     for n in 0..1_000 {
         publish(&edge, bytes(&n.to_string())).await;
@@ -305,7 +305,7 @@ async fn s27_whoever_does_not_read_loses_nothing_while_the_log_reaches_back() {
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_falls_behind_is_cut_so_that_it_comes_back() {
     let edge = forgetful();
-    let mut response = get(&Origin::new(|_, _| async { Ok(stream("")) }).held(edge.hold_layer())).await;
+    let mut response = Origin::streams("").get(&edge).await;
     let end = ended(&response);
     publish(&edge, bytes("1")).await;
     assert_eq!(ready(response.body_mut()), ["1"]);
@@ -327,7 +327,7 @@ async fn a_reader_that_falls_behind_is_cut_so_that_it_comes_back() {
 #[tokio::test(start_paused = true)]
 async fn a_channel_declared_latest_skips_instead() {
     let edge = forgetful();
-    let mut response = get(&Origin::new(|_, _| async { Ok(stream("")) }).held(edge.hold_layer())).await;
+    let mut response = Origin::streams("").get(&edge).await;
     assert!(ready(response.body_mut()).is_empty());
     for n in 1..=9 {
         let publication = Publication {
@@ -348,8 +348,8 @@ async fn a_channel_declared_latest_skips_instead() {
 #[tokio::test(start_paused = true)]
 async fn d3_who_falls_behind_while_reading_the_initial_body_goes_live() {
     let edge = forgetful();
-    let origin = Origin::new(|_, _| async { Ok(stream("open\n")) });
-    let mut response = get(&origin.held(edge.hold_layer())).await;
+    let origin = Origin::streams("open\n");
+    let mut response = origin.get(&edge).await;
     let end = ended(&response);
     for n in 1..=5 {
         publish(&edge, bytes(&n.to_string())).await;
@@ -392,16 +392,14 @@ async fn an_initial_body_that_never_ends_has_the_same_age() {
     let edge = Edge::new();
     let origin = Origin::new(|_, _| async {
         let mut response = stream("");
-        *response.body_mut() = EdgeBody::new(http_body_util::StreamBody::new(tokio_stream::pending::<
-            Result<Frame<Bytes>, gripstack::BoxError>,
-        >()));
+        *response.body_mut() = silent();
         Ok(response)
     });
     let mut response = get(&origin.held(edge.hold_layer().max_age(Duration::from_secs(100)))).await;
     assert!(response.body_mut().frame().await.is_none());
     assert_eq!(subscriptions(&edge), 0);
     // And it drains.
-    let mut response = get(&origin.held(edge.hold_layer())).await;
+    let mut response = origin.get(&edge).await;
     assert!(ready(response.body_mut()).is_empty());
     edge.drain();
     assert!(response.body_mut().frame().await.is_none());
@@ -412,7 +410,7 @@ async fn a_drain_ends_streams_after_what_was_published() {
     for servers in [false, true] {
         let edge = Edge::new();
         let (signal, watch): (DrainSignal, Drain) = DrainSignal::new();
-        let service = Origin::new(|_, _| async { Ok(stream("open\n")) }).held(edge.hold_layer());
+        let service = Origin::streams("open\n").held(edge.hold_layer());
         let mut request = request(Method::GET, "/", &[]);
         if servers {
             request.extensions_mut().insert(watch);
@@ -435,7 +433,7 @@ async fn a_drain_ends_streams_after_what_was_published() {
 #[tokio::test(start_paused = true)]
 async fn a_backlog_does_not_put_off_a_drain() {
     let edge = Edge::new();
-    let mut response = get(&Origin::new(|_, _| async { Ok(stream("")) }).held(edge.hold_layer())).await;
+    let mut response = Origin::streams("").get(&edge).await;
     for n in 0..1_000 {
         publish(&edge, bytes(&n.to_string())).await;
     }
@@ -448,7 +446,7 @@ async fn a_backlog_does_not_put_off_a_drain() {
 #[tokio::test(start_paused = true)]
 async fn a_waiting_reader_is_woken() {
     let edge = Edge::new();
-    let service = Origin::new(|_, _| async { Ok(stream("")) }).held(edge.hold_layer());
+    let service = Origin::streams("").held(edge.hold_layer());
     let mut response = get(&service).await;
     let reader = tokio::spawn(async move { data(response.body_mut()).await });
     tokio::task::yield_now().await;
@@ -470,7 +468,7 @@ async fn an_origin_that_breaks_off_breaks_the_stream_off() {
         *response.body_mut() = EdgeBody::new(http_body_util::StreamBody::new(tokio_stream::iter(frames)));
         Ok(response)
     });
-    let mut response = get(&origin.held(edge.hold_layer())).await;
+    let mut response = origin.get(&edge).await;
     let end = ended(&response);
     assert_eq!(ready(response.body_mut()), ["op", "error"]);
     assert_eq!(end.reason(), Some(EndReason::OriginBroke));
@@ -488,7 +486,7 @@ async fn l19_of_21_channels_the_first_20_are_held() {
             "",
         ))
     });
-    let mut response = get(&origin.held(edge.hold_layer())).await;
+    let mut response = origin.get(&edge).await;
     assert_eq!(subscriptions(&edge), 20);
     for name in ["c20", "c19", "c0"] {
         publish_on(&edge, name, bytes(name)).await;
@@ -503,23 +501,17 @@ async fn l19_of_21_channels_the_first_20_are_held() {
 #[tokio::test(start_paused = true)]
 async fn d2_ids_across_a_replay_and_a_gap() {
     let edge = Edge::new();
-    let origin = {
-        let edge = edge.clone();
-        Origin::new(move |_, _| {
-            let edge = edge.clone();
-            async move {
-                // Stored and published while the fetch is under way: the body contains both.
-                publish(&edge, with_ids("9", "9", "8")).await;
-                publish(&edge, with_ids("10", "10", "9")).await;
-                Ok(reply(
-                    200,
-                    &[("grip-hold", "stream"), ("grip-channel", "t; prev-id=10")],
-                    "open\n",
-                ))
-            }
-        })
-    };
-    let mut response = get(&origin.held(edge.hold_layer())).await;
+    let origin = Origin::of(&edge, |edge, _| async move {
+        // Stored and published while the fetch is under way: the body contains both.
+        publish(&edge, with_ids("9", "9", "8")).await;
+        publish(&edge, with_ids("10", "10", "9")).await;
+        Ok(reply(
+            200,
+            &[("grip-hold", "stream"), ("grip-channel", "t; prev-id=10")],
+            "open\n",
+        ))
+    });
+    let mut response = origin.get(&edge).await;
     let body = response.body_mut();
     assert_eq!(ready(body), ["open\n"]);
     publish(&edge, with_ids("11", "11", "10")).await;

@@ -14,29 +14,15 @@ use tokio::time::Instant;
 
 use hold_support::*;
 
-/// Five messages; the log has the last two.
-async fn overflow(edge: &Edge) {
-    for n in 1..=5 {
-        publish(edge, bytes(&n.to_string())).await;
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn d5_an_answer_older_than_the_log_is_asked_for_anew_once() {
-    let edge = forgetful();
-    overflow(&edge).await;
-    let origin = {
-        let edge = edge.clone();
-        Origin::new(move |number, _| {
-            let old = edge.hub().stamp_at(Position::ZERO);
-            async move {
-                Ok(match number {
-                    1 => cached(stream("old\n"), old),
-                    _ => stream("new\n"),
-                })
-            }
+    let edge = overflowed().await;
+    let origin = Origin::of(&edge, move |edge, number| async move {
+        Ok(match number {
+            1 => old(&edge, stream("old\n")),
+            _ => stream("new\n"),
         })
-    };
+    });
     let service = origin.held(edge.hold_layer());
     let asked = request(
         Method::GET,
@@ -81,22 +67,14 @@ async fn d5_without_a_younger_answer_the_hold_is_marked_never_refused() {
         ),
     ];
     for (case, second, body) in seconds {
-        let edge = forgetful();
-        overflow(&edge).await;
-        let origin = {
-            let edge = edge.clone();
-            Origin::new(move |number, _| {
-                let old = edge.hub().stamp_at(Position::ZERO);
-                let edge = edge.clone();
-                async move {
-                    match number {
-                        1 => Ok(cached(stream("old\n"), old)),
-                        _ => second(edge),
-                    }
-                }
-            })
-        };
-        let mut response = get(&origin.held(edge.hold_layer())).await;
+        let edge = overflowed().await;
+        let origin = Origin::of(&edge, move |edge, number| async move {
+            match number {
+                1 => Ok(old(&edge, stream("old\n"))),
+                _ => second(edge),
+            }
+        });
+        let mut response = origin.get(&edge).await;
         let end = ended(&response);
         assert!(is_marked(&response), "{case}");
         assert_eq!(response.status(), 200);
@@ -117,42 +95,28 @@ async fn d5_without_a_younger_answer_the_hold_is_marked_never_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn d5_an_origin_that_never_answers_the_second_time_does_not_stop_the_hold() {
-    let edge = forgetful();
-    overflow(&edge).await;
-    let origin = {
-        let edge = edge.clone();
-        Origin::new(move |number, _| {
-            let old = edge.hub().stamp_at(Position::ZERO);
-            async move {
-                if number > 1 {
-                    std::future::pending::<()>().await;
-                }
-                Ok(cached(stream("old\n"), old))
-            }
-        })
-    };
+    let edge = overflowed().await;
+    let origin = Origin::of(&edge, move |edge, number| async move {
+        if number > 1 {
+            std::future::pending::<()>().await;
+        }
+        Ok(old(&edge, stream("old\n")))
+    });
     let begun = Instant::now();
-    let response = get(&origin.held(edge.hold_layer())).await;
+    let response = origin.get(&edge).await;
     assert!(is_marked(&response));
     assert_eq!(begun.elapsed().as_secs(), 15);
 }
 
 #[tokio::test(start_paused = true)]
 async fn d5_marked_holds_end_spread_over_time() {
-    let edge = forgetful();
-    overflow(&edge).await;
-    let origin = {
-        let edge = edge.clone();
-        Origin::new(move |number, _| {
-            let old = edge.hub().stamp_at(Position::ZERO);
-            async move {
-                match number % 2 {
-                    1 => Ok(cached(stream(""), old)),
-                    _ => Err("down".into()),
-                }
-            }
-        })
-    };
+    let edge = overflowed().await;
+    let origin = Origin::of(&edge, move |edge, number| async move {
+        match number % 2 {
+            1 => Ok(old(&edge, stream(""))),
+            _ => Err("down".into()),
+        }
+    });
     let service = origin.held(edge.hold_layer().marked_age(Duration::from_secs(600)));
     let begun = Instant::now();
     let mut readers = tokio::task::JoinSet::new();
@@ -175,15 +139,11 @@ async fn d5_marked_holds_end_spread_over_time() {
 
 #[tokio::test(start_paused = true)]
 async fn d5_what_is_not_a_get_is_not_made_again() {
-    let edge = forgetful();
-    overflow(&edge).await;
-    let origin = {
-        let edge = edge.clone();
-        Origin::new(move |_, _| {
-            let old = edge.hub().stamp_at(Position::ZERO);
-            async move { Ok(cached(stream("old\n"), old)) }
-        })
-    };
+    let edge = overflowed().await;
+    let origin = Origin::of(
+        &edge,
+        move |edge, _| async move { Ok(old(&edge, stream("old\n"))) },
+    );
     let response = send(&origin.held(edge.hold_layer()), request(Method::POST, "/", &[])).await;
     assert!(is_marked(&response));
     assert_eq!(origin.calls(), 1);
@@ -198,21 +158,14 @@ async fn d5_the_second_answer_may_be_anything() {
         (|| poll("nothing"), "nothing", 200),
     ];
     for (second, body, status) in cases {
-        let edge = forgetful();
-        overflow(&edge).await;
-        let origin = {
-            let edge = edge.clone();
-            Origin::new(move |number, _| {
-                let old = edge.hub().stamp_at(Position::ZERO);
-                async move {
-                    Ok(match number {
-                        1 => cached(stream("old\n"), old),
-                        _ => second(),
-                    })
-                }
+        let edge = overflowed().await;
+        let origin = Origin::of(&edge, move |edge, number| async move {
+            Ok(match number {
+                1 => old(&edge, stream("old\n")),
+                _ => second(),
             })
-        };
-        let response = get(&origin.held(edge.hold_layer())).await;
+        });
+        let response = origin.get(&edge).await;
         assert_eq!(response.status().as_u16(), status);
         assert!(!is_marked(&response));
         assert_eq!(text(response).await, body);
@@ -231,7 +184,7 @@ async fn a_stamp_of_another_clock_is_too_old() {
             _ => stream("new\n"),
         })
     });
-    let mut response = get(&origin.held(edge.hold_layer())).await;
+    let mut response = origin.get(&edge).await;
     assert_eq!(ready(response.body_mut()), ["new\n"]);
 }
 
@@ -244,15 +197,14 @@ async fn an_answer_with_an_age_is_stamped_zero() {
         &[("age", "0"), ("grip-hold", "stream"), ("grip-channel", "t")],
         "open\n",
     );
-    let mut response = get(&origin.held(edge.hold_layer())).await;
+    let mut response = origin.get(&edge).await;
     // The log reaches back to its beginning.
     assert_eq!(ready(response.body_mut()), ["open\n", "1"]);
     assert_eq!((origin.calls(), is_marked(&response)), (1, false));
     assert_eq!(header(&response, "age"), None);
     // Here it does not: asked past the cache, once, then marked.
-    let edge = forgetful();
-    overflow(&edge).await;
-    let mut response = get(&origin.held(edge.hold_layer())).await;
+    let edge = overflowed().await;
+    let mut response = origin.get(&edge).await;
     assert_eq!(ready(response.body_mut()), ["open\n", "4", "5"]);
     assert_eq!((origin.calls(), is_marked(&response)), (3, true));
 }
@@ -264,20 +216,14 @@ async fn a_close_or_hint_above_the_stamp_asks_for_a_younger_answer() {
         publish(&edge, bytes("1")).await;
         let by = publish(&edge, message).await;
         publish(&edge, bytes("3")).await;
-        let origin = {
-            let edge = edge.clone();
-            Origin::new(move |number, _| {
-                let edge = edge.clone();
-                async move {
-                    Ok(match number {
-                        1 => cached(stream("old\n"), edge.hub().stamp_at(Position::ZERO)),
-                        2 => cached(stream("new\n"), edge.hub().stamp_at(Position::new(2))),
-                        _ => return Err("down".into()),
-                    })
-                }
+        let origin = Origin::of(&edge, |edge, number| async move {
+            Ok(match number {
+                1 => old(&edge, stream("old\n")),
+                2 => cached(stream("new\n"), edge.hub().stamp_at(Position::new(2))),
+                _ => return Err("down".into()),
             })
-        };
-        let mut response = get(&origin.held(edge.hold_layer())).await;
+        });
+        let mut response = origin.get(&edge).await;
         assert_eq!(ready(response.body_mut()), ["new\n", "3"]);
         assert_eq!(origin.at_least(2), by);
     }
@@ -290,19 +236,13 @@ async fn a_close_above_the_stamp_of_a_marked_hold_does_not_end_it() {
     publish(&edge, bytes("1")).await;
     publish(&edge, close()).await;
     publish(&edge, bytes("3")).await;
-    let origin = {
-        let edge = edge.clone();
-        Origin::new(move |number, _| {
-            let old = edge.hub().stamp_at(Position::ZERO);
-            async move {
-                match number {
-                    1 => Ok(cached(stream("old\n"), old)),
-                    _ => Err("down".into()),
-                }
-            }
-        })
-    };
-    let mut response = get(&origin.held(edge.hold_layer())).await;
+    let origin = Origin::of(&edge, move |edge, number| async move {
+        match number {
+            1 => Ok(old(&edge, stream("old\n"))),
+            _ => Err("down".into()),
+        }
+    });
+    let mut response = origin.get(&edge).await;
     assert!(is_marked(&response));
     assert_eq!(ready(response.body_mut()), ["old\n", "1", "3"]);
     publish(&edge, close()).await;

@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use gripstack::control::{Authorizer, Caller, Denied};
 use gripstack::hub::{Delivery, Subscription, Wants};
 use gripstack::message::StreamForm;
-use gripstack::publish::{Auth, Key, PublishConfig, Rule};
+use gripstack::publish::{Auth, Item, Key, PublishConfig, Rule};
 use gripstack::{
     BoxError, Channel, Edge, EdgeBody, Position, Publisher, RateLimitedPublishLayer, Target, Url,
 };
+use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -433,6 +435,62 @@ async fn credentials_are_asked_for() {
     ] {
         send(Some(good)).await.is(200, "text/plain", "Published\n");
     }
+}
+
+/// Each team publishes on channels that begin with its name, and purges nothing.
+struct Teams;
+
+impl Authorizer<Item> for Teams {
+    fn identify(&self, head: &Parts) -> Result<Caller, Denied> {
+        match head.headers.get("x-team").map(|team| team.to_str()) {
+            None => Err(Denied::missing("send X-Team")),
+            Some(Ok(team @ ("news" | "shop"))) => Ok(Caller::new(team)),
+            Some(_) => Err(Denied::invalid("there is no such team")),
+        }
+    }
+
+    fn authorize(&self, team: &Caller, _: &Parts, items: &[Item]) -> Result<(), Denied> {
+        let own = |item: &Item| item.channel.as_str().starts_with(team.name());
+        if !items.iter().all(own) {
+            return Err(Denied::forbidden(format!("not all of it is of {}", team.name())));
+        }
+        match items.iter().all(|item| item.options.purges.is_empty()) {
+            true => Ok(()),
+            false => Err(Denied::forbidden("publishers do not purge")),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_applications_own_rules_see_the_items() {
+    let bench = Bench::new(Auth::custom(Teams));
+    let send = async |team: Option<&str>, listed: &[serde_json::Value]| {
+        let headers: Vec<_> = team.into_iter().map(|team| ("x-team", team)).collect();
+        bench
+            .send(request(Method::POST, "/publish/", &headers, items(listed)))
+            .await
+    };
+    let (news, shop) = (item("news-1", "x"), item("shop-1", "x"));
+    let missing = send(None, std::slice::from_ref(&news)).await;
+    missing.is(401, "text/plain", "Unauthorized: send X-Team.\n");
+    assert_eq!(missing.header("www-authenticate"), Some("Bearer"));
+    let unknown = send(Some("x"), std::slice::from_ref(&news)).await;
+    unknown.is(401, "text/plain", "Unauthorized: there is no such team.\n");
+    let forbidden = send(Some("news"), &[news.clone(), shop]).await;
+    forbidden.is(403, "text/plain", "Forbidden: not all of it is of news.\n");
+    let mut purging = news.clone();
+    purging["surrogate-keys"] = json!(["k"]);
+    let forbidden = send(Some("news"), &[purging]).await;
+    forbidden.is(403, "text/plain", "Forbidden: publishers do not purge.\n");
+    assert_eq!((bench.now(), bench.passed()), (Position::ZERO, 0));
+    send(Some("news"), &[news])
+        .await
+        .is(200, "text/plain", "Published\n");
+
+    let read = Arc::new(AtomicUsize::new(0));
+    let request = Request::post("/publish/").body(Endless(read.clone()));
+    assert_eq!(bench.send(request.expect("a good request")).await.status, 401);
+    assert_eq!(read.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]

@@ -1,16 +1,20 @@
-//! Every answer of the purge layer, through the layer (P-1 to P-11).
+//! Every answer of the purge layer, through the layer (P-1 to P-11), who may purge (7.4) and how often (7.5).
 #![cfg(feature = "purge")]
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
-use gripstack::purge::{Auth, PurgeLayer, Token};
+use gripstack::control::{Authorizer, Caller, Denied};
+use gripstack::purge::{Auth, Limits, PurgeLayer, Rate, Token};
 use gripstack::{Edge, EdgeBody, Position, Target, Url};
+use http::request::Parts;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
+use tokio::time::advance;
 use tower::{Layer, ServiceExt, service_fn};
 
 /// A layer over a service that counts what reaches it and answers with the headers it got.
@@ -423,4 +427,270 @@ async fn a_purge_of_keys_by_header_where_it_is_configured() {
     bench.has_purged(&key("a"));
     bench.has_purged(&key("b"));
     assert_eq!(bench.edge.hub().last_purge(&url("h", "/y")), Position::ZERO);
+}
+
+/// Of the URLs and keys 3 at once, everything once; one more each second and each minute.
+fn small() -> Limits {
+    let rate = |burst, seconds| Rate {
+        burst,
+        interval: Duration::from_secs(seconds),
+    };
+    Limits::new(rate(3, 1), rate(1, 60))
+}
+
+impl Answer {
+    fn number(&self, name: &str) -> u64 {
+        let value = self.header(name).expect("there is one");
+        value.parse().expect("a whole number")
+    }
+
+    /// Refused for so many seconds.
+    #[track_caller]
+    fn is_too_much(&self, seconds: u64) {
+        let json = self.json(429);
+        assert_eq!(self.number("retry-after"), seconds);
+        assert_eq!(json["msg"], "Too many requests");
+        let detail = json["detail"].as_str().expect("text");
+        assert!(detail.contains(&format!("try again in {seconds} s")), "{detail}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p_08_a_purge_of_everything_says_how_many_more_and_until_when() {
+    let bench = Bench::new(Auth::token("t"));
+    let token = [("fastly-key", "t"), ("host", "h")];
+    let all = async || bench.send("POST /service/s/purge_all", &token, "").await;
+    let first = all().await;
+    first.json(200);
+    assert_eq!(first.number("fastly-ratelimit-remaining"), 9);
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970");
+    let reset = first.number("fastly-ratelimit-reset");
+    assert!(reset.abs_diff(since.as_secs() + 10) < 300, "seconds since 1970");
+    let second = all().await;
+    assert_eq!(second.number("fastly-ratelimit-remaining"), 8);
+    assert_eq!(second.number("fastly-ratelimit-reset"), reset + 10);
+    advance(Duration::from_secs(20)).await;
+    assert_eq!(all().await.number("fastly-ratelimit-remaining"), 9);
+    // What Fastly does not count says nothing of it.
+    for line in ["PURGE /x", "POST /purge/h/x", "POST /service/s/purge/k"] {
+        let answer = bench.send(line, &token, "").await;
+        answer.id();
+        assert_eq!(answer.header("fastly-ratelimit-remaining"), None, "{line}");
+        assert_eq!(answer.header("fastly-ratelimit-reset"), None, "{line}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p_09_beyond_the_limit_it_is_429_and_nothing_is_purged() {
+    let bench = Bench::open();
+    let all = async || bench.send("POST /service/s/purge_all", &[], "").await;
+    for _ in 0..10 {
+        all().await.json(200);
+    }
+    let at = bench.now();
+    advance(Duration::from_secs(3)).await;
+    let refused = all().await;
+    refused.is_too_much(7);
+    assert_eq!(refused.number("fastly-ratelimit-remaining"), 0);
+    assert!(refused.number("fastly-ratelimit-reset") > 0);
+    assert_eq!(bench.now(), at);
+    // Of URLs and keys there is another.
+    bench.send("POST /service/s/purge/k", &[], "").await.id();
+    advance(Duration::from_secs(7)).await;
+    all().await.json(200);
+    all().await.is_too_much(10);
+    assert_eq!(bench.passed(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_counts_as_its_keys_all_of_them_or_none() {
+    let bench = Bench::open().with(|layer| layer.limits(small()));
+    let batch = async |keys: &str| {
+        let keys = [("surrogate-key", keys)];
+        bench.send("POST /service/s/purge", &keys, "").await
+    };
+    bench.send("PURGE /x", &[("host", "h")], "").await.id();
+    batch("a b").await.json(200);
+    for refused in [
+        bench.send("PURGE /y", &[("host", "h")], "").await,
+        bench.send("POST /purge/h/y", &[], "").await,
+        bench.send("POST /service/s/purge/c", &[], "").await,
+        batch("c").await,
+    ] {
+        refused.is_too_much(1);
+        assert_eq!(refused.number("fastly-ratelimit-remaining"), 0);
+    }
+    advance(Duration::from_secs(1)).await;
+    let refused = batch("c d").await;
+    refused.is_too_much(1);
+    assert_eq!(refused.number("fastly-ratelimit-remaining"), 1);
+    assert_eq!(bench.edge.hub().last_purge(&key("c")), Position::ZERO);
+    batch("c").await.json(200);
+    // Larger than all that can be saved up: all of it, but not never.
+    batch("e f g h i").await.is_too_much(3);
+    advance(Duration::from_secs(3)).await;
+    batch("e f g h i").await.json(200);
+    bench.send("PURGE /y", &[("host", "h")], "").await.is_too_much(1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_credential_has_its_own_limit_on_all_layers_that_share_it() {
+    let limits = small();
+    let auth = || Auth::Tokens(vec![Token::new("a"), Token::select("b")]);
+    let public = Bench::new(auth()).with(|layer| layer.limits(limits.clone()));
+    let control = Bench::new(auth()).with(|layer| layer.limits(limits.clone()));
+    let (a, b) = (("fastly-key", "a"), ("fastly-key", "b"));
+    let purge = async |bench: &Bench, token| bench.send("PURGE /x", &[("host", "h"), token], "").await;
+    // Who is not let in, or sends what makes no sense, uses up nothing.
+    for _ in 0..10 {
+        purge(&public, ("fastly-key", "c")).await.fails(401);
+        public.send("POST /purge/", &[a], "").await.fails(400);
+        public
+            .send("POST /service/s/purge_all", &[b], "")
+            .await
+            .fails(403);
+    }
+    purge(&public, a).await.id();
+    purge(&control, ("authorization", "Bearer a")).await.id();
+    purge(&public, a).await.id();
+    purge(&control, a).await.is_too_much(1);
+    purge(&public, ("authorization", "Bearer a")).await.is_too_much(1);
+    purge(&public, b).await.id();
+    // A clone of a layer, as a router makes for each route, has no limit of its own.
+    let route = public.with(|layer| layer.key_headers(true));
+    purge(&route, a).await.is_too_much(1);
+    let unlimited = control.with(|layer| layer.limits(Limits::new(Rate::UNLIMITED, Rate::UNLIMITED)));
+    for _ in 0..100 {
+        purge(&unlimited, a).await.id();
+        unlimited
+            .send("POST /service/s/purge_all", &[a], "")
+            .await
+            .json(200);
+    }
+}
+
+/// Each team purges keys that begin with its name, and URLs of its host.
+struct Teams;
+
+impl Authorizer<Target> for Teams {
+    fn identify(&self, head: &Parts) -> Result<Caller, Denied> {
+        let Some(team) = head.headers.get("x-team") else {
+            return Err(Denied::missing("send X-Team"));
+        };
+        match team.to_str() {
+            Ok(team @ ("news" | "shop")) => Ok(Caller::new(team)),
+            _ => Err(Denied::invalid("there is no such team")),
+        }
+    }
+
+    fn authorize(&self, team: &Caller, head: &Parts, targets: &[Target]) -> Result<(), Denied> {
+        assert!(head.headers.contains_key("x-team"));
+        let own = |target: &Target| match target {
+            Target::Url(url) => url.host() == team.name(),
+            Target::Key(key) => key.starts_with(team.name()),
+            _ => false,
+        };
+        match targets.iter().all(own) {
+            true => Ok(()),
+            false => Err(Denied::forbidden(format!("not all of it is of {}", team.name()))),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_applications_own_rules_see_the_targets() {
+    let bench = Bench::new(Auth::custom(Teams));
+    let news = ("x-team", "news");
+    bench.send("PURGE /x", &[("host", "news"), news], "").await.id();
+    bench.has_purged(&url("news", "/x"));
+    bench.send("POST /service/s/purge/news-1", &[news], "").await.id();
+    let line = "POST /service/s/purge";
+    let body = json!({"surrogate_keys": ["news-1", "news-2"]}).to_string();
+    bench.send(line, &[news], body).await.json(200);
+    let at = bench.now();
+    for (line, headers, body) in [
+        ("PURGE /x", [("host", "shop"), news], ""),
+        ("POST /purge/shop/x", [("x", "1"), news], ""),
+        ("POST /service/s/purge/shop-1", [("x", "1"), news], ""),
+        (line, [("surrogate-key", "news-1 shop-1"), news], ""),
+        (
+            line,
+            [("x", "1"), news],
+            r#"{"surrogate_keys":["news-1","shop-1"]}"#,
+        ),
+        ("POST /service/s/purge_all", [("x", "1"), news], ""),
+    ] {
+        let answer = bench.send(line, &headers, body).await;
+        let json = answer.json(403);
+        assert_eq!(json["detail"], "not all of it is of news", "{line}");
+    }
+    assert_eq!((bench.now(), bench.passed()), (at, 0), "all of it or nothing");
+}
+
+#[tokio::test]
+async fn pur_15_an_applications_own_rules_hide_as_much_as_tokens_do() {
+    let bench = Bench::new(Auth::custom(Teams));
+    let answer = bench.send("PURGE /x", &[("host", "news")], "").await;
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (405, "Method Not Allowed\n")
+    );
+    for line in [
+        "POST /purge/",
+        "POST /service/s/purge/%FF",
+        "POST /service/s/purge_all",
+    ] {
+        assert_eq!(bench.send(line, &[], "").await.json(401)["detail"], "send X-Team");
+        let unknown = bench.send(line, &[("x-team", "x")], "").await;
+        assert_eq!(unknown.json(401)["detail"], "there is no such team");
+    }
+    // Nothing is read of whom nobody knows.
+    let large = " ".repeat((2 << 20) + 1);
+    let line = "POST /service/s/purge";
+    bench.send(line, &[], large.clone()).await.fails(401);
+    bench.send(line, &[("x-team", "news")], large).await.fails(413);
+    assert_eq!((bench.now(), bench.passed()), (Position::ZERO, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_whom_an_application_knows_have_limits_by_their_names() {
+    let bench = Bench::new(Auth::custom(Teams)).with(|layer| layer.limits(small()));
+    let purge = async |team| {
+        let headers = [("host", team), ("x-team", team)];
+        bench.send("PURGE /x", &headers, "").await
+    };
+    for _ in 0..3 {
+        // Not allowed: not counted.
+        let other = [("host", "shop"), ("x-team", "news")];
+        bench.send("PURGE /x", &other, "").await.fails(403);
+        purge("news").await.id();
+    }
+    purge("news").await.is_too_much(1);
+    purge("shop").await.id();
+}
+
+#[tokio::test]
+async fn a_function_of_the_head_is_a_rule() {
+    let bench = Bench::new(Auth::custom(|head: &Parts| {
+        match head.headers.get("fastly-key") {
+            Some(key) if key == "hush" => Ok(Caller::new("operator")),
+            Some(_) => Err(Denied::invalid("wrong")),
+            None => Err(Denied::missing("none")),
+        }
+    }));
+    let host = ("host", "h");
+    bench
+        .send("PURGE /x", &[host, ("fastly-key", "hush")], "")
+        .await
+        .id();
+    bench
+        .send("PURGE /x", &[host, ("fastly-key", "x")], "")
+        .await
+        .fails(401);
+    assert_eq!(bench.send("PURGE /x", &[host], "").await.status, 405);
+    // What it accepts goes no further.
+    let ours = bench.send("GET /x", &[("fastly-key", "hush")], "").await;
+    assert_eq!(ours.header("fastly-key"), None);
+    let another = bench.send("GET /x", &[("fastly-key", "other")], "").await;
+    assert_eq!(another.header("fastly-key"), Some("other"));
 }

@@ -1,24 +1,24 @@
 //! `serve` takes what people have: an axum `Router`, tonic `Routes`, a `ServiceBuilder` stack.
 #![cfg(feature = "serve")]
 
+mod grpc_support;
 mod serve_support;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::extract::ConnectInfo;
 use axum::routing::{get, post};
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use gripstack::EdgeBody;
 use gripstack::serve::{Limits, serve};
+use grpc_support::{BytesCodec, ECHO, SHOUT, Shouter};
+use http::uri::PathAndQuery;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use serve_support::*;
 use tokio::net::TcpListener;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::{Status, Streaming};
 
 async fn bind() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
@@ -125,102 +125,9 @@ async fn a_service_builder_stack() {
     assert_eq!(soon(client.answer()).await.text(), "abc");
 }
 
-/// Messages are bytes: what a generated codec does, without a generator.
-#[derive(Clone, Copy, Default)]
-struct BytesCodec;
-
-impl Codec for BytesCodec {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl Encoder for BytesCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, dst: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        dst.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for BytesCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, src: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(src.copy_to_bytes(src.remaining())))
-    }
-}
-
-/// What a generated server does: one path a method.
-#[derive(Clone)]
-struct Shouter;
-
-#[derive(Clone)]
-struct Shout;
-
-impl tonic::server::NamedService for Shouter {
-    const NAME: &'static str = "test.Shouter";
-}
-
-impl tonic::server::UnaryService<Bytes> for Shout {
-    type Response = Bytes;
-    type Future = std::future::Ready<Result<tonic::Response<Bytes>, Status>>;
-
-    fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
-        let message = request.into_inner();
-        std::future::ready(if message.is_empty() {
-            Err(Status::invalid_argument("nothing to shout"))
-        } else {
-            Ok(tonic::Response::new(message.to_ascii_uppercase().into()))
-        })
-    }
-}
-
-impl tonic::server::StreamingService<Bytes> for Shout {
-    type Response = Bytes;
-    type ResponseStream = Streaming<Bytes>;
-    type Future = std::future::Ready<Result<tonic::Response<Streaming<Bytes>>, Status>>;
-
-    fn call(&mut self, request: tonic::Request<Streaming<Bytes>>) -> Self::Future {
-        std::future::ready(Ok(tonic::Response::new(request.into_inner())))
-    }
-}
-
-impl tower::Service<Request<tonic::body::Body>> for Shouter {
-    type Response = Response<tonic::body::Body>;
-    type Error = Infallible;
-    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
-        Box::pin(async move {
-            let mut grpc = tonic::server::Grpc::new(BytesCodec);
-            Ok(match request.uri().path() {
-                "/test.Shouter/Shout" => grpc.unary(Shout, request).await,
-                _ => grpc.streaming(Shout, request).await,
-            })
-        })
-    }
-}
-
 #[tokio::test]
 async fn tonic_routes() {
-    let routes = tonic::service::Routes::new(Shouter);
+    let routes = tonic::service::Routes::new(Shouter::default());
     let (listener, addr) = bind().await;
     let _server = Server::start(serve(listener, routes), PATIENCE);
     let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{addr}")).expect("an address");
@@ -228,7 +135,7 @@ async fn tonic_routes() {
     let mut client = tonic::client::Grpc::new(channel);
 
     soon(client.ready()).await.expect("ready");
-    let path = http::uri::PathAndQuery::from_static("/test.Shouter/Shout");
+    let path = PathAndQuery::from_static(SHOUT);
     let message = tonic::Request::new(Bytes::from_static(b"hello"));
     let answer = soon(client.unary(message, path.clone(), BytesCodec))
         .await
@@ -248,7 +155,7 @@ async fn tonic_routes() {
     soon(client.ready()).await.expect("ready");
     let (tx, rx) = tokio::sync::mpsc::channel(1);
     let messages = tokio_stream::wrappers::ReceiverStream::new(rx);
-    let path = http::uri::PathAndQuery::from_static("/test.Shouter/Echo");
+    let path = PathAndQuery::from_static(ECHO);
     tx.send(Bytes::from_static(b"one")).await.expect("room");
     let answer = soon(client.streaming(tonic::Request::new(messages), path, BytesCodec))
         .await
@@ -270,7 +177,10 @@ async fn tonic_routes() {
 #[tokio::test(start_paused = true)]
 async fn a_grpc_stream_may_be_silent_for_longer_than_a_slow_body() {
     let (pipes, listener) = Pipes::new();
-    let _server = Server::start(serve(listener, tonic::service::Routes::new(Shouter)), PATIENCE);
+    let _server = Server::start(
+        serve(listener, tonic::service::Routes::new(Shouter::default())),
+        PATIENCE,
+    );
     let io = hyper_util::rt::TokioIo::new(pipes.connect(65_536).io);
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io)
@@ -278,7 +188,7 @@ async fn a_grpc_stream_may_be_silent_for_longer_than_a_slow_body() {
             .expect("a handshake");
     tokio::spawn(connection);
     let (mut body, stream) = http_body_util::channel::Channel::<Bytes, gripstack::BoxError>::new(1);
-    let request = Request::post("http://a/test.Shouter/Echo")
+    let request = Request::post(format!("http://a{ECHO}"))
         .header("content-type", "application/grpc")
         .body(stream);
     let answer = sender

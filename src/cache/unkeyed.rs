@@ -1,39 +1,22 @@
-//! Request fields that applications trust although no `Vary` names them: who sends one could poison what others get.
+//! What becomes of [request fields that applications trust](crate::unkeyed) although no `Vary` names them.
 //!
 //! Those that say how the edge was reached become part of the key: behind a proxy of one's own all requests have the
 //! same, and anybody else's stay with whoever sends them. Those that turn a request into another one are removed.
 //! `X-Forwarded-For` is neither, for every client has another one.
 
-use http::header::{FORWARDED, HOST};
+use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
 use super::fields::Fields;
+use crate::unkeyed::{REACHED, REWRITING};
 
-/// Part of the key, beside all that begin with `x-forwarded-`.
-const KEYED: [&str; 5] = [
-    "x-host",
-    "x-original-host",
-    "x-url-scheme",
-    "front-end-https",
-    "x-wap-profile",
-];
 const FORWARDED_FOR: &str = "x-forwarded-for";
-/// Removed from what may be stored.
-const REMOVED: [HeaderName; 6] = [
-    FORWARDED,
-    HeaderName::from_static("x-original-url"),
-    HeaderName::from_static("x-rewrite-url"),
-    HeaderName::from_static("x-http-method-override"),
-    HeaderName::from_static("x-http-method"),
-    HeaderName::from_static("x-method-override"),
-];
 
 /// Whether this field is part of the key without being named by `Vary`.
 pub(super) fn is_keyed(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    match name.as_bytes().first() {
+    match name.as_str().as_bytes().first() {
         Some(b'x' | b'f') => {
-            (name.starts_with("x-forwarded-") && name != FORWARDED_FOR) || KEYED.contains(&name)
+            (name.as_str().starts_with("x-forwarded-") && name != FORWARDED_FOR) || REACHED.contains(name)
         }
         _ => false,
     }
@@ -46,14 +29,14 @@ pub(super) fn keyed_in(request: &HeaderMap) -> impl Iterator<Item = &HeaderName>
 
 /// Whether this field turns a request into another one.
 pub(super) fn is_removed(name: &HeaderName) -> bool {
-    REMOVED.contains(name)
+    REWRITING.contains(name)
 }
 
 /// Removes what would make the request another one than its key says; where the target names the host, that counts,
 /// and the field follows it (RFC 9112 3.2.2).
 pub(super) fn straighten<B>(request: &mut Request<B>, fields: Fields) {
     if fields.has(Fields::REMOVED) {
-        for name in &REMOVED {
+        for name in &REWRITING {
             request.headers_mut().remove(name);
         }
     }

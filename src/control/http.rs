@@ -1,5 +1,7 @@
 //! The little HTTP that control requests need.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST};
 use http::request::Parts;
@@ -66,6 +68,12 @@ pub(crate) fn text(status: StatusCode, line: impl std::fmt::Display) -> Response
     respond(status, "text/plain", format!("{line}\n"))
 }
 
+/// At least one, rounded up.
+pub(crate) fn whole_seconds(duration: Duration) -> u64 {
+    let up = u64::from(duration.subsec_nanos() > 0);
+    (duration.as_secs() + up).max(1)
+}
+
 /// A configured prefix: empty, or with a leading and without a trailing slash.
 pub(crate) fn normal_prefix(prefix: &str) -> String {
     match prefix.trim_matches('/') {
@@ -84,6 +92,13 @@ mod tests {
             assert_eq!(normal_prefix(prefix), "/control");
         }
         assert_eq!(normal_prefix("/"), "");
+    }
+
+    #[test]
+    fn seconds_to_wait_are_whole_and_at_least_one() {
+        for (ms, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (1999, 2)] {
+            assert_eq!(whole_seconds(Duration::from_millis(ms)), seconds);
+        }
     }
 
     #[cfg(feature = "purge")]

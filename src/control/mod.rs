@@ -11,9 +11,11 @@
 //! # let _ = control;
 //! ```
 
+mod authorize;
 mod future;
 mod http;
 mod secret;
+mod service;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -24,13 +26,16 @@ use tower_service::Service;
 
 use crate::body::EdgeBody;
 
+pub use self::authorize::{Authorizer, Caller, Custom, Denied};
 pub use self::future::ResponseFuture;
 #[cfg(feature = "publish")]
 pub(crate) use self::http::text;
 #[cfg(feature = "purge")]
 pub(crate) use self::http::under;
-pub(crate) use self::http::{ReadError, authority, normal_prefix, read, respond};
+pub(crate) use self::http::{ReadError, authority, normal_prefix, read, respond, whole_seconds};
 pub(crate) use self::secret::Secret;
+pub use self::service::ControlService;
+pub(crate) use self::service::Endpoint;
 
 /// Answers 404 to everything: the service below the control layers on a listener that has no other.
 #[derive(Clone, Copy, Debug, Default)]

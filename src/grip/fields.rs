@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Map, Value};
 
 use super::{FieldError, binary, feature, header::final_status};
+use crate::hop_by_hop::is_framing;
 
 /// More headers in one response are refused.
 const MAX_HEADERS: usize = 100;
@@ -210,19 +211,4 @@ fn push(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), FieldErr
     }
     headers.append(name, value);
     Ok(())
-}
-
-/// Whether a header belongs to one connection or one framing of a message.
-pub(super) fn is_framing(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection"
-            | "content-length"
-            | "keep-alive"
-            | "proxy-connection"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-    )
 }

@@ -6,11 +6,12 @@ use http::{HeaderName, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::draft::Draft;
-use super::fields::{Object, is_framing};
+use super::fields::Object;
 use super::{
     FieldError, Hold, HoldChannel, HoldMode, Instruct, InstructError, KeepAlive, KeepAliveMode, MAX_CHANNELS,
     MAX_INSTRUCT_BYTES, MIN_TIMEOUT, binary, channel, feature, header as grip_header, keep_alive, syntax,
 };
+use crate::hop_by_hop::is_framing;
 use crate::message::Channel;
 
 /// The media type of instructions as JSON.

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG,
-    EXPIRES, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-    WARNING,
+    ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, EXPIRES,
+    HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, TRAILER, WARNING,
 };
 use http::{Response, StatusCode, response::Parts};
 use http_body::Body;
@@ -16,6 +15,7 @@ use super::failure::HoldError;
 use crate::body::EdgeBody;
 use crate::grip::{self, HoldChannel, HoldMode, Instruct, MAX_INSTRUCT_BYTES};
 use crate::handoff::{Handoff, Keep};
+use crate::hop_by_hop::is_framing;
 use crate::hub::{Fetch, Hub};
 use crate::message::{Channel, PushedResponse};
 use crate::mutants::mutant;
@@ -46,18 +46,6 @@ const OF_ONE_BODY: [HeaderName; 8] = [
     HeaderName::from_static("repr-digest"),
     HeaderName::from_static("digest"),
     HeaderName::from_static("content-md5"),
-];
-
-/// What frames a message or belongs to one connection: a published response does not set it.
-const FRAMING: [HeaderName; 8] = [
-    CONTENT_LENGTH,
-    TRANSFER_ENCODING,
-    CONNECTION,
-    TE,
-    TRAILER,
-    UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
 ];
 
 /// A response of the service below, its instructions read and carried out as far as they concern its head.
@@ -228,7 +216,7 @@ impl Answer {
             parts.headers.remove(name);
         }
         for (name, value) in own {
-            if !FRAMING.contains(name) {
+            if !is_framing(name) {
                 parts.headers.append(name, value.clone());
             }
         }

@@ -7,6 +7,8 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use crate::error::OriginFailure;
+use crate::hop_by_hop;
+use crate::unkeyed::{REACHED, REWRITING};
 
 /// In a request's extensions: who sent it. A server puts it there; without it nothing is known of the client,
 /// and its connection counts as plain.
@@ -56,27 +58,14 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Fields of one connection, in either direction (RFC 9110 7.6.1), and those that proxies abuse.
-const HOP_BY_HOP: [HeaderName; 11] = [
-    CONNECTION,
-    KEEP_ALIVE,
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("proxy-authentication-info"),
+/// They go no further either: one would set CGI's `HTTP_PROXY`, the other belongs to an upgrade that is refused.
+static ABUSED: [HeaderName; 2] = [
     HeaderName::from_static("proxy"),
     HeaderName::from_static("http2-settings"),
-    TE,
-    TRANSFER_ENCODING,
-    header::UPGRADE,
 ];
 
-/// Fields that applications trust although no cache key covers them: whoever sends one could poison what others
-/// get.
-const UNKEYED: [HeaderName; 19] = [
-    header::FORWARDED,
-    HeaderName::from_static("x-host"),
-    HeaderName::from_static("x-original-host"),
+/// What proxies say of how they were reached, and this one does not.
+static FORWARDED_BY_OTHERS: [HeaderName; 8] = [
     HeaderName::from_static("x-forwarded-server"),
     HeaderName::from_static("x-forwarded-scheme"),
     HeaderName::from_static("x-forwarded-protocol"),
@@ -85,14 +74,6 @@ const UNKEYED: [HeaderName; 19] = [
     HeaderName::from_static("x-forwarded-prefix"),
     HeaderName::from_static("x-forwarded-path"),
     HeaderName::from_static("x-forwarded-uri"),
-    HeaderName::from_static("x-url-scheme"),
-    HeaderName::from_static("x-original-url"),
-    HeaderName::from_static("x-rewrite-url"),
-    HeaderName::from_static("x-http-method-override"),
-    HeaderName::from_static("x-http-method"),
-    HeaderName::from_static("x-method-override"),
-    HeaderName::from_static("front-end-https"),
-    HeaderName::from_static("x-wap-profile"),
 ];
 
 // === requests ===
@@ -143,7 +124,7 @@ pub(super) fn clean_request(
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
-    for name in &UNKEYED {
+    for name in REACHED.iter().chain(&REWRITING).chain(&FORWARDED_BY_OTHERS) {
         headers.remove(name);
     }
     set_forwarded_for(headers, client, forwarding.forwarded_for);
@@ -306,7 +287,7 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for name in &listed {
         headers.remove(name);
     }
-    for name in &HOP_BY_HOP {
+    for name in hop_by_hop::fields().chain(&ABUSED) {
         headers.remove(name);
     }
 }

@@ -2,10 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::request::Parts;
 
-use crate::control::Secret;
+use super::publisher::Item;
+use crate::control::{Authorizer, Caller, Custom, Denied, Secret};
 
 /// Who may publish.
 #[derive(Clone, Debug)]
@@ -15,6 +16,9 @@ pub enum Auth {
     Open,
     /// Who presents one of these. With none of them: nobody.
     Keys(Vec<Key>),
+    /// Whom the application's own rules let in. They see the items as they will be published, with what is to be
+    /// purged by them.
+    Custom(Custom<Item>),
 }
 
 /// What a publisher presents. Never shown.
@@ -44,15 +48,6 @@ pub enum KeyError {
     NoBackend,
 }
 
-/// Why a request is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
-    /// No credentials.
-    Missing,
-    /// Credentials that are not known, or no longer valid.
-    Invalid,
-}
-
 // === impl Auth ===
 
 impl Auth {
@@ -61,13 +56,22 @@ impl Auth {
         Self::Keys(vec![Key::token(token)])
     }
 
-    pub(super) fn check(&self, headers: &HeaderMap) -> Result<(), Refused> {
-        let Self::Keys(keys) = self else {
-            return Ok(());
+    /// Whom these rules let in.
+    pub fn custom(rules: impl Authorizer<Item>) -> Self {
+        Self::Custom(Custom::new(rules))
+    }
+
+    /// Whether a request may publish at all; who sends it, if that is known.
+    pub(super) fn identify(&self, head: &Parts) -> Result<Option<Caller>, Denied> {
+        let keys = match self {
+            Self::Open => return Ok(None),
+            Self::Custom(rules) => return rules.identify(head).map(Some),
+            Self::Keys(keys) => keys,
         };
-        let mut verdict = Err(Refused::Missing);
-        for presented in headers.get_all(AUTHORIZATION) {
-            verdict = Err(Refused::Invalid);
+        let mut denied = Denied::missing("the credentials are missing");
+        let invalid = || Denied::invalid("the credentials are not valid");
+        for presented in head.headers.get_all(AUTHORIZATION) {
+            denied = invalid();
             let presented = presented.as_bytes();
             let end = presented
                 .iter()
@@ -75,17 +79,30 @@ impl Auth {
                 .unwrap_or(presented.len());
             let (scheme, credentials) = presented.split_at(end);
             if accepts(keys, scheme, credentials.trim_ascii()) {
-                return Ok(());
+                return Ok(None);
             }
         }
         // How clients of a hosted publish API send their token.
-        for presented in headers.get_all("fastly-key") {
-            verdict = Err(Refused::Invalid);
+        for presented in head.headers.get_all("fastly-key") {
+            denied = invalid();
             if accepts(keys, b"bearer", presented.as_bytes()) {
-                return Ok(());
+                return Ok(None);
             }
         }
-        verdict
+        Err(denied)
+    }
+
+    /// Whether they may publish all of these.
+    pub(super) fn authorize(
+        &self,
+        caller: Option<&Caller>,
+        head: &Parts,
+        items: &[Item],
+    ) -> Result<(), Denied> {
+        match (self, caller) {
+            (Self::Custom(rules), Some(caller)) => rules.authorize(caller, head, items),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -197,18 +214,38 @@ mod jwt {
 mod tests {
     use super::*;
 
+    #[derive(Debug, PartialEq, Eq)]
+    enum Refused {
+        Missing,
+        Invalid,
+    }
+
+    impl Auth {
+        fn check(&self, head: &Parts) -> Result<(), Refused> {
+            match self.identify(head) {
+                Ok(_) => Ok(()),
+                Err(Denied::Missing(_)) => Err(Refused::Missing),
+                Err(Denied::Invalid(_)) => Err(Refused::Invalid),
+                Err(denied) => panic!("{denied:?}"),
+            }
+        }
+    }
+
+    fn head() -> Parts {
+        http::Request::new(()).into_parts().0
+    }
+
     fn check(auth: &Auth, header: &'static str, value: &str) -> Result<(), Refused> {
+        let mut head = head();
         let value = value.parse().expect("the test made it well");
-        auth.check(&HeaderMap::from_iter([(
-            http::HeaderName::from_static(header),
-            value,
-        )]))
+        head.headers.insert(header, value);
+        auth.check(&head)
     }
 
     #[test]
     fn a_token_is_a_bearer_or_a_fastly_key() {
         let auth = Auth::token("secret");
-        assert_eq!(auth.check(&HeaderMap::new()), Err(Refused::Missing));
+        assert_eq!(auth.check(&head()), Err(Refused::Missing));
         assert_eq!(check(&auth, "authorization", "Bearer secret"), Ok(()));
         assert_eq!(check(&auth, "authorization", "bearer secret"), Ok(()));
         assert_eq!(check(&auth, "fastly-key", "secret"), Ok(()));
@@ -225,7 +262,7 @@ mod tests {
         for auth in [Auth::token(""), Auth::Keys(Vec::new())] {
             assert_eq!(check(&auth, "authorization", "Bearer "), Err(Refused::Invalid));
         }
-        assert_eq!(Auth::Open.check(&HeaderMap::new()), Ok(()));
+        assert_eq!(Auth::Open.check(&head()), Ok(()));
     }
 
     #[test]

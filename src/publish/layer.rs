@@ -6,8 +6,8 @@ use tower_layer::Layer;
 
 use super::auth::Auth;
 use super::publisher::Publisher;
-use super::service::RateLimitedPublish;
-use crate::control::normal_prefix;
+use super::service::{PublishEndpoint, RateLimitedPublish};
+use crate::control::{ControlService, normal_prefix};
 
 /// Takes publishes out of the way of all other requests. See the [module](super).
 #[derive(Clone, Debug)]
@@ -68,7 +68,11 @@ impl<S> Layer<S> for RateLimitedPublishLayer {
     type Service = RateLimitedPublish<S>;
 
     fn layer(&self, inner: S) -> RateLimitedPublish<S> {
-        RateLimitedPublish::new(inner, self.publisher.clone(), self.settings.clone())
+        let endpoint = PublishEndpoint {
+            publisher: self.publisher.clone(),
+            settings: self.settings.clone(),
+        };
+        ControlService::new(inner, endpoint)
     }
 }
 

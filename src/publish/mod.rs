@@ -16,6 +16,8 @@
 //!              |--interval--|--interval--|
 //! ```
 //!
+//! Credentials are a [key](Key), or whatever an application's [own rules](Auth::custom) accept.
+//!
 //! An item may purge in the same order: `"surrogate-keys": ["a"]` and `"purge": ["https://example.com/x"]` (a
 //! path alone is one of the host that the POST was sent to). What a channel's URL is need not be said: a message
 //! ages what it concerns by itself.

@@ -7,10 +7,9 @@ use http::header::{ACCEPT, ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
-use super::auth::Refused;
 use super::publisher::{Item, PublishError, PublishOptions, Receipt};
 use crate::body::EdgeBody;
-use crate::control::{authority, respond, text};
+use crate::control::{Denied, authority, respond, text, whole_seconds};
 use crate::grip::{ItemPurge, PublishFormatError, PublishItem};
 use crate::order::{Purge, PurgeMode, Target, Url};
 
@@ -28,7 +27,7 @@ pub(super) enum Format {
 #[derive(Debug)]
 pub(super) enum Failure {
     Method(Method),
-    Refused(Refused),
+    Denied(Denied),
     NotAcceptable,
     BodyTooLarge,
     BodyBroken,
@@ -140,16 +139,16 @@ impl Failure {
                 ALLOW,
                 HeaderValue::from_static("POST"),
             ),
-            Self::Refused(refused) => {
-                let (challenge, reason) = match refused {
-                    Refused::Missing => ("Bearer", "Unauthorized: the credentials are missing."),
-                    Refused::Invalid => (
-                        "Bearer error=\"invalid_token\"",
-                        "Unauthorized: the credentials are not valid.",
-                    ),
+            Self::Denied(denied) => {
+                let (challenge, reason) = match denied {
+                    Denied::Missing(reason) => ("Bearer", reason),
+                    Denied::Invalid(reason) => ("Bearer error=\"invalid_token\"", reason),
+                    Denied::Forbidden(reason) => {
+                        return text(StatusCode::FORBIDDEN, format_args!("Forbidden: {reason}."));
+                    }
                 };
                 with(
-                    text(StatusCode::UNAUTHORIZED, reason),
+                    text(StatusCode::UNAUTHORIZED, format_args!("Unauthorized: {reason}.")),
                     WWW_AUTHENTICATE,
                     HeaderValue::from_static(challenge),
                 )
@@ -195,12 +194,6 @@ fn with(mut response: Response<EdgeBody>, name: http::HeaderName, value: HeaderV
     response
 }
 
-/// At least one, rounded up.
-fn whole_seconds(duration: Duration) -> u64 {
-    let up = u64::from(duration.subsec_nanos() > 0);
-    (duration.as_secs() + up).max(1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,12 +215,5 @@ mod tests {
         assert_eq!(wanted(&["application/json, text/plain"]), Some(Format::Text));
         assert_eq!(wanted(&["text/plain", "application/*"]), Some(Format::Json));
         assert_eq!(wanted(&["text/html"]), None);
-    }
-
-    #[test]
-    fn seconds_to_wait_are_whole_and_at_least_one() {
-        for (ms, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (1999, 2)] {
-            assert_eq!(whole_seconds(Duration::from_millis(ms)), seconds);
-        }
     }
 }

@@ -2,8 +2,10 @@
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::request::Parts;
 
-use crate::control::Secret;
+use crate::control::{Authorizer, Caller, Custom, Denied, Secret};
+use crate::order::Target;
 
 /// The header in which Fastly's clients send their token.
 pub(super) const FASTLY_KEY: &str = "fastly-key";
@@ -16,6 +18,8 @@ pub enum Auth {
     Open,
     /// Who presents one of these tokens. With none of them: nobody.
     Tokens(Vec<Token>),
+    /// Whom the application's own rules let in.
+    Custom(Custom<Target>),
 }
 
 /// A token and what it is good for. Never shown.
@@ -34,16 +38,18 @@ pub(super) enum Scope {
     All,
 }
 
-/// Why a request is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
-    /// No credentials.
-    Missing,
-    /// Credentials that nobody knows.
-    Unknown,
-    /// A token that is good for less.
-    Scope,
+/// Who is known to send a request: limits are theirs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Who {
+    /// Anybody.
+    Everybody,
+    /// Whoever has this token, by its digest.
+    Token(u128),
+    /// Whom the application knows.
+    Custom(Caller),
 }
+
+const HOW: &str = "send a valid token as Fastly-Key or as Authorization: Bearer";
 
 // === impl Auth ===
 
@@ -58,29 +64,48 @@ impl Auth {
         Self::Tokens(tokens.into_iter().map(Token::new).collect())
     }
 
-    pub(super) fn check(&self, headers: &HeaderMap, needed: Scope) -> Result<(), Refused> {
-        let Self::Tokens(tokens) = self else {
-            return Ok(());
+    /// Whom these rules let in.
+    pub fn custom(rules: impl Authorizer<Target>) -> Self {
+        Self::Custom(Custom::new(rules))
+    }
+
+    /// Who sends this request, if they may send such a one at all.
+    pub(super) fn identify(&self, head: &Parts, needed: Scope) -> Result<Who, Denied> {
+        let tokens = match self {
+            Self::Open => return Ok(Who::Everybody),
+            Self::Custom(rules) => return rules.identify(head).map(Who::Custom),
+            Self::Tokens(tokens) => tokens,
         };
-        let mut verdict = Err(Refused::Missing);
-        for presented in presented(headers) {
-            match scope_of(tokens, presented) {
-                Some(scope) if scope >= needed => return Ok(()),
-                Some(_) => verdict = Err(Refused::Scope),
-                None if verdict == Err(Refused::Missing) => verdict = Err(Refused::Unknown),
+        let mut denied = Denied::missing(HOW);
+        for presented in presented(&head.headers) {
+            match matching(tokens, presented) {
+                Some(token) if token.scope >= needed => return Ok(Who::Token(token.secret.digest())),
+                Some(_) => denied = Denied::forbidden("the token is not good for a purge of everything"),
+                None if matches!(denied, Denied::Missing(_)) => denied = Denied::invalid(HOW),
                 None => {}
             }
         }
-        verdict
+        Err(denied)
     }
 
-    /// Whether a `Fastly-Key` is one of ours, which goes no further than here.
-    pub(super) fn owns_key_in(&self, headers: &HeaderMap) -> bool {
-        let Self::Tokens(tokens) = self else {
-            return false;
-        };
-        let mut keys = headers.get_all(FASTLY_KEY).iter();
-        keys.any(|key| scope_of(tokens, key.as_bytes()).is_some())
+    /// Whether they may purge all of these.
+    pub(super) fn authorize(&self, who: &Who, head: &Parts, targets: &[Target]) -> Result<(), Denied> {
+        match (self, who) {
+            (Self::Custom(rules), Who::Custom(caller)) => rules.authorize(caller, head, targets),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a `Fastly-Key` is for us: then it goes no further than here.
+    pub(super) fn owns_key_in(&self, head: &Parts) -> bool {
+        match self {
+            Self::Open => false,
+            Self::Custom(rules) => rules.identify(head).is_ok(),
+            Self::Tokens(tokens) => {
+                let mut keys = head.headers.get_all(FASTLY_KEY).iter();
+                keys.any(|key| matching(tokens, key.as_bytes()).is_some())
+            }
+        }
     }
 }
 
@@ -95,10 +120,11 @@ fn presented(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     keys.chain(bearers)
 }
 
-/// Compares with all of them, so that the time does not tell which one it is.
-fn scope_of(tokens: &[Token], presented: &[u8]) -> Option<Scope> {
+/// The token that this is, with its widest scope. Compares with all of them, so that the time does not tell which one
+/// it is.
+fn matching<'a>(tokens: &'a [Token], presented: &[u8]) -> Option<&'a Token> {
     let matching = tokens.iter().filter(|token| token.secret.matches(presented));
-    matching.map(|token| token.scope).max()
+    matching.max_by_key(|token| token.scope)
 }
 
 // === impl Token ===
@@ -125,53 +151,85 @@ impl Token {
 mod tests {
     use super::*;
 
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+    fn head(pairs: &[(&'static str, &str)]) -> Parts {
         let pairs = pairs.iter().map(|(name, value)| {
             let name = http::HeaderName::from_static(name);
             (name, value.parse().expect("the test made it well"))
         });
-        pairs.collect()
+        let mut head = http::Request::new(()).into_parts().0;
+        head.headers = pairs.collect();
+        head
+    }
+
+    #[derive(Debug, PartialEq, Eq)]
+    enum Refused {
+        Missing,
+        Unknown,
+        Scope,
+    }
+
+    impl Auth {
+        fn check(&self, head: &Parts, needed: Scope) -> Result<(), Refused> {
+            match self.identify(head, needed) {
+                Ok(_) => Ok(()),
+                Err(Denied::Missing(_)) => Err(Refused::Missing),
+                Err(Denied::Invalid(_)) => Err(Refused::Unknown),
+                Err(Denied::Forbidden(_)) => Err(Refused::Scope),
+            }
+        }
     }
 
     #[test]
     fn either_header_carries_the_token() {
         let auth = Auth::tokens(["a", "b"]);
         for good in [
-            headers(&[("fastly-key", "a")]),
-            headers(&[("authorization", "Bearer b")]),
-            headers(&[("authorization", "bearer  b")]),
-            headers(&[("authorization", "Bearer x"), ("fastly-key", "b")]),
+            head(&[("fastly-key", "a")]),
+            head(&[("authorization", "Bearer b")]),
+            head(&[("authorization", "bearer  b")]),
+            head(&[("authorization", "Bearer x"), ("fastly-key", "b")]),
         ] {
             assert_eq!(auth.check(&good, Scope::All), Ok(()), "{good:?}");
         }
-        assert_eq!(auth.check(&headers(&[]), Scope::Select), Err(Refused::Missing));
+        assert_eq!(auth.check(&head(&[]), Scope::Select), Err(Refused::Missing));
         for bad in [
-            headers(&[("fastly-key", "")]),
-            headers(&[("fastly-key", "ab")]),
-            headers(&[("authorization", "Bearer ")]),
-            headers(&[("authorization", "Bearer c")]),
+            head(&[("fastly-key", "")]),
+            head(&[("fastly-key", "ab")]),
+            head(&[("authorization", "Bearer ")]),
+            head(&[("authorization", "Bearer c")]),
         ] {
             assert_eq!(auth.check(&bad, Scope::Select), Err(Refused::Unknown), "{bad:?}");
         }
-        let basic = headers(&[("authorization", "Basic a")]);
+        let basic = head(&[("authorization", "Basic a")]);
         assert_eq!(auth.check(&basic, Scope::Select), Err(Refused::Missing));
     }
 
     #[test]
     fn a_token_without_the_scope_is_known_and_not_enough() {
         let auth = Auth::Tokens(vec![Token::select("s"), Token::new("a")]);
-        let select = headers(&[("fastly-key", "s")]);
+        let select = head(&[("fastly-key", "s")]);
         assert_eq!(auth.check(&select, Scope::Select), Ok(()));
         assert_eq!(auth.check(&select, Scope::All), Err(Refused::Scope));
-        assert_eq!(auth.check(&headers(&[("fastly-key", "a")]), Scope::All), Ok(()));
+        assert_eq!(auth.check(&head(&[("fastly-key", "a")]), Scope::All), Ok(()));
     }
 
     #[test]
     fn no_token_and_an_empty_token_let_nobody_in() {
         for auth in [Auth::Tokens(Vec::new()), Auth::token("")] {
-            let empty = headers(&[("fastly-key", ""), ("authorization", "Bearer ")]);
+            let empty = head(&[("fastly-key", ""), ("authorization", "Bearer ")]);
             assert_eq!(auth.check(&empty, Scope::Select), Err(Refused::Unknown));
         }
-        assert_eq!(Auth::Open.check(&headers(&[]), Scope::All), Ok(()));
+        assert_eq!(Auth::Open.check(&head(&[]), Scope::All), Ok(()));
+    }
+
+    #[test]
+    fn a_token_is_the_same_caller_however_it_comes() {
+        let who = |auth: &Auth, pair| auth.identify(&head(&[pair]), Scope::Select).expect("a token");
+        let (one, another) = (Auth::tokens(["a", "b"]), Auth::Tokens(vec![Token::select("a")]));
+        let a = who(&one, ("fastly-key", "a"));
+        assert_eq!(who(&one, ("authorization", "Bearer a")), a);
+        assert_eq!(who(&another, ("fastly-key", "a")), a);
+        assert_ne!(who(&one, ("fastly-key", "b")), a);
+        let twice = Auth::Tokens(vec![Token::new("a"), Token::select("a")]);
+        assert_eq!(twice.check(&head(&[("fastly-key", "a")]), Scope::All), Ok(()));
     }
 }

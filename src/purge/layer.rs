@@ -7,9 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tower_layer::Layer;
 
 use super::auth::Auth;
-use super::service::PurgeService;
+use super::limit::Limits;
+use super::service::{PurgeEndpoint, PurgeService};
 use super::wire::Ids;
-use crate::control::normal_prefix;
+use crate::control::{ControlService, normal_prefix};
 use crate::edge::Edge;
 use crate::order::PurgeMode;
 
@@ -30,6 +31,7 @@ pub(super) struct Settings {
     pub(super) mode: PurgeMode,
     pub(super) key_headers: bool,
     pub(super) ids: Ids,
+    pub(super) limits: Limits,
 }
 
 // === impl PurgeLayer ===
@@ -55,6 +57,7 @@ impl PurgeLayer {
                 mode: PurgeMode::Hard,
                 key_headers: false,
                 ids,
+                limits: Limits::default(),
             }),
         }
     }
@@ -103,6 +106,13 @@ impl PurgeLayer {
         self.with(|settings| settings.key_headers = key_headers)
     }
 
+    /// How often each credential may purge; beyond it 429 says when to try again. Without credentials
+    /// ([`Auth::Open`]) all are one. Default: [`Limits::default`], which this layer and its clones share.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        self.with(|settings| settings.limits = limits)
+    }
+
     fn with(mut self, set: impl FnOnce(&mut Settings)) -> Self {
         set(Arc::make_mut(&mut self.settings));
         self
@@ -113,7 +123,11 @@ impl<S> Layer<S> for PurgeLayer {
     type Service = PurgeService<S>;
 
     fn layer(&self, inner: S) -> PurgeService<S> {
-        PurgeService::new(inner, self.edge.clone(), self.settings.clone())
+        let endpoint = PurgeEndpoint {
+            edge: self.edge.clone(),
+            settings: self.settings.clone(),
+        };
+        ControlService::new(inner, endpoint)
     }
 }
 

@@ -12,8 +12,11 @@
 //! could be paths of the application. `Fastly-Soft-Purge` with any value makes a purge soft; the header
 //! `gripstack-purge: hard | soft | soft-block` chooses exactly. Purging what is not cached is no error.
 //!
-//! Credentials are a token, as `Fastly-Key` or as `Authorization: Bearer`. Without any, `PURGE` is a method that
-//! is not allowed (405) and the API answers 401; neither reaches the inner service.
+//! Credentials are a token, as `Fastly-Key` or as `Authorization: Bearer`, or whatever an application's
+//! [own rules](Auth::custom) accept. Without any, `PURGE` is a method that is not allowed (405) and the API answers
+//! 401; neither reaches the inner service. Each credential has [limits](PurgeLayer::limits): beyond them the answer is
+//! 429, with `Retry-After`. `Fastly-RateLimit-Remaining` and `Fastly-RateLimit-Reset`, which clients of Fastly read,
+//! are on that answer and, as Fastly does not count other purges, on that to `purge_all`.
 //!
 //! An answer is given when the order has been applied: no request that comes later gets what was purged, however
 //! many fetches were under way. The public URL of a request is its target's authority, else its `Host`, with its
@@ -33,6 +36,7 @@
 
 mod auth;
 mod layer;
+mod limit;
 mod service;
 mod wire;
 
@@ -41,5 +45,6 @@ mod tests;
 
 pub use self::auth::{Auth, Token};
 pub use self::layer::PurgeLayer;
+pub use self::limit::{Limits, Rate};
 pub use self::service::PurgeService;
 pub use crate::control::ResponseFuture;

@@ -1,97 +1,59 @@
 //! The service: takes what is ours, authorises it, submits one order.
 
-use std::fmt;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::Response;
 use http::request::Parts;
-use http::{Request, Response};
 use http_body::Body;
-use tower_service::Service;
 
 use super::auth::FASTLY_KEY;
 use super::layer::Settings;
 use super::wire::{self, Failure, Route};
 use crate::body::EdgeBody;
-use crate::control::{ReadError, ResponseFuture, read};
+use crate::control::{ControlService, Endpoint, ReadError, read};
 use crate::edge::Edge;
 use crate::error::BoxError;
 use crate::order::{Order, Purge, PurgeMode, Target};
 use crate::position::Position;
+use crate::time::Now;
 
 /// Bytes of a batch: all keys at their longest, as JSON that escapes every character.
 const MAX_BATCH_BYTES: usize = 2 << 20;
 
 /// Answers purge requests; all others pass through. See the [module](super).
-#[derive(Clone)]
-pub struct PurgeService<S> {
-    inner: S,
-    edge: Edge,
-    settings: Arc<Settings>,
+pub type PurgeService<S> = ControlService<S, PurgeEndpoint>;
+
+/// What answers purge requests: see [`PurgeService`].
+#[derive(Clone, Debug)]
+pub struct PurgeEndpoint {
+    pub(super) edge: Edge,
+    pub(super) settings: Arc<Settings>,
 }
 
-// === impl PurgeService ===
+// === impl PurgeEndpoint ===
 
-impl<S> PurgeService<S> {
-    pub(super) fn new(inner: S, edge: Edge, settings: Arc<Settings>) -> Self {
-        Self {
-            inner,
-            edge,
-            settings,
+impl Endpoint for PurgeEndpoint {
+    fn takes(&self, head: &Parts) -> bool {
+        self.settings.enabled && Route::of(head, &self.settings).is_some()
+    }
+
+    fn pass(&self, head: &mut Parts) {
+        if head.headers.contains_key(FASTLY_KEY) && self.settings.auth.owns_key_in(head) {
+            head.headers.remove(FASTLY_KEY);
         }
     }
-}
 
-impl<S: fmt::Debug> fmt::Debug for PurgeService<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PurgeService")
-            .field("inner", &self.inner)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for PurgeService<S>
-where
-    S: Service<Request<EdgeBody>, Response = Response<ResBody>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Send,
-    ReqBody: Body<Data = Bytes> + Send + 'static,
-    ReqBody::Error: Into<BoxError>,
-    ResBody: Body<Data = Bytes> + Send + 'static,
-    ResBody::Error: Into<BoxError>,
-{
-    type Response = Response<EdgeBody>;
-    type Error = S::Error;
-    type Future = ResponseFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let (mut parts, body) = request.into_parts();
-        if self.settings.enabled && Route::of(&parts, &self.settings).is_some() {
-            return ResponseFuture::own(answer(self.edge.clone(), self.settings.clone(), parts, body));
+    async fn answer<B>(self, head: Parts, body: B) -> Response<EdgeBody>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let route = Route::of(&head, &self.settings).expect("it was one when it was taken");
+        match purge(&self.edge, &self.settings, &head, route, body).await {
+            Ok(response) => response,
+            Err(failure) => failure.into_response(route),
         }
-        if parts.headers.contains_key(FASTLY_KEY) && self.settings.auth.owns_key_in(&parts.headers) {
-            parts.headers.remove(FASTLY_KEY);
-        }
-        // The service that was polled ready is the one that is called, here and now: nothing to replace.
-        let request = Request::from_parts(parts, EdgeBody::new(body));
-        ResponseFuture::pass(self.inner.call(request))
-    }
-}
-
-async fn answer<B>(edge: Edge, settings: Arc<Settings>, parts: Parts, body: B) -> Response<EdgeBody>
-where
-    B: Body<Data = Bytes> + Send,
-    B::Error: Into<BoxError>,
-{
-    let route = Route::of(&parts, &settings).expect("it was one when the future was made");
-    match purge(&edge, &settings, &parts, route, body).await {
-        Ok(response) => response,
-        Err(failure) => failure.into_response(route),
     }
 }
 
@@ -108,10 +70,10 @@ where
 {
     let headers = &parts.headers;
     // Before anything is read or looked at: who may not purge learns nothing from the answer.
-    settings
+    let who = settings
         .auth
-        .check(headers, route.scope())
-        .map_err(Failure::Refused)?;
+        .identify(parts, route.scope())
+        .map_err(Failure::Denied)?;
     if let (Some(known), Some(named)) = (&settings.service, route.service())
         && known != named
     {
@@ -121,48 +83,70 @@ where
         Route::All { .. } => wire::mode_of_all(headers)?,
         _ => wire::mode(headers, settings.mode)?,
     };
-    let target = match route {
-        Route::Method => {
-            let names = ["surrogate-key", "xkey"].into_iter();
-            let keys = names
-                .filter(|_| settings.key_headers)
-                .find_map(|name| wire::keys_of_headers(headers, name));
-            if let Some(keys) = keys {
-                return batch(edge, settings, keys?, mode).await;
+    let wanted = Wanted::read(settings, parts, route, body).await?;
+    let targets = wanted.targets();
+    settings
+        .auth
+        .authorize(&who, parts, &targets)
+        .map_err(Failure::Denied)?;
+    let left = settings
+        .limits
+        .take(&who, route.scope(), targets.len(), Now::read())
+        .map_err(Failure::Limited)?;
+    let at = submit(edge, targets, mode).await?;
+    Ok(match wanted {
+        Wanted::One(_) => settings.ids.one(at),
+        Wanted::Each(keys) => settings.ids.each(&keys, at),
+        Wanted::All => wire::all(left),
+    })
+}
+
+/// What a request purges; answers have as many forms.
+enum Wanted {
+    One(Target),
+    Each(Vec<Arc<str>>),
+    All,
+}
+
+impl Wanted {
+    async fn read<B>(settings: &Settings, parts: &Parts, route: Route<'_>, body: B) -> Result<Self, Failure>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<BoxError>,
+    {
+        let headers = &parts.headers;
+        Ok(match route {
+            Route::Method => {
+                let names = ["surrogate-key", "xkey"].into_iter();
+                let keys = names
+                    .filter(|_| settings.key_headers)
+                    .find_map(|name| wire::keys_of_headers(headers, name));
+                match keys {
+                    Some(keys) => Self::Each(keys?),
+                    None => Self::One(wire::url_of_request(parts)?),
+                }
             }
-            wire::url_of_request(parts)?
-        }
-        Route::Url(rest) => wire::url_of_api(rest)?,
-        Route::Key { key, .. } => Target::Key(wire::key_of_path(key)?),
-        Route::Batch { .. } => {
-            let keys = match wire::keys_of_headers(headers, "surrogate-key") {
+            Route::Url(rest) => Self::One(wire::url_of_api(rest)?),
+            Route::Key { key, .. } => Self::One(Target::Key(wire::key_of_path(key)?)),
+            Route::Batch { .. } => Self::Each(match wire::keys_of_headers(headers, "surrogate-key") {
                 Some(keys) => keys?,
                 None => match read(body, MAX_BATCH_BYTES).await {
                     Ok(body) => wire::keys_of_body(&body)?,
                     Err(ReadError::TooLarge) => return Err(Failure::TooLarge),
                     Err(ReadError::Broken) => return Err(Failure::bad("the body broke off")),
                 },
-            };
-            return batch(edge, settings, keys, mode).await;
-        }
-        Route::All { .. } => {
-            submit(edge, vec![Target::Everything], mode).await?;
-            return Ok(wire::all());
-        }
-    };
-    let at = submit(edge, vec![target], mode).await?;
-    Ok(settings.ids.one(at))
-}
+            }),
+            Route::All { .. } => Self::All,
+        })
+    }
 
-async fn batch(
-    edge: &Edge,
-    settings: &Settings,
-    keys: Vec<Arc<str>>,
-    mode: PurgeMode,
-) -> Result<Response<EdgeBody>, Failure> {
-    let targets = keys.iter().cloned().map(Target::Key).collect();
-    let at = submit(edge, targets, mode).await?;
-    Ok(settings.ids.each(&keys, at))
+    fn targets(&self) -> Vec<Target> {
+        match self {
+            Self::One(target) => vec![target.clone()],
+            Self::Each(keys) => keys.iter().cloned().map(Target::Key).collect(),
+            Self::All => vec![Target::Everything],
+        }
+    }
 }
 
 /// One order: all of it takes one position.

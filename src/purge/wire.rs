@@ -1,6 +1,7 @@
 //! The wire forms: which requests ask for what, and what they are answered.
 
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
@@ -8,10 +9,11 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
-use super::auth::{Refused, Scope};
+use super::auth::Scope;
 use super::layer::Settings;
+use super::limit::{Allowance, Exceeded};
 use crate::body::EdgeBody;
-use crate::control::{authority, respond, under};
+use crate::control::{Denied, authority, respond, under, whole_seconds};
 use crate::order::{PurgeMode, Target, Url};
 use crate::position::Position;
 
@@ -38,10 +40,11 @@ pub(super) enum Route<'a> {
 /// Why a request is answered with an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    Refused(Refused),
+    Denied(Denied),
     Bad(String),
     UnknownService,
     TooLarge,
+    Limited(Exceeded),
     Unavailable,
 }
 
@@ -242,9 +245,20 @@ impl Ids {
     }
 }
 
-/// Of a purge of everything.
-pub(super) fn all() -> Response<EdgeBody> {
-    json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned())
+/// Of a purge of everything: the only one that Fastly counts.
+pub(super) fn all(left: Allowance) -> Response<EdgeBody> {
+    let mut response = json(StatusCode::OK, r#"{"status":"ok"}"#.to_owned());
+    tell(&mut response, left);
+    response
+}
+
+/// Fastly's headers: how many more, and when there will be as many as ever, in seconds since 1970. Its clients read
+/// whole numbers, one of them or panic.
+fn tell(response: &mut Response<EdgeBody>, left: Allowance) {
+    let since = left.reset.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let headers = response.headers_mut();
+    headers.insert("fastly-ratelimit-remaining", left.remaining.into());
+    headers.insert("fastly-ratelimit-reset", whole_seconds(since).into());
 }
 
 fn json(status: StatusCode, body: String) -> Response<EdgeBody> {
@@ -260,8 +274,12 @@ impl Failure {
 
     /// The answer. Whoever sends a `PURGE` without credentials learns nothing: it might not exist.
     pub(super) fn into_response(self, route: Route<'_>) -> Response<EdgeBody> {
+        let limited = match &self {
+            Self::Limited(exceeded) => Some(*exceeded),
+            _ => None,
+        };
         let (status, msg, detail) = match self {
-            Self::Refused(Refused::Missing) if route == Route::Method => {
+            Self::Denied(Denied::Missing(_)) if route == Route::Method => {
                 let mut response = respond(
                     StatusCode::METHOD_NOT_ALLOWED,
                     "text/plain",
@@ -271,15 +289,15 @@ impl Failure {
                 response.headers_mut().insert(ALLOW, allowed);
                 return response;
             }
-            Self::Refused(Refused::Missing | Refused::Unknown) => (
+            Self::Denied(Denied::Missing(reason) | Denied::Invalid(reason)) => (
                 StatusCode::UNAUTHORIZED,
                 "Provided credentials are missing or invalid",
-                "send a valid token as Fastly-Key or as Authorization: Bearer".to_owned(),
+                reason.into_owned(),
             ),
-            Self::Refused(Refused::Scope) => (
+            Self::Denied(Denied::Forbidden(reason)) => (
                 StatusCode::FORBIDDEN,
                 "You are not authorized to perform this action",
-                "the token is not good for a purge of everything".to_owned(),
+                reason.into_owned(),
             ),
             Self::Bad(detail) => (StatusCode::BAD_REQUEST, "Bad request", detail),
             Self::UnknownService => (
@@ -292,6 +310,15 @@ impl Failure {
                 "Request entity too large",
                 "the body of a batch has at most 2 MiB".to_owned(),
             ),
+            Self::Limited(exceeded) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many requests",
+                format!(
+                    "the limit is {}; try again in {} s",
+                    exceeded.rate,
+                    whole_seconds(exceeded.retry_after),
+                ),
+            ),
             Self::Unavailable => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Service unavailable",
@@ -300,6 +327,11 @@ impl Failure {
         };
         let (msg, detail) = (Value::from(msg), Value::from(detail));
         let mut response = json(status, format!(r#"{{"msg":{msg},"detail":{detail}}}"#));
+        if let Some(exceeded) = limited {
+            let after = whole_seconds(exceeded.retry_after).into();
+            response.headers_mut().insert(RETRY_AFTER, after);
+            tell(&mut response, exceeded.left);
+        }
         match status {
             StatusCode::UNAUTHORIZED => {
                 let challenge = HeaderValue::from_static("Bearer");

@@ -67,6 +67,26 @@ impl Origin {
         Self::new(move |_, _| async move { Ok(reply(status, headers, body)) })
     }
 
+    /// Answers by the edge and the number of the request.
+    pub fn of<F, R>(edge: &Edge, answer: F) -> Self
+    where
+        F: Fn(Edge, usize) -> R + Send + Sync + 'static,
+        R: Future<Output = Reply> + Send + 'static,
+    {
+        let edge = edge.clone();
+        Self::new(move |number, _| answer(edge.clone(), number))
+    }
+
+    /// Answers always [a stream hold](stream).
+    pub fn streams(body: &'static str) -> Self {
+        Self::new(move |_, _| async move { Ok(stream(body)) })
+    }
+
+    /// Answers always [a long poll](poll).
+    pub fn polls(body: &'static str) -> Self {
+        Self::new(move |_, _| async move { Ok(poll(body)) })
+    }
+
     pub fn calls(&self) -> usize {
         self.heads.lock().len()
     }
@@ -87,6 +107,23 @@ impl Origin {
     /// The hold layer over it.
     pub fn held(&self, layer: GripHoldLayer) -> GripHold<Inner> {
         layer.layer(self.service.clone())
+    }
+
+    /// A GET through the hold layer of this edge.
+    pub async fn get(&self, edge: &Edge) -> Response<EdgeBody> {
+        get(&self.held(edge.hold_layer())).await
+    }
+
+    /// A GET through the hold layer of this edge, that may wait for a message.
+    pub fn start(&self, edge: &Edge) -> Waiting {
+        start(&self.held(edge.hold_layer()), request(Method::GET, "/", &[]))
+    }
+
+    /// The same, waiting by now.
+    pub async fn waiting(&self, edge: &Edge) -> Waiting {
+        let mut waiting = self.start(edge);
+        assert!(waiting.now().await.is_none(), "it waits");
+        waiting
     }
 }
 
@@ -126,6 +163,17 @@ pub fn cached(mut response: Response<EdgeBody>, stamp: Stamp) -> Response<EdgeBo
         .extensions_mut()
         .insert(Handoff::new(Arc::new(instruct), stamp));
     response
+}
+
+/// The same, stamped before everything.
+pub fn old(edge: &Edge, response: Response<EdgeBody>) -> Response<EdgeBody> {
+    cached(response, edge.hub().stamp_at(Position::ZERO))
+}
+
+/// A body that never comes.
+pub fn silent() -> EdgeBody {
+    type Never = Result<http_body::Frame<Bytes>, BoxError>;
+    EdgeBody::new(http_body_util::StreamBody::new(tokio_stream::pending::<Never>()))
 }
 
 pub fn request(method: Method, path: &str, headers: &[(&str, &str)]) -> Request<EdgeBody> {
@@ -236,12 +284,18 @@ pub fn channel(name: &str) -> Channel {
     Channel::new(name).expect("a valid name")
 }
 
-/// A message for streams with ids; an empty one is none.
+/// A message with ids; an empty one is none.
+pub fn identified(message: Message, id: &str, prev_id: &str) -> Message {
+    Message {
+        id: (!id.is_empty()).then(|| id.into()),
+        prev_id: (!prev_id.is_empty()).then(|| prev_id.into()),
+        ..message
+    }
+}
+
+/// A message for streams with ids.
 pub fn with_ids(text: &str, id: &str, prev_id: &str) -> Message {
-    let mut message = Message::bytes(text.to_owned());
-    message.id = (!id.is_empty()).then(|| id.into());
-    message.prev_id = (!prev_id.is_empty()).then(|| prev_id.into());
-    message
+    identified(bytes(text), id, prev_id)
 }
 
 /// A message that answers long polls.
@@ -288,6 +342,15 @@ pub fn subscriptions(edge: &Edge) -> usize {
 /// A message for streams.
 pub fn bytes(text: &str) -> Message {
     Message::bytes(text.to_owned())
+}
+
+/// An edge whose channels remember two messages, and the last two of five on `t`.
+pub async fn overflowed() -> Edge {
+    let edge = forgetful();
+    for n in 1..=5 {
+        publish(&edge, bytes(&n.to_string())).await;
+    }
+    edge
 }
 
 /// An edge whose channels remember two messages.

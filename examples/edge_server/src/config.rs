@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::error::{ContextKind, ErrorKind};
-use clap::{CommandFactory, Parser};
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use serde::Deserialize;
 
 use crate::options::{Command, Mode, Options, Role};
@@ -81,19 +81,26 @@ impl Settings {
     /// Reads arguments, variables and the file. Prints help or the version, and ends the process, where that is
     /// asked for.
     pub fn read() -> Result<Self, ConfigError> {
-        let command = match Command::try_parse() {
-            Ok(command) => command,
+        match Command::command().try_get_matches() {
+            Ok(given) => Self::of(&given),
             Err(error) if !error.use_stderr() => error.exit(),
-            Err(error) => return Err(explain(&error)),
-        };
-        Self::of(command)
+            Err(error) => Err(explain(&error)),
+        }
     }
 
-    fn of(command: Command) -> Result<Self, ConfigError> {
-        let options = match &command.config {
-            Some(path) => command.options.or(read_file(path)?),
-            None => command.options,
+    fn of(given: &ArgMatches) -> Result<Self, ConfigError> {
+        let file = match given.get_one::<PathBuf>("config") {
+            Some(path) => read_file(path)?,
+            None => Options::default(),
         };
+        Self::over(file, given)
+    }
+
+    /// Flags and variables, and for the rest what the file says.
+    fn over(mut options: Options, given: &ArgMatches) -> Result<Self, ConfigError> {
+        options
+            .update_from_arg_matches(given)
+            .map_err(|error| explain(&error))?;
         Self::check(options)
     }
 
@@ -211,17 +218,16 @@ fn parse_file(text: &str) -> Result<Options, String> {
         format!("line {line} is not TOML")
     })?;
     let known = Command::command();
-    let mut options = Options::default();
-    for (key, value) in table {
-        let is_known = key != "config" && known.get_arguments().any(|arg| arg.get_long() == Some(&key));
+    for (key, value) in &table {
+        let is_known = key != "config" && known.get_arguments().any(|arg| arg.get_long() == Some(key));
         if !is_known {
             return Err(format!("unknown key {key:?}"));
         }
-        let only: toml::Table = [(key.clone(), value)].into_iter().collect();
-        let one = Options::deserialize(only).map_err(|error| format!("key {key:?}: {}", error.message()))?;
-        options = options.or(one);
+        // Each by itself first, for an error of the whole does not name its key.
+        let only: toml::Table = [(key.clone(), value.clone())].into_iter().collect();
+        Options::deserialize(only).map_err(|error| format!("key {key:?}: {}", error.message()))?;
     }
-    Ok(options)
+    Options::deserialize(table).map_err(|error| error.message().to_owned())
 }
 
 /// An error of the arguments or variables in one line.

@@ -26,6 +26,7 @@ use gripstack::DrainSignal;
 use gripstack::control::NotFound;
 use gripstack::origin::ClientInfo;
 use gripstack::publish::RateLimitedPublishLayer;
+use gripstack::purge;
 use gripstack::serve::{Limits, serve};
 use tokio::time::timeout;
 use tower::ServiceBuilder;
@@ -75,7 +76,12 @@ async fn run(settings: Settings) -> Result<(), ConfigError> {
     let publisher = start::publisher(&edge, &settings);
     let publish =
         RateLimitedPublishLayer::new(publisher.clone(), keys.publish()?).enabled(settings.role.pushes());
-    let purge = |auth| edge.purge_layer(auth).mode(settings.purge_mode.into());
+    // A token has one limit on both listeners.
+    let limits = purge::Limits::default();
+    let purge = |auth| {
+        let layer = edge.purge_layer(auth).limits(limits.clone());
+        layer.mode(settings.purge_mode.into())
+    };
     let (role, on_public) = (settings.role, settings.control_on_public);
 
     // What clients reach. A request goes from top to bottom, its answer from bottom to top.

@@ -16,10 +16,10 @@ use crate::values::{Addr, Amount, Route, Secret, Span, Url};
 pub struct Command {
     /// TOML file with options. Its keys are the names below, without the dashes
     #[arg(long, value_name = "FILE", env = "GRIPSTACK_CONFIG")]
-    pub config: Option<PathBuf>,
+    config: Option<PathBuf>,
 
     #[command(flatten)]
-    pub options: Options,
+    options: Options,
 }
 
 const AFTER_HELP: &str = "\
@@ -260,38 +260,5 @@ impl Role {
     /// Whether it stores.
     pub fn caches(self) -> bool {
         self != Self::Push
-    }
-}
-
-// === impl Options ===
-
-impl Options {
-    /// What is set here, and for the rest what is set there.
-    pub fn or(self, there: Self) -> Self {
-        Self {
-            listen: self.listen.or(there.listen),
-            control: self.control.or(there.control),
-            control_on_public: self.control_on_public.or(there.control_on_public),
-            tls_cert: self.tls_cert.or(there.tls_cert),
-            tls_key: self.tls_key.or(there.tls_key),
-            max_connections: self.max_connections.or(there.max_connections),
-            origin: self.origin.or(there.origin),
-            route: self.route.or(there.route),
-            origin_ca: self.origin_ca.or(there.origin_ca),
-            grip_iss: self.grip_iss.or(there.grip_iss),
-            grip_key: self.grip_key.or(there.grip_key),
-            role: self.role.or(there.role),
-            interval: self.interval.or(there.interval),
-            purge_mode: self.purge_mode.or(there.purge_mode),
-            outage: self.outage.or(there.outage),
-            cache_bytes: self.cache_bytes.or(there.cache_bytes),
-            compress: self.compress.or(there.compress),
-            drain_deadline: self.drain_deadline.or(there.drain_deadline),
-            publish_key: self.publish_key.or(there.publish_key),
-            purge_token: self.purge_token.or(there.purge_token),
-            open_control: self.open_control.or(there.open_control),
-            log: self.log.or(there.log),
-            log_query: self.log_query.or(there.log_query),
-        }
     }
 }

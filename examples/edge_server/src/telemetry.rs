@@ -6,7 +6,7 @@ use gripstack::Edge;
 use gripstack::error::OriginFailure;
 use gripstack::origin::Origin;
 use gripstack::serve::{Refusal, Stats};
-use gripstack::telemetry::names;
+use gripstack::telemetry::{self, names};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
@@ -78,9 +78,7 @@ impl Metrics {
 
 impl Sources {
     fn collect(&self) {
-        let hub = self.edge.hub().stats();
-        gauge!(names::CHANNELS).set(hub.channels as f64);
-        gauge!(names::SUBSCRIPTIONS).set(hub.subscriptions as f64);
+        telemetry::record(&self.edge);
         for (url, stats) in self.origin.stats() {
             let url = url.to_owned();
             counter!("gripstack_origin_requests_total", "origin" => url.clone()).absolute(stats.requests());

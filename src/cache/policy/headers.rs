@@ -2,30 +2,12 @@
 
 use http::HeaderMap;
 use http::header::{
-    AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, Entry, HeaderName, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, Entry, HeaderName, TRAILER,
 };
 
 use super::directives::CacheControl;
 use super::list::members;
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
-
-/// Fields that are about one connection, beside those that `Connection` lists.
-const HOP_BY_HOP: [HeaderName; 10] = [
-    CONNECTION,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    TRAILER,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHENTICATION_INFO,
-    PROXY_AUTHORIZATION,
-];
+use crate::hop_by_hop;
 
 /// The fields of a response that are stored, in their order, each value as it came: all but hop-by-hop fields, what
 /// `Connection` lists, what `private=` or `no-cache=` names, and `Age`, which is a number by then.
@@ -70,8 +52,10 @@ pub(crate) fn merge_304(stored: &mut HeaderMap, from: &HeaderMap) {
     }
 }
 
+/// `Trailer`, too: it announces fields of the message that came, not of the one that will be served.
 fn is_hop_by_hop(headers: &HeaderMap, name: &HeaderName) -> bool {
-    HOP_BY_HOP.contains(name)
+    *name == TRAILER
+        || hop_by_hop::is_hop_by_hop(name)
         || members(headers.get_all(CONNECTION))
             .any(|listed| listed.eq_ignore_ascii_case(name.as_str().as_bytes()))
 }

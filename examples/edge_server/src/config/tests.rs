@@ -7,8 +7,8 @@ fn file(text: &str) -> Result<Settings, String> {
 
 fn args(args: &[&str]) -> Result<Settings, String> {
     let args = std::iter::once("edge_server").chain(args.iter().copied());
-    match Command::try_parse_from(args) {
-        Ok(command) => Settings::of(command).map_err(|error| error.to_string()),
+    match Command::command().try_get_matches_from(args) {
+        Ok(given) => Settings::of(&given).map_err(|error| error.to_string()),
         Err(error) => Err(explain(&error).to_string()),
     }
 }
@@ -75,36 +75,63 @@ fn secrets_are_hidden_in_help() {
     }
 }
 
+/// Every option, none of them as it is by default.
+const EVERYTHING: &str = r#"
+listen = "[::1]:80"
+control = "127.0.0.1:0"
+control-on-public = true
+tls-cert = "cert.pem"
+tls-key = "key.pem"
+max-connections = 10
+origin = "http://a"
+route = ["b.example=http://b", "c.example/api=https://c"]
+origin-ca = "ca.pem"
+grip-iss = "me"
+grip-key = "key"
+role = "push"
+interval = "250ms"
+purge-mode = "soft-block"
+outage = "1h"
+cache-bytes = 1024
+compress = false
+drain-deadline = "3s"
+publish-key = "p"
+purge-token = "t"
+open-control = true
+log = "warn"
+log-query = true
+"#;
+
+/// The same with other values.
+const OTHER: &str = r#"
+listen = "[::1]:81"
+control = "127.0.0.1:1"
+control-on-public = false
+tls-cert = "other.pem"
+tls-key = "other.pem"
+max-connections = 11
+origin = "http://d"
+route = ["e=http://e"]
+origin-ca = "other.pem"
+grip-iss = "you"
+grip-key = "other"
+role = "cache"
+interval = "1s"
+purge-mode = "hard"
+outage = "2h"
+cache-bytes = 2048
+compress = true
+drain-deadline = "4s"
+publish-key = "other"
+purge-token = "other"
+open-control = false
+log = "debug"
+log-query = false
+"#;
+
 #[test]
 fn a_file_sets_everything() {
-    let settings = file(
-        r#"
-        listen = "[::1]:80"
-        control = "127.0.0.1:0"
-        control-on-public = true
-        tls-cert = "cert.pem"
-        tls-key = "key.pem"
-        max-connections = 10
-        origin = "http://a"
-        route = ["b.example=http://b", "c.example/api=https://c"]
-        origin-ca = "ca.pem"
-        grip-iss = "me"
-        grip-key = "key"
-        role = "push"
-        interval = "250ms"
-        purge-mode = "soft-block"
-        outage = "1h"
-        cache-bytes = 1024
-        compress = false
-        drain-deadline = "3s"
-        publish-key = "p"
-        purge-token = "t"
-        open-control = true
-        log = "warn"
-        log-query = true
-        "#,
-    )
-    .unwrap();
+    let settings = file(EVERYTHING).unwrap();
     assert_eq!(settings.routes.len(), 3);
     assert_eq!(settings.routes[2].pattern, "*");
     assert_eq!(settings.role, Role::Push);
@@ -116,13 +143,91 @@ fn a_file_sets_everything() {
 }
 
 #[test]
+fn flags_set_the_same_as_the_file_and_win_over_it() {
+    let table: toml::Table = EVERYTHING.parse().unwrap();
+    let mut flags = vec!["edge_server".to_owned()];
+    for arg in Command::command().get_arguments() {
+        let long = arg.get_long().expect("all options have names");
+        if long == "config" {
+            continue;
+        }
+        match &table[long] {
+            toml::Value::String(text) => flags.push(format!("--{long}={text}")),
+            toml::Value::Array(values) => {
+                flags.extend(
+                    values
+                        .iter()
+                        .map(|value| format!("--{long}={}", value.as_str().unwrap())),
+                );
+            }
+            value => flags.push(format!("--{long}={value}")),
+        }
+    }
+    let shown = |settings: Settings| {
+        let secrets =
+            [&settings.publish_key, &settings.purge_token].map(|key| key.as_ref().unwrap().reveal());
+        let signs = settings.sign.as_ref().unwrap().key.reveal();
+        format!("{secrets:?} {signs} {settings:?}")
+    };
+    let expected = shown(file(EVERYTHING).unwrap());
+    let flags = Command::command().try_get_matches_from(flags).unwrap();
+    assert_eq!(shown(Settings::of(&flags).unwrap()), expected);
+    let other: toml::Table = OTHER.parse().unwrap();
+    for (key, value) in &table {
+        assert_ne!(&other[key], value, "{key}");
+    }
+    assert_eq!(
+        shown(Settings::over(parse_file(OTHER).unwrap(), &flags).unwrap()),
+        expected
+    );
+}
+
+#[test]
+fn the_defaults_are_those_that_the_help_names() {
+    let mut named = 0;
+    for demo in [true, false] {
+        let base: &[&str] = if demo { &[] } else { &["--origin=http://a"] };
+        let unset = format!("{:?}", args(base).unwrap());
+        for arg in Command::command().get_arguments() {
+            let (long, help) = (arg.get_long().unwrap(), arg.get_help().unwrap().to_string());
+            let Some((_, default)) = help.split_once("[default: ") else {
+                continue;
+            };
+            let defaults = default.strip_suffix(']').expect("it ends the help");
+            let (always, of_demo) = defaults.split_once("; demo: ").unwrap_or((defaults, defaults));
+            let flag = format!("--{long}={}", if demo { of_demo } else { always });
+            let set = args(&[base, &[&flag]].concat()).unwrap();
+            assert_eq!(format!("{set:?}"), unset, "{flag}");
+            named += 1;
+        }
+    }
+    assert_eq!(named, 2 * 11, "those that have a default other than none");
+}
+
+#[test]
 fn what_is_set_first_wins() {
-    let flags = Command::try_parse_from(["edge_server", "--interval", "2s", "--compress=false"]).unwrap();
+    let flags = ["edge_server", "--interval", "2s", "--compress=false"];
+    let flags = Command::command().try_get_matches_from(flags).unwrap();
     let file = parse_file("interval = \"5s\"\noutage = \"5s\"\ncompress = true").unwrap();
-    let settings = Settings::check(flags.options.or(file)).unwrap();
+    let settings = Settings::over(file, &flags).unwrap();
     assert_eq!(settings.interval, Duration::from_secs(2));
     assert_eq!(settings.outage, Duration::from_secs(5));
     assert!(!settings.compress);
+}
+
+#[test]
+fn a_variable_wins_over_the_file_and_a_flag_over_it() {
+    // One that is set wherever this runs.
+    let command = Command::command().mut_arg("log", |arg| arg.env("PATH"));
+    let path = std::env::var("PATH").unwrap();
+    for (flags, expected) in [
+        (&["edge_server"][..], &*path),
+        (&["edge_server", "--log=warn"], "warn"),
+    ] {
+        let given = command.clone().try_get_matches_from(flags).unwrap();
+        let file = parse_file("log = \"debug\"").unwrap();
+        assert_eq!(Settings::over(file, &given).unwrap().log, expected);
+    }
 }
 
 #[test]
