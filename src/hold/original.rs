@@ -122,11 +122,6 @@ impl Original {
         }
     }
 
-    /// Whether its URL is known never to have instructions.
-    pub(super) fn is_plain(&self) -> bool {
-        self.url.is_some() && self.copy.is_none()
-    }
-
     /// Whether it can be made again here.
     pub(super) fn is_repeatable(&self) -> bool {
         self.copy.is_some()

@@ -77,11 +77,7 @@ where
         }
         ask(request.extensions_mut(), Position::ZERO);
         // Before the request can leave: whatever is accepted from here on may be missing from the answer.
-        let fetch = if original.is_plain() {
-            options.hub.begin_fetch_without_pin()
-        } else {
-            options.hub.begin_fetch(Instant::now())
-        };
+        let fetch = options.hub.begin_fetch(Instant::now());
         let (future, inner) = if original.is_repeatable() {
             // The one that was polled ready is called, and may be asked again; a clone takes its place.
             let fresh = self.inner.clone();

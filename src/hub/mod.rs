@@ -148,17 +148,10 @@ impl Hub {
         let at = self.now();
         let pin = pins.open(at, now);
         drop(pins);
-        Fetch::new(self.clone(), self.stamp_at(at), Some(pin))
+        Fetch::new(self.clone(), self.stamp_at(at), pin)
     }
 
     /// Whether the order fits the logs.
-    /// The same for one that nothing is expected to be held from: the logs are not kept for it, so that a hold from its
-    /// answer may meet a gap.
-    #[cfg(feature = "hold")]
-    pub(crate) fn begin_fetch_without_pin(&self) -> Fetch {
-        Fetch::new(self.clone(), self.stamp_at(self.now()), None)
-    }
-
     pub(crate) fn check(&self, order: &Order) -> Result<(), OrderTooLarge> {
         self.0.state.read().registry.check(order)
     }

@@ -13,12 +13,12 @@ const LONGEST: Duration = Duration::from_secs(15);
 /// Fetches of one position within this time share an entry.
 const TOGETHER: Duration = Duration::from_millis(100);
 
-/// A fetch under way: its stamp, and mostly a pin on the logs until it is dropped.
+/// A fetch under way: its stamp, and a pin on the logs until it is dropped.
 #[derive(Debug)]
 pub struct Fetch {
     hub: Hub,
     stamp: Stamp,
-    pin: Option<u64>,
+    pin: u64,
 }
 
 /// Open fetches, oldest first. Positions and times only grow.
@@ -38,7 +38,7 @@ struct Pin {
 // === impl Fetch ===
 
 impl Fetch {
-    pub(super) fn new(hub: Hub, stamp: Stamp, pin: Option<u64>) -> Self {
+    pub(super) fn new(hub: Hub, stamp: Stamp, pin: u64) -> Self {
         Self { hub, stamp, pin }
     }
 
@@ -50,9 +50,7 @@ impl Fetch {
 
 impl Drop for Fetch {
     fn drop(&mut self) {
-        if let Some(pin) = self.pin {
-            self.hub.0.pins.lock().close(pin);
-        }
+        self.hub.0.pins.lock().close(self.pin);
     }
 }
 
