@@ -251,6 +251,12 @@ impl Certificate {
     }
 }
 
+impl Drop for Certificate {
+    fn drop(&mut self) {
+        let _ = self.cert.parent().map(std::fs::remove_dir_all);
+    }
+}
+
 // === impl Process ===
 
 impl Process {
