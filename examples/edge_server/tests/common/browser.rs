@@ -4,13 +4,21 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::common::{PATIENCE, eventually};
+
+/// How long the browser may take until it answers at all: the first start on a machine reads it from the disk.
+const START: Duration = Duration::from_secs(90);
+
+/// How often it is started until it answers. Once, on a machine where it had never run before, it was gone within two
+/// seconds.
+const TRIES: usize = 3;
 
 /// A browser. Dropping it ends it.
 pub struct Browser {
@@ -34,14 +42,29 @@ impl Browser {
         if !path.exists() {
             return None;
         }
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("browser-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).expect("the directory is ours");
+        for attempt in 1.. {
+            let dir = format!("browser-{}-{attempt}", std::process::id());
+            let mut browser = Self::spawn(&path, &Path::new(env!("CARGO_TARGET_TMPDIR")).join(dir));
+            match browser.exchange(None, "Browser.getVersion", json!({}), START) {
+                Ok(_) => return Some(browser),
+                Err(why) if attempt == TRIES => panic!("the browser does not start: {why}"),
+                Err(why) => eprintln!("the browser is started again: {why}"),
+            }
+        }
+        unreachable!("it ends at the last attempt")
+    }
+
+    /// `dir`: its own; what an earlier process left there goes.
+    fn spawn(path: &Path, dir: &Path) -> Self {
+        let _ = std::fs::remove_dir_all(dir);
+        std::fs::create_dir_all(dir).expect("the directory is ours");
         let (to, from) = (dir.join("to"), dir.join("from"));
         let made = Command::new("mkfifo")
             .args([&to, &from])
             .status()
             .expect("mkfifo runs");
         assert!(made.success());
+        let log = File::create(dir.join("log")).expect("the directory is ours");
         // It reads commands from descriptor 3 and answers at 4.
         let child = Command::new("sh")
             .args(["-c", "exec \"$0\" \"$@\" 3<\"$TO\" 4>\"$FROM\""])
@@ -56,6 +79,7 @@ impl Browser {
             .args([
                 "--disable-background-networking",
                 "--disable-component-update",
+                "--disable-dev-shm-usage",
                 "--disable-sync",
             ])
             .args(["--hide-scrollbars", "--remote-debugging-pipe"])
@@ -64,7 +88,7 @@ impl Browser {
             .env("FROM", &from)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .expect("sh runs");
         // In this order: the shell opens them one after the other, and each waits for its other end.
@@ -76,19 +100,22 @@ impl Browser {
         let (values, from) = channel();
         std::thread::spawn(move || {
             for answer in answers.split(0).map_while(Result::ok) {
-                let value = serde_json::from_slice(&answer).expect("it speaks JSON");
+                // The last one may be cut off by its end.
+                let Ok(value) = serde_json::from_slice(&answer) else {
+                    break;
+                };
                 if values.send(value).is_err() {
                     break;
                 }
             }
         });
-        Some(Self {
+        Self {
             child,
-            dir,
+            dir: dir.to_owned(),
             to,
             from,
             calls: 0,
-        })
+        }
     }
 
     /// A new tab in front of the others.
@@ -109,19 +136,21 @@ impl Browser {
         tab
     }
 
-    /// The value of an expression.
+    /// The value of an expression, which must not fail.
     pub fn eval(&mut self, tab: &Tab, script: &str) -> Value {
-        let params = json!({ "expression": script, "returnByValue": true, "awaitPromise": true });
-        self.call(Some(tab), "Runtime.evaluate", params)["result"]["value"].clone()
+        let answer = self.call(Some(tab), "Runtime.evaluate", evaluation(script));
+        let failure = &answer["exceptionDetails"];
+        assert!(failure.is_null(), "{script}: {failure}");
+        answer["result"]["value"].clone()
     }
 
-    /// The text of an element.
+    /// The text of an element; empty as long as there is none, also between two documents.
     pub fn text(&mut self, tab: &Tab, id: &str) -> String {
-        let text = self.eval(
-            tab,
-            &format!("document.getElementById('{id}')?.textContent ?? ''"),
-        );
-        text.as_str().unwrap_or_default().to_owned()
+        let script = format!("document.getElementById('{id}')?.textContent ?? ''");
+        let answer = self.exchange(Some(tab), "Runtime.evaluate", evaluation(&script), PATIENCE);
+        let answer = answer.unwrap_or_else(|why| panic!("{why}"));
+        let text = answer["result"]["result"]["value"].as_str();
+        text.unwrap_or_default().to_owned()
     }
 
     /// Waits until an element's text pleases.
@@ -149,23 +178,52 @@ impl Browser {
         path
     }
 
+    /// The result of a command, which must not fail.
     fn call(&mut self, tab: Option<&Tab>, method: &str, params: Value) -> Value {
+        let answer = self.exchange(tab, method, params, PATIENCE);
+        let answer = answer.unwrap_or_else(|why| panic!("{why}"));
+        assert!(answer["error"].is_null(), "{method}: {answer}");
+        answer["result"].clone()
+    }
+
+    /// The answer to a command: a result or an error. `Err` says why there is none.
+    fn exchange(
+        &mut self,
+        tab: Option<&Tab>,
+        method: &str,
+        params: Value,
+        patience: Duration,
+    ) -> Result<Value, String> {
         self.calls += 1;
         let mut call = json!({ "id": self.calls, "method": method, "params": params });
         if let Some(Tab(session)) = tab {
             call["sessionId"] = session.as_str().into();
         }
-        self.to
-            .write_all(format!("{call}\0").as_bytes())
-            .expect("the browser reads");
+        if let Err(error) = self.to.write_all(format!("{call}\0").as_bytes()) {
+            return Err(self.explain(method, &format!("cannot be written: {error}")));
+        }
         loop {
-            let answer = self.from.recv_timeout(PATIENCE).expect("the browser answers");
-            if answer["id"] == self.calls {
-                assert!(answer["error"].is_null(), "{method}: {answer}");
-                return answer["result"].clone();
+            match self.from.recv_timeout(patience) {
+                Ok(answer) if answer["id"] == self.calls => return Ok(answer),
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => return Err(self.explain(method, "no answer in time")),
+                Err(RecvTimeoutError::Disconnected) => return Err(self.explain(method, "no answer any more")),
             }
         }
     }
+
+    /// What is known about a command without an answer.
+    fn explain(&mut self, method: &str, why: &str) -> String {
+        let ended = self.child.try_wait().ok().flatten();
+        let ended = ended.map_or("it runs".to_owned(), |status| format!("it ended: {status}"));
+        let log = std::fs::read(self.dir.join("log")).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log[log.len().saturating_sub(4000)..]).into_owned();
+        format!("{method}: {why}; {ended}; its log:\n{log}")
+    }
+}
+
+fn evaluation(script: &str) -> Value {
+    json!({ "expression": script, "returnByValue": true, "awaitPromise": true })
 }
 
 impl Drop for Browser {

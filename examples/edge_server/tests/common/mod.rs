@@ -33,7 +33,7 @@ pub struct Answer {
 
 /// An answer that goes on.
 pub struct Stream {
-    socket: TcpStream,
+    socket: Box<dyn Read>,
     pub text: String,
 }
 
@@ -180,7 +180,13 @@ impl Drop for Server {
 
 /// One request, and its whole answer. `head` is the request line without the version, then fields.
 pub fn ask(addr: SocketAddr, head: &str, body: &str) -> Answer {
-    let mut socket = send(addr, head, body);
+    let mut socket = connect(addr);
+    send(&mut socket, &addr.to_string(), head, body);
+    read_answer(socket)
+}
+
+/// The whole answer to what was sent here.
+pub fn read_answer(mut socket: impl Read) -> Answer {
     let mut bytes = Vec::new();
     // What came before a reset counts.
     let _ = socket.read_to_end(&mut bytes);
@@ -204,15 +210,21 @@ pub fn get(addr: SocketAddr, path: &str) -> Answer {
     ask(addr, &format!("GET {path}"), "")
 }
 
-fn send(addr: SocketAddr, head: &str, body: &str) -> TcpStream {
-    let mut socket = TcpStream::connect(addr).expect("it listens");
+/// A connection that gives up in time.
+pub fn connect(addr: SocketAddr) -> TcpStream {
+    let socket = TcpStream::connect(addr).expect("it listens");
     socket
         .set_read_timeout(Some(PATIENCE))
         .expect("a time above zero");
+    socket
+}
+
+/// Sends a request for this host, or for that of the URL in it.
+pub fn send(socket: &mut impl Write, host: &str, head: &str, body: &str) {
     let (line, fields) = head.split_once('\n').unwrap_or((head, ""));
     let host = match line.split_once("http://") {
-        Some((_, url)) => url.split('/').next().unwrap_or_default().to_owned(),
-        None => addr.to_string(),
+        Some((_, url)) => url.split('/').next().unwrap_or_default(),
+        None => host,
     };
     let mut request = format!("{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
     for field in fields.lines() {
@@ -224,7 +236,6 @@ fn send(addr: SocketAddr, head: &str, body: &str) -> TcpStream {
     socket
         .write_all(format!("{request}\r\n{body}").as_bytes())
         .expect("it reads");
-    socket
 }
 
 fn unchunk(mut rest: &str) -> String {
@@ -243,6 +254,11 @@ fn unchunk(mut rest: &str) -> String {
 // === impl Answer ===
 
 impl Answer {
+    /// What the cache says that it did.
+    pub fn cache_status(&self) -> &str {
+        self.field("cache-status").unwrap_or_default()
+    }
+
     /// A field's value.
     pub fn field(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines();
@@ -256,8 +272,14 @@ impl Stream {
     /// Events of a URL.
     pub fn open(addr: SocketAddr, path: &str) -> Self {
         let head = format!("GET {path}\nAccept: text/event-stream");
-        let socket = send(addr, &head, "");
-        let text = String::new();
+        let mut socket = connect(addr);
+        send(&mut socket, &addr.to_string(), &head, "");
+        Self::on(socket)
+    }
+
+    /// The answer to what was sent here.
+    pub fn on(socket: impl Read + 'static) -> Self {
+        let (socket, text) = (Box::new(socket), String::new());
         Self { socket, text }
     }
 
