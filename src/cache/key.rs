@@ -16,10 +16,11 @@ pub(super) enum Named<'a> {
 }
 
 /// What a request names: where the layer sits below a router that strips a prefix, that prefix is its namespace.
-/// `None` without a host, or with more than one.
+/// `None` without a host, with more than one, or with a `Host` that is none.
 pub(super) fn named_by<'a>(parts: &'a Parts, namespace: &str) -> Option<Named<'a>> {
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let host = match parts.uri.authority() {
+    let authority = parts.uri.authority();
+    let host = match authority {
         Some(authority) => authority.as_str().as_bytes(),
         None => {
             let mut hosts = parts.headers.get_all(header::HOST).iter();
@@ -34,6 +35,10 @@ pub(super) fn named_by<'a>(parts: &'a Parts, namespace: &str) -> Option<Named<'a
         return Some(Named::Plain { host, path });
     }
     let host = std::str::from_utf8(host).ok().filter(|host| host.is_ascii())?;
+    if authority.is_none() && host.contains(['/', '@']) {
+        // Not every server looks at `Host`. With a path or a user in it this would become the key of another URL.
+        return None;
+    }
     Some(Named::Url(if namespace.is_empty() {
         Url::new(host, path)
     } else {

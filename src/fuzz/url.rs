@@ -22,6 +22,15 @@ pub fn url(bytes: &[u8]) {
         *request.version_mut() = version;
         *request.headers_mut() = fields.clone();
         let parts = request.into_parts().0;
+        if let Some((_, url)) = cache::fuzz::named(&parts) {
+            let path = uri.path_and_query().map_or("/", |path| path.as_str());
+            let named = &url.as_str()[url.host().len()..];
+            assert_eq!(
+                named.trim_start_matches('/'),
+                path.trim_start_matches('/'),
+                "no host brings a path"
+            );
+        }
         // The reader of HTTP/1 has seen to one valid Host.
         let is_named = parts.headers.contains_key(header::HOST) || uri.authority().is_some();
         if is_named && serve::fuzz::names_one_host(&parts) {
@@ -42,11 +51,9 @@ fn check(parts: &Parts, location: &str) {
     let host = authority(parts).expect("there is one");
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     assert_eq!(Url::new(host, path), url, "what a purge of it names");
-    // The origin's side refuses some that are odd.
-    if let Ok(asked) = origin::fuzz::authority(&parts.uri, &parts.headers) {
-        let asked = asked.expect("there is one");
-        assert_eq!(normal_authority(asked.as_str()), url.host(), "where it is sent");
-    }
+    let asked = origin::fuzz::authority(&parts.uri, &parts.headers);
+    let asked = asked.expect("valid").expect("there is one");
+    assert_eq!(normal_authority(asked.as_str()), url.host(), "where it is sent");
 
     assert_eq!(url.host(), plain(host), "{host}");
     for same in [host.to_ascii_uppercase(), host.to_ascii_lowercase()] {

@@ -49,25 +49,13 @@ fn is_port(digits: &[u8]) -> bool {
     digits.len() <= 5 && digits.iter().try_fold(0, add).is_some()
 }
 
-/// Characters of a registered name (RFC 3986 3.2.2), without the comma: it would be two names in one field.
+/// Characters of a registered name (RFC 3986 3.2.2), without the comma: it would be two names in one field; and
+/// without `%`: a name has one spelling.
 const fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
-            b'-' | b'.'
-                | b'_'
-                | b'~'
-                | b'%'
-                | b'!'
-                | b'$'
-                | b'&'
-                | b'\''
-                | b'('
-                | b')'
-                | b'*'
-                | b'+'
-                | b';'
-                | b'='
+            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
         )
 }
 
@@ -147,6 +135,7 @@ mod tests {
             check_request(two, "http://a/", &["u@a"]),
             Err(Refusal::HostInvalid)
         );
+        assert_eq!(check_request(one, "/", &["%61"]), Err(Refusal::HostInvalid));
         // Not a port, so not the default one either.
         assert_eq!(
             check_request(one, "http://a/", &["a:65536"]),

@@ -423,7 +423,10 @@ impl Service<Request<EdgeBody>> for Watcher {
         };
         let Self { reads, seen } = self.clone();
         Box::pin(async move {
-            while reads {
+            loop {
+                if !reads {
+                    break;
+                }
                 let frame = body.frame().await.transpose()?;
                 let seen = &mut seen.lock()[at];
                 match frame.map(|frame| frame.into_data()) {
