@@ -45,8 +45,8 @@ pub enum OriginFailure {
     Malformed,
     /// The answer's head was larger than the limit. 502.
     HeadTooLarge,
-    /// The answer's length was ambiguous: two lengths, or a length beside a transfer coding
-    /// (RFC 9112 6.3). 502.
+    /// The answer's length was ambiguous: two lengths, a length beside a transfer coding, or one beside
+    /// `chunked` (RFC 9112 6.3). 502.
     AmbiguousFraming,
     /// 304 to a request without conditions. 502.
     UnaskedNotModified,

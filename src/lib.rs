@@ -49,6 +49,9 @@ pub mod origin;
 #[cfg(feature = "serve")]
 pub mod serve;
 
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 

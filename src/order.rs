@@ -169,7 +169,8 @@ impl Url {
     }
 }
 
-/// Lower case, without a default port and without the root's dot.
+/// Lower case, without dots at its end, the port without leading zeros and only where it is not a default one (an
+/// empty one is: RFC 3986 6.2.3). What is no port stays as it is.
 pub(crate) fn normal_authority(authority: &str) -> Cow<'_, str> {
     if is_normal(authority.as_bytes()) {
         return Cow::Borrowed(authority);
@@ -179,17 +180,22 @@ pub(crate) fn normal_authority(authority: &str) -> Cow<'_, str> {
         .next()
         .unwrap_or_default()
         .to_ascii_lowercase();
-    let host = host
-        .strip_suffix(":80")
-        .or_else(|| host.strip_suffix(":443"))
-        .unwrap_or(&host);
-    let host = match host.rsplit_once(':') {
-        Some((name, port)) if name.ends_with('.') => {
-            return format!("{}:{port}", name.trim_end_matches('.')).into();
-        }
-        _ => host.strip_suffix('.').unwrap_or(host),
-    };
-    host.to_owned().into()
+    // An address in brackets has colons of its own.
+    let address = host.rfind(']').map_or(0, |bracket| bracket + 1);
+    let end = host[address..]
+        .find(':')
+        .map_or(host.len(), |colon| address + colon);
+    let (name, port) = host.split_at(end);
+    let name = name.trim_end_matches('.');
+    let digits = port.strip_prefix(':').unwrap_or_default();
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return format!("{name}{port}").into();
+    }
+    match digits.trim_start_matches('0') {
+        "" if !digits.is_empty() => format!("{name}:0").into(),
+        "" | "80" | "443" => name.to_owned().into(),
+        number => format!("{name}:{number}").into(),
+    }
 }
 
 /// Whether it surely is in that form: then it is ASCII, and nothing in it could be a path.
@@ -217,7 +223,10 @@ pub(crate) fn is_normal(authority: &[u8]) -> bool {
     }
     let colon = authority.iter().rposition(|byte| *byte == b':');
     let (name, port) = authority.split_at(colon.unwrap_or(authority.len()));
-    seen == COLON && !matches!(port, b":80" | b":443") && !name.ends_with(b".") && !port.ends_with(b".")
+    seen == COLON
+        && !matches!(port, b":" | b":80" | b":443" | [b':', b'0', ..])
+        && !name.ends_with(b".")
+        && !port.ends_with(b".")
 }
 
 // === impl Target ===
@@ -328,6 +337,34 @@ mod tests {
         }
         assert_eq!(Url::new("h:8080", "/").as_str(), "h:8080/");
         assert_eq!(Url::new("h:8080", "").as_str(), "h:8080/");
+    }
+
+    #[test]
+    fn a_port_that_says_nothing_is_no_port() {
+        // An empty port is the default one (RFC 3986 6.2.3), and a port is a number.
+        for authority in [
+            "example.com:",
+            "example.com.:",
+            "EXAMPLE.com:080",
+            "example.com:00443",
+            "example.com..",
+        ] {
+            assert!(!is_normal(authority.as_bytes()), "{authority}");
+            assert_eq!(Url::new(authority, "/").as_str(), "example.com/", "{authority}");
+        }
+        assert_eq!(Url::new("h:08080", "/").as_str(), "h:8080/");
+        assert_eq!(Url::new("[::1]:", "/").as_str(), "[::1]/");
+        assert_eq!(Url::new("[::443]", "/").as_str(), "[::443]/");
+    }
+
+    #[test]
+    fn a_normal_form_is_its_own() {
+        for authority in [
+            "a..", "a.:80.", "a:80:443", "a:80.", "u@v@A.:", "a.:8080", "[::1]:0", ":", ".", "a:x.",
+        ] {
+            let once = normal_authority(authority).into_owned();
+            assert_eq!(normal_authority(&once), once, "{authority}");
+        }
     }
 
     #[test]

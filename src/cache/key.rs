@@ -17,14 +17,15 @@ pub(super) enum Named<'a> {
 }
 
 /// What a request with this `Host` names: where the layer sits below a router that strips a prefix, that prefix is its
-/// namespace. `None` without a host, or with more than one.
+/// namespace. `None` without a host, with more than one, or with a `Host` that is none.
 pub(super) fn named_by<'a>(
     uri: &'a Uri,
     (fields, host): (Fields, Option<&'a HeaderValue>),
     namespace: &str,
 ) -> Option<Named<'a>> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let host = match uri.authority() {
+    let authority = uri.authority();
+    let host = match authority {
         Some(authority) => authority.as_str().as_bytes(),
         None if fields.has(Fields::HOSTS) => return None,
         None => host?.as_bytes(),
@@ -33,6 +34,10 @@ pub(super) fn named_by<'a>(
         return Some(Named::Plain { host, path });
     }
     let host = std::str::from_utf8(host).ok().filter(|host| host.is_ascii())?;
+    if authority.is_none() && host.contains(['/', '@']) {
+        // Not every server looks at `Host`. With a path or a user in it this would become the key of another URL.
+        return None;
+    }
     Some(Named::Url(if namespace.is_empty() {
         Url::new(host, path)
     } else {

@@ -40,6 +40,9 @@ mod tags;
 mod unkeyed;
 mod visit;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+
 pub use self::config::{CacheConfig, PacedReads};
 pub use self::future::ResponseFuture;
 pub use self::handle::{Cache, CacheStats};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST};
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderValue, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -35,11 +36,12 @@ where
     }
 }
 
-/// The public authority of a request: that of its target, else its `Host` (RFC 9112 3.2.2).
+/// The public authority of a request: that of its target, else its `Host` (RFC 9112 3.2.2) if that is a host.
 pub(crate) fn authority(parts: &Parts) -> Option<&str> {
-    let host = || parts.headers.get(HOST)?.to_str().ok();
+    let is_host = |host: &&str| !host.contains('@') && host.parse::<Authority>().is_ok();
+    let host = || parts.headers.get(HOST)?.to_str().ok().filter(is_host);
     let authority = parts.uri.authority().map(|authority| authority.as_str());
-    authority.or_else(host).filter(|authority| !authority.is_empty())
+    authority.or_else(host)
 }
 
 /// What follows a prefix of whole path segments.
@@ -122,6 +124,9 @@ mod tests {
         assert_eq!(authority(&parts("http://a/x", Some("b"))), Some("a"));
         assert_eq!(authority(&parts("/x", Some("b:1"))), Some("b:1"));
         assert_eq!(authority(&parts("/x", Some(""))), None);
+        assert_eq!(authority(&parts("/x", Some("b/y"))), None);
+        assert_eq!(authority(&parts("/x", Some("b?y"))), None);
+        assert_eq!(authority(&parts("/x", Some("u@b"))), None);
         assert_eq!(authority(&parts("/x", None)), None);
     }
 }

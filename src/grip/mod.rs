@@ -42,6 +42,8 @@ mod json;
 mod keep_alive;
 mod syntax;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod header_cases;
 #[cfg(test)]

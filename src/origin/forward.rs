@@ -277,7 +277,7 @@ impl Inner {
             return Err(OriginError::new(OriginFailure::UnaskedNotModified, detail));
         }
         let framing = headers::framing(&mut parts.headers)
-            .map_err(|kind| OriginError::new(kind, "lengths that contradict each other"))?;
+            .map_err(|kind| OriginError::new(kind, "lengths or codings that contradict each other"))?;
         if headers::announced_keep_alive(&parts.headers)
             .is_some_and(|seconds| Duration::from_secs(seconds) <= self.idle_timeout)
         {

@@ -231,8 +231,14 @@ pub(super) fn framing(headers: &mut HeaderMap) -> Result<Framing, OriginFailure>
         if length.is_some() {
             return Err(OriginFailure::AmbiguousFraming);
         }
-        let chunked = has_token(headers, &TRANSFER_ENCODING, "chunked");
-        return Ok(if chunked { Framing::Chunked } else { Framing::Close });
+        // Beside `chunked` no other coding was asked for (RFC 9112 7.4): hyper would undo only the last one, or none.
+        let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+        let only = codings.next().filter(|_| codings.next().is_none());
+        return match only.map(|coding| coding.as_bytes().trim_ascii()) {
+            Some(coding) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
+            _ if has_token(headers, &TRANSFER_ENCODING, "chunked") => Err(OriginFailure::AmbiguousFraming),
+            _ => Ok(Framing::Close),
+        };
     }
     match length {
         Some(length) => {

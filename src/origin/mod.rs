@@ -42,6 +42,9 @@ mod stats;
 mod tls;
 mod upgrade;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+
 pub use builder::{BuildError, BuildProblem, Builder};
 pub use forward::{Origin, ResponseFuture};
 pub use headers::{ClientInfo, ForwardedFor, HostPolicy};

@@ -40,6 +40,8 @@ mod limit;
 mod service;
 mod wire;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;
 

@@ -34,30 +34,28 @@ pub(super) fn is_host(value: &[u8]) -> bool {
     };
     match port {
         [] => true,
-        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        [b':'] => true,
+        [b':', digits @ ..] => is_port(digits),
         _ => false,
     }
 }
 
-/// Characters of a registered name (RFC 3986 3.2.2), without the comma: it would be two names in one field.
+/// Whether this is a number of at most five digits that a port can have.
+fn is_port(digits: &[u8]) -> bool {
+    let add = |port: u16, digit: &u8| {
+        let digit = digit.is_ascii_digit().then(|| u16::from(digit - b'0'))?;
+        port.checked_mul(10)?.checked_add(digit)
+    };
+    digits.len() <= 5 && digits.iter().try_fold(0, add).is_some()
+}
+
+/// Characters of a registered name (RFC 3986 3.2.2), without the comma: it would be two names in one field; and
+/// without `%`: a name has one spelling.
 const fn is_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
-            b'-' | b'.'
-                | b'_'
-                | b'~'
-                | b'%'
-                | b'!'
-                | b'$'
-                | b'&'
-                | b'\''
-                | b'('
-                | b')'
-                | b'*'
-                | b'+'
-                | b';'
-                | b'='
+            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
         )
 }
 
@@ -76,7 +74,7 @@ pub(super) fn check(parts: &Parts) -> Result<(), Refusal> {
     }
     match (authority, host) {
         (None, None) if parts.version == Version::HTTP_2 => Err(Refusal::HostMissing),
-        (None, Some(host)) if !is_host(host.as_bytes()) => Err(Refusal::HostInvalid),
+        (_, Some(host)) if !is_host(host.as_bytes()) => Err(Refusal::HostInvalid),
         (Some(authority), Some(host)) => {
             let host = Authority::try_from(host.as_bytes()).map_err(|_| Refusal::HostInvalid)?;
             let default = match parts.uri.scheme_str() {
@@ -133,5 +131,20 @@ mod tests {
         assert_eq!(check_request(two, "/", &[]), Err(Refusal::HostMissing));
         assert_eq!(check_request(two, "http://u@a/", &[]), Err(Refusal::HostInvalid));
         assert_eq!(check_request(two, "/", &["a/b"]), Err(Refusal::HostInvalid));
+        assert_eq!(
+            check_request(two, "http://a/", &["u@a"]),
+            Err(Refusal::HostInvalid)
+        );
+        assert_eq!(check_request(one, "/", &["%61"]), Err(Refusal::HostInvalid));
+        // Not a port, so not the default one either.
+        assert_eq!(
+            check_request(one, "http://a/", &["a:65536"]),
+            Err(Refusal::HostInvalid)
+        );
+        assert_eq!(
+            check_request(two, "http://a:99999/", &["a"]),
+            Err(Refusal::HostInvalid)
+        );
+        assert_eq!(check_request(two, "http://a:65535/", &["a:65535"]), Ok(()));
     }
 }

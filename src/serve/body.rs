@@ -26,7 +26,7 @@ const PIECE_BYTES: usize = 16 * 1024;
 
 /// Fields that must not come in trailers, for a recipient that merges them would read another message
 /// (RFC 9110 6.5.1).
-const NOT_IN_TRAILERS: [header::HeaderName; 8] = [
+pub(super) const NOT_IN_TRAILERS: [header::HeaderName; 8] = [
     header::TRANSFER_ENCODING,
     header::CONTENT_LENGTH,
     header::HOST,

@@ -56,6 +56,9 @@ mod timer;
 mod tls;
 mod transport;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+
 pub use accept::{Drained, Serve, serve};
 pub use limits::Limits;
 pub use listener::{Listener, Peer};

@@ -44,6 +44,28 @@ async fn k2_two_hosts_or_none_are_not_cached() {
     world.is_empty();
 }
 
+/// Not every server in front of this layer looks at `Host`.
+#[tokio::test(start_paused = true)]
+async fn poi_09_a_host_that_is_none_cannot_file_an_answer_under_another_url() {
+    let world = counted();
+    for (n, (host, path)) in [
+        ("example.com/a", "/b"),
+        ("evil@example.com", "/a/b"),
+        ("example.com/a/b?x=", "/"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let answer = world.get(get(path).host(host)).await;
+        answer.expect_short(&(n + 1).to_string(), "fwd=bypass");
+    }
+    world.get("/a/b").await.expect_short("4", "fwd=uri-miss; stored");
+    world
+        .get("/a/b?x=/")
+        .await
+        .expect_short("5", "fwd=uri-miss; stored");
+}
+
 #[tokio::test(start_paused = true)]
 async fn k4_k5_poi_04_paths_and_queries_count_byte_for_byte() {
     let world = counted();

@@ -91,6 +91,21 @@ async fn org_05_ambiguous_lengths_are_a_502_and_the_connection_is_left() {
             "Transfer-Encoding: chunked\r\nContent-Length: 7",
             OriginFailure::AmbiguousFraming,
         ),
+        // Read to the close of the connection, this would look whole, and decoded it would not be.
+        ("Transfer-Encoding: chunked, x", OriginFailure::AmbiguousFraming),
+        (
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: x",
+            OriginFailure::AmbiguousFraming,
+        ),
+        // Nobody asked for another coding, and nothing here would undo it.
+        (
+            "Transfer-Encoding: gzip, chunked",
+            OriginFailure::AmbiguousFraming,
+        ),
+        (
+            "Transfer-Encoding: chunked, chunked",
+            OriginFailure::AmbiguousFraming,
+        ),
     ] {
         let raw =
             RawOrigin::answering(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n2\r\nok\r\n0\r\n\r\n")).await;

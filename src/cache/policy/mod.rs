@@ -23,6 +23,8 @@ mod storable;
 mod validate;
 mod vary;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;
 

@@ -1,0 +1,123 @@
+//! What must hold of whatever bytes come in, as functions of bytes that panic where it does not.
+//!
+//! Beside each parser lies a file `fuzz.rs` with its properties; [`TARGETS`] names them all. `fuzz/run` drives them
+//! with a coverage-guided fuzzer, and a test replays what is in `fuzz/seeds`. No part of the public interface: built
+//! for these two only.
+#![cfg_attr(not(feature = "full"), allow(dead_code))]
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// Checks one input. Panics where a property does not hold.
+pub type Target = fn(&[u8]);
+
+/// All targets by name. The seeds of each are in `fuzz/seeds/<name>`.
+pub const TARGETS: &[(&str, Target)] = &[
+    #[cfg(feature = "cache")]
+    ("cache_control", crate::cache::fuzz::policy::cache_control),
+    #[cfg(feature = "cache")]
+    ("cache_conditions", crate::cache::fuzz::policy::conditions),
+    #[cfg(feature = "cache")]
+    ("cache_status", crate::cache::fuzz::policy::cache_status),
+    #[cfg(feature = "cache")]
+    ("cache_vary", crate::cache::fuzz::policy::vary),
+    #[cfg(feature = "cache")]
+    ("http_date", crate::cache::fuzz::policy::http_date),
+    #[cfg(any(feature = "hold", feature = "cache", feature = "publish"))]
+    ("grip_headers", crate::grip::fuzz::headers),
+    #[cfg(any(feature = "hold", feature = "cache", feature = "publish"))]
+    ("grip_json", crate::grip::fuzz::json),
+    #[cfg(any(feature = "hold", feature = "cache", feature = "publish"))]
+    ("grip_publish", crate::grip::fuzz::publish),
+    #[cfg(feature = "origin")]
+    ("origin_fields", crate::origin::fuzz::fields),
+    #[cfg(feature = "origin")]
+    ("origin_route", crate::origin::fuzz::route),
+    #[cfg(feature = "purge")]
+    ("purge", crate::purge::fuzz::request),
+    #[cfg(feature = "serve")]
+    ("serve_connection", crate::serve::fuzz::connection),
+    #[cfg(feature = "serve")]
+    ("serve_framing", crate::serve::fuzz::framing),
+    #[cfg(all(feature = "cache", feature = "origin", feature = "serve"))]
+    ("url", url::url),
+];
+
+#[cfg(all(feature = "cache", feature = "origin", feature = "serve"))]
+mod url;
+
+/// The target of this name.
+///
+/// # Panics
+/// If there is none.
+pub fn target(name: &str) -> Target {
+    let found = TARGETS.iter().find(|(known, _)| *known == name);
+    found.unwrap_or_else(|| panic!("no target {name:?}")).1
+}
+
+/// Fields, one in each line: `name: value`. What is none is left out.
+pub(crate) fn fields(text: &[u8]) -> HeaderMap {
+    let mut fields = HeaderMap::new();
+    for line in text.split(|&byte| byte == b'\n') {
+        let (name, value) = cut(line, b':');
+        if let Ok(name) = HeaderName::from_bytes(name)
+            && let Ok(value) = HeaderValue::from_bytes(value.trim_ascii())
+            && fields.len() < 200
+        {
+            fields.append(name, value);
+        }
+    }
+    fields
+}
+
+/// The fields before the first empty line, and what follows it.
+pub(crate) fn fields_and_rest(bytes: &[u8]) -> (HeaderMap, &[u8]) {
+    match bytes.windows(2).position(|pair| pair == b"\n\n") {
+        Some(end) => (fields(&bytes[..end]), &bytes[end + 2..]),
+        None => (fields(bytes), &[]),
+    }
+}
+
+/// Before and after the first separator; all and nothing where there is none.
+pub(crate) fn cut(bytes: &[u8], separator: u8) -> (&[u8], &[u8]) {
+    match bytes.iter().position(|&byte| byte == separator) {
+        Some(at) => (&bytes[..at], &bytes[at + 1..]),
+        None => (bytes, &[]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_seeds_pass() {
+        let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+        if !fuzz.exists() {
+            // Not part of the published package.
+            return;
+        }
+        for (name, target) in TARGETS {
+            let seeds = std::fs::read_dir(fuzz.join("seeds").join(name)).expect("a target has seeds");
+            let mut count = 0;
+            for seed in seeds {
+                let path = seed.expect("a readable folder").path();
+                println!("{}", path.display());
+                target(&std::fs::read(path).expect("a readable seed"));
+                count += 1;
+            }
+            assert!(count > 0, "{name} has no seed");
+        }
+    }
+
+    #[cfg(feature = "full")]
+    #[test]
+    fn seeds_are_of_a_target() {
+        let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
+        for folder in std::fs::read_dir(seeds).into_iter().flatten() {
+            let name = folder.expect("a readable folder").file_name();
+            target(name.to_str().expect("a name in ASCII"));
+        }
+    }
+}
