@@ -23,6 +23,7 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub struct AccessLayer {
     holds: Holds,
     query: bool,
+    is_control: bool,
 }
 
 /// What [`AccessLayer`] makes.
@@ -41,6 +42,7 @@ struct Hold(Holds);
 
 /// A line in the making; written when it is dropped.
 struct Line {
+    is_control: bool,
     started: Instant,
     peer: Option<Peer>,
     method: Method,
@@ -73,8 +75,21 @@ struct LoggedBody {
 impl AccessLayer {
     /// `query`: whether queries are logged; they may hold what is nobody's business.
     pub fn new(query: bool) -> Self {
-        let holds = Holds::default();
-        Self { holds, query }
+        Self {
+            holds: Holds::default(),
+            query,
+            is_control: false,
+        }
+    }
+
+    /// One for operators' and publishers' requests: what is refused is at level INFO, the rest, which may be a probe
+    /// or thousands of publishes a second, at DEBUG.
+    pub fn control(&self) -> Self {
+        Self {
+            holds: Holds::default(),
+            query: self.query,
+            is_control: true,
+        }
     }
 
     /// How many of the requests that went through here are held now.
@@ -96,6 +111,7 @@ impl AccessLayer {
             _ => uri.path(),
         };
         Line {
+            is_control: self.is_control,
             started: Instant::now(),
             peer: request.extensions().get().copied(),
             method: request.method().clone(),
@@ -185,6 +201,26 @@ impl Line {
     }
 }
 
+/// An event at this level.
+macro_rules! log_line {
+    ($level:ident, $line:ident, $end:ident, $hold_end:ident) => {
+        tracing::$level!(
+            target: "access",
+            listener = $line.is_control.then_some("control"),
+            peer = $line.peer.map(|peer| tracing::field::display(peer.remote.ip())),
+            method = %$line.method,
+            host = ?$line.host,
+            path = %$line.target,
+            status = $line.status.map(|status| status.as_u16()),
+            cache = $line.cache.as_ref().map(tracing::field::debug),
+            end = $end,
+            hold = $hold_end.map(|reason| reason.as_str()),
+            bytes = $line.bytes,
+            seconds = %format_args!("{:.6}", $line.started.elapsed().as_secs_f64()),
+        )
+    };
+}
+
 impl Drop for Line {
     fn drop(&mut self) {
         let end = match (&self.end, self.status) {
@@ -198,19 +234,11 @@ impl Drop for Line {
             .hold_end
             .as_ref()
             .map(|end| end.reason().unwrap_or(EndReason::Client));
-        tracing::info!(
-            target: "access",
-            peer = self.peer.map(|peer| tracing::field::display(peer.remote.ip())),
-            method = %self.method,
-            host = ?self.host,
-            path = %self.target,
-            status = self.status.map(|status| status.as_u16()),
-            cache = self.cache.as_ref().map(tracing::field::debug),
-            end,
-            hold = hold_end.map(|reason| reason.as_str()),
-            bytes = self.bytes,
-            seconds = self.started.elapsed().as_secs_f64(),
-        );
+        let is_quiet = self.is_control && self.status.is_some_and(|status| status.as_u16() < 400);
+        match is_quiet {
+            true => log_line!(debug, self, end, hold_end),
+            false => log_line!(info, self, end, hold_end),
+        }
     }
 }
 

@@ -221,13 +221,24 @@ fn parse_file(text: &str) -> Result<Options, String> {
     for (key, value) in &table {
         let is_known = key != "config" && known.get_arguments().any(|arg| arg.get_long() == Some(key));
         if !is_known {
-            return Err(format!("unknown key {key:?}"));
+            return Err(match like(&key) {
+                Some(like) => format!("unknown key {key:?}; is {like:?} meant?"),
+                None => format!("unknown key {key:?}"),
+            });
         }
         // Each by itself first, for an error of the whole does not name its key.
         let only: toml::Table = [(key.clone(), value.clone())].into_iter().collect();
         Options::deserialize(only).map_err(|error| format!("key {key:?}: {}", error.message()))?;
     }
     Options::deserialize(table).map_err(|error| error.message().to_owned())
+}
+
+/// The name of an option that looks like this.
+fn like(key: &str) -> Option<String> {
+    let tried = Command::command().try_get_matches_from(["edge_server", &format!("--{key}")]);
+    let like = tried.err()?.get(ContextKind::SuggestedArg)?.to_string();
+    let name = like.trim_start_matches('-');
+    (name != "config").then(|| name.to_owned())
 }
 
 /// An error of the arguments or variables in one line.
@@ -238,6 +249,11 @@ fn explain(error: &clap::Error) -> ConfigError {
     let name = option.trim_start_matches('-');
     let text = match error.kind() {
         // What is no option may be a secret at the wrong place.
+        ErrorKind::UnknownArgument if matches!(arg.as_str(), "true" | "false") => {
+            return ConfigError(format!(
+                "{arg} is no option; a switch takes it after =, as in --compress={arg}"
+            ));
+        }
         ErrorKind::UnknownArgument if !arg.starts_with('-') => {
             return ConfigError("an argument that is no option; see --help".to_owned());
         }

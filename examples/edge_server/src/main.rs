@@ -65,6 +65,7 @@ async fn run(settings: Settings) -> Result<(), ConfigError> {
 
     let edge = start::edge(&settings);
     let access = AccessLayer::new(settings.log_query);
+    let control_access = access.control();
     let keys = start::Keys::of(&settings);
     let demo = match settings.is_demo() {
         true => Some(start::demo(control.addr, &keys).await?),
@@ -110,7 +111,8 @@ async fn run(settings: Settings) -> Result<(), ConfigError> {
 
     // What operators and publishers reach.
     let control_stack = ServiceBuilder::new()
-        .layer(operators)
+        .layer(control_access)
+        .layer(operators.hints(role.caches()))
         .layer(publish)
         .layer(purge(keys.purge()).api(true).enabled(role.caches()))
         .service(NotFound);
@@ -121,7 +123,7 @@ async fn run(settings: Settings) -> Result<(), ConfigError> {
         let _ = timeout(Duration::from_secs(1), publisher.flush()).await;
     };
     let mut limits = Limits::default();
-    limits.connections = settings.max_connections;
+    limits.connections = start::connections(settings.max_connections);
     let mut serving = serve(public.listener, stack)
         .limits(limits)
         .on_request(|peer, parts| {

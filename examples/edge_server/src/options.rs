@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, ValueEnum};
 use serde::Deserialize;
 
-use crate::values::{Addr, Amount, Route, Secret, Span, Url};
+use crate::values::{Addr, Amount, Route, Secret, Span, Url, count};
 
 /// The gripstack edge server: a push edge (GRIP) and a pull cache in front of any HTTP application.
 ///
@@ -83,16 +83,19 @@ pub struct Options {
     )]
     pub tls_key: Option<PathBuf>,
 
-    /// Open connections in all; beyond it, new ones wait [default: 10000]
+    /// Open connections in all; beyond it, new ones wait. Fewer, where the system allows fewer open files
+    /// [default: 10000]
     #[arg(
         long,
         value_name = "NUMBER",
         env = "GRIPSTACK_MAX_CONNECTIONS",
-        help_heading = "Addresses"
+        help_heading = "Addresses",
+        value_parser = count,
+        allow_negative_numbers = true
     )]
     pub max_connections: Option<usize>,
 
-    /// The application, for all hosts and paths
+    /// The application, for all hosts and paths; a path of the URL is put in front of that of the request
     #[arg(long, value_name = "URL", env = "GRIPSTACK_ORIGIN", help_heading = "Origin")]
     pub origin: Option<Url>,
 
@@ -185,7 +188,8 @@ pub struct Options {
     )]
     pub drain_deadline: Option<Span>,
 
-    /// Who may publish: this bearer token, or a JWT signed with it (HS256)
+    /// Who may publish: this bearer token, or a JWT signed with it (HS256; base64:... is a key in base64). Without it,
+    /// nobody
     #[arg(
         long,
         value_name = "KEY",
@@ -195,7 +199,7 @@ pub struct Options {
     )]
     pub publish_key: Option<Secret>,
 
-    /// Who may purge: this token, as Fastly-Key or bearer token
+    /// Who may purge: this token, as Fastly-Key or bearer token. Without it, nobody
     #[arg(
         long,
         value_name = "TOKEN",
@@ -215,7 +219,8 @@ pub struct Options {
     #[arg(num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub open_control: Option<bool>,
 
-    /// What is logged, e.g. `warn,access=info` [default: info]
+    /// What is logged, e.g. `warn,access=info`. `info,access=debug` has each request to --control, too, not only those
+    /// that were refused [default: info]
     #[arg(long, value_name = "FILTER", env = "GRIPSTACK_LOG", help_heading = "Log")]
     pub log: Option<String>,
 

@@ -70,6 +70,24 @@ pub async fn bind(option: &str, addr: SocketAddr) -> Result<Bound, ConfigError> 
     Ok(Bound { listener, addr })
 }
 
+/// How many clients may be connected: as many as asked for, if the system allows so many open files. Some are left
+/// for origins and operators.
+pub fn connections(asked: usize) -> usize {
+    // Most systems start a process with 1,024 and let it have more.
+    let Ok(files) = rlimit::increase_nofile_limit(u64::MAX) else {
+        return asked;
+    };
+    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    let allowed = files.saturating_sub((files / 8).clamp(32, 512)).max(1);
+    if asked > allowed {
+        tracing::warn!(
+            "at most {allowed} connections, not {asked} (--max-connections): the system allows {files} open files \
+             (ulimit -n)"
+        );
+    }
+    asked.min(allowed)
+}
+
 /// The public listener's certificate, if it has one.
 pub fn tls(settings: &Settings) -> Result<Option<Certificate>, ConfigError> {
     let Some(files) = &settings.tls else {
@@ -248,6 +266,7 @@ impl Keys {
             publish: !self.open && (self.publish_key.is_none() || self.is_demo_key),
             except_demo: self.is_demo_key,
             purge: !self.open && self.purge_token.is_none(),
+            anonymous_purge: !self.open && self.purge_token.is_some(),
         }
     }
 }

@@ -39,6 +39,12 @@ pub struct Amount(pub u64);
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
+/// A number of things.
+pub fn count(text: &str) -> Result<usize, String> {
+    text.parse()
+        .map_err(|_| format!("{} is not a number like 10000", shown(text)))
+}
+
 // === impl Addr ===
 
 impl FromStr for Addr {

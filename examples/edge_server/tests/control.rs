@@ -67,6 +67,46 @@ fn purge_without_the_token_does_nothing() {
     assert!(!is_gone(&server, &app));
 }
 
+/// From outside `PURGE` is a method like any unknown one; operators are told what is missing.
+#[test]
+fn purge_without_credentials_is_explained_to_operators_only() {
+    let app = app();
+    let server = proxy(&app, &["--purge-token", "token"]);
+    let public = ask(server.public, "PURGE /a", "");
+    assert_eq!(public.status, 405);
+    assert!(!public.body.to_ascii_lowercase().contains("key"), "{public:?}");
+    let control = ask(server.control, "PURGE /a", "");
+    assert_eq!(control.status, 401);
+    assert!(control.body.contains("Fastly-Key"), "{control:?}");
+}
+
+#[test]
+fn what_control_refuses_is_logged_and_the_rest_where_it_is_asked_for() {
+    let app = app();
+    let mut server = proxy(&app, &["--purge-token", "token", "--publish-key", "key"]);
+    ask(server.control, "POST /publish/\nAuthorization: Bearer key", ITEM);
+    get(server.control, "/healthz");
+    ask(server.control, "PURGE /a\nFastly-Key: other", "");
+    let first = server.logged(&["access", "listener=\"control\""]);
+    assert!(first.contains("PURGE") && first.contains("status=401"), "{first}");
+    ask(
+        server.control,
+        "POST /publish/\nAuthorization: Bearer other",
+        ITEM,
+    );
+    server.logged(&[
+        "listener=\"control\"",
+        "POST",
+        "/publish/",
+        "status=401",
+        "127.0.0.1",
+    ]);
+
+    let mut server = proxy(&app, &["--publish-key", "key", "--log", "info,access=debug"]);
+    ask(server.control, "POST /publish/\nAuthorization: Bearer key", ITEM);
+    server.logged(&["access", "listener=\"control\"", "/publish/", "status=200"]);
+}
+
 #[test]
 fn what_is_closed_says_what_opens_it() {
     let app = app();

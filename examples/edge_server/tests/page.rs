@@ -10,15 +10,23 @@ use common::{Server, ask};
 
 const DESK: (u32, u32) = (1280, 860);
 
-#[test]
-fn tabs_share_a_counter_and_survive_an_outage() {
-    let Some(mut browser) = Browser::start() else {
+/// A browser, or a word that there is none.
+fn browser() -> Option<Browser> {
+    let browser = Browser::start();
+    if browser.is_none() {
         let required = std::env::var("GRIPSTACK_REQUIRE_TOOLS").is_ok_and(|value| value == "1");
         assert!(
             !required,
             "there is no Chromium, and GRIPSTACK_REQUIRE_TOOLS=1 asks for it"
         );
         eprintln!("skipped: there is no Chromium");
+    }
+    browser
+}
+
+#[test]
+fn tabs_share_a_counter_and_survive_an_outage() {
+    let Some(mut browser) = browser() else {
         return;
     };
     let server = Server::start(&["--publish-key", "key"]);
@@ -87,6 +95,34 @@ fn tabs_share_a_counter_and_survive_an_outage() {
     browser.wait(&small, "value", |text| text == "4");
     browser.wait(&small, "last-load", |text| text == "Hit");
     browser.picture(&small, "small");
+}
+
+/// An `EventSource` that got an error is closed for good: the page opens another one.
+#[test]
+fn a_page_that_was_refused_comes_back() {
+    let Some(mut browser) = browser() else {
+        return;
+    };
+    let server = Server::start(&[]);
+    // Nothing is stored yet.
+    assert_eq!(ask(server.public, "POST /demo/origin/stop", "").status, 200);
+    let tab = browser.open(&format!("http://{}/", server.public), "light", (320, 640));
+    browser.wait(&tab, "state", |text| {
+        text.contains("stopped") && text.contains("no copy")
+    });
+    assert_eq!(browser.text(&tab, "value"), "–");
+    browser.picture(&tab, "refused");
+    browser.click(&tab, "stop");
+    browser.wait(&tab, "value", |text| text == "0");
+    browser.wait(&tab, "state", |text| text.starts_with("Live"));
+    browser.click(&tab, "plus");
+    browser.wait(&tab, "value", |text| text == "1");
+
+    // A large number fits on a small screen.
+    browser.eval(&tab, "show('12345678')");
+    browser.picture(&tab, "large");
+    let fits = "document.documentElement.scrollWidth <= innerWidth";
+    assert_eq!(browser.eval(&tab, fits), true);
 }
 
 /// A tab whose load is a hit; the first may be the one that fills the cache.

@@ -66,6 +66,21 @@ fn wrong_options_are_named() {
 }
 
 #[test]
+fn what_was_meant_is_said() {
+    refused(&["--compress", "false"], &["=", "--compress=false"]);
+    refused(
+        &["--config", &file("underscore.toml", "publish_key = 'a'")],
+        &["unknown key \"publish_key\"", "\"publish-key\""],
+    );
+    refused(
+        &["--config", &file("similar.toml", "lisen = 'a'")],
+        &["unknown key \"lisen\"", "\"listen\""],
+    );
+    refused(&["--max-connections", "-1"], &["--max-connections", "-1"]);
+    refused(&["--max-connections", "many"], &["--max-connections", "many"]);
+}
+
+#[test]
 fn wrong_variables_are_named() {
     let mut command = binary();
     let output = command

@@ -119,6 +119,13 @@ fn a_line_is_written_at_the_end_and_has_no_query() {
         assert!(lines[1].contains(part), "{part:?} is missing in {}", lines[1]);
     }
     assert!(!lines[1].contains("secret"));
+    // However short: a fixed number of digits, no exponent.
+    let seconds = lines[1].split("seconds=").nth(1).expect("it is there").trim();
+    let (whole, part) = seconds.split_once('.').expect("a fraction");
+    assert!(
+        (whole.parse::<u64>().is_ok(), part.len()) == (true, 6),
+        "{seconds}"
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -42,8 +43,11 @@ impl Browser {
         if !path.exists() {
             return None;
         }
+        // Several may run at once.
+        static STARTS: AtomicUsize = AtomicUsize::new(0);
         for attempt in 1.. {
-            let dir = format!("browser-{}-{attempt}", std::process::id());
+            let start = STARTS.fetch_add(1, Relaxed);
+            let dir = format!("browser-{}-{start}", std::process::id());
             let mut browser = Self::spawn(&path, &Path::new(env!("CARGO_TARGET_TMPDIR")).join(dir));
             match browser.exchange(None, "Browser.getVersion", json!({}), START) {
                 Ok(_) => return Some(browser),
