@@ -221,7 +221,7 @@ fn parse_file(text: &str) -> Result<Options, String> {
     for (key, value) in &table {
         let is_known = key != "config" && known.get_arguments().any(|arg| arg.get_long() == Some(key));
         if !is_known {
-            return Err(match like(&key) {
+            return Err(match like(key) {
                 Some(like) => format!("unknown key {key:?}; is {like:?} meant?"),
                 None => format!("unknown key {key:?}"),
             });

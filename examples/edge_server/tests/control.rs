@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{App, Server, ask, get};
+use common::{App, Server, ask, get, stored};
 
 const ITEM: &str = r#"{"items":[{"channel":"a","formats":{"http-stream":{"content":"x"}}}]}"#;
 
@@ -174,6 +174,7 @@ fn metrics_have_their_names() {
     let app = app();
     let server = proxy(&app, &["--open-control"]);
     get(server.public, "/a");
+    stored(&server);
     get(server.public, "/a");
     ask(server.control, "POST /publish/", ITEM);
     ask(server.control, "PURGE /a", "");

@@ -4,7 +4,7 @@ mod common;
 
 use std::net::TcpStream;
 
-use common::{Server, Stream, ask, binary, eventually, get};
+use common::{Server, Stream, ask, binary, eventually, get, stored};
 
 const SSE: &str = "\nAccept: text/event-stream";
 
@@ -88,6 +88,7 @@ fn without_arguments_there_are_a_page_a_counter_and_pushes() {
 fn a_second_load_is_a_hit_and_does_not_reach_the_origin() {
     let server = Server::start(&[]);
     get(server.public, "/counters/a/");
+    stored(&server);
     let reads = figure(&server, "reads");
     let hit = get(server.public, "/counters/a/");
     let status = hit.field("cache-status").expect("the cache says what it did");

@@ -68,6 +68,17 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Waits until something is stored: a client may have all of an answer a moment before.
+pub fn stored(server: &Server) {
+    eventually("something is stored", || {
+        let metrics = get(server.control, "/metrics").body;
+        let bytes = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("gripstack_cache_bytes "))?;
+        (bytes.parse::<f64>().expect("a number") > 0.0).then_some(())
+    });
+}
+
 // === impl Server ===
 
 impl Server {
