@@ -72,6 +72,17 @@ impl Memo {
         self.why
     }
 
+    /// What it takes that others determine.
+    pub(super) fn bytes(&self) -> usize {
+        self.url.as_str().len() + self.forbids.as_ref().map_or(0, HeaderValue::len)
+    }
+
+    #[cfg(test)]
+    pub(super) fn shares(&self, value: &HeaderValue) -> bool {
+        let own = self.forbids.as_ref();
+        own.is_some_and(|own| own.as_bytes().as_ptr() == value.as_bytes().as_ptr())
+    }
+
     pub(super) fn is_of(&self, named: &Named<'_>) -> bool {
         named.is(&self.url)
     }
