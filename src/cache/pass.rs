@@ -217,9 +217,11 @@ impl Misfit {
         let Ok(resource) = cache.index().resource(Named::Url(memo.url.clone()), memo.keys[0]) else {
             return private(response, by_hold, memo.status.clone());
         };
-        // Of the request no more is left than its URL: what depends on other fields is not kept.
-        let keeps =
-            !response.headers().contains_key(VARY) && !response.headers().contains_key(CONTENT_ENCODING);
+        // Of the request no more is left than its URL: what depends on other fields is not kept, nor filed among what
+        // does.
+        let depends =
+            response.headers().contains_key(VARY) || response.headers().contains_key(CONTENT_ENCODING);
+        let keeps = |resource: &Resource| !depends && !resource.varies();
         let visit = Visit::of_url(&cache, resource, stamp, (is_https, by_hold));
         visit
             .settle(response, stamp, Now::at(asked), memo.why, None, keeps)

@@ -12,6 +12,7 @@ mod keys;
 mod memory;
 mod model;
 mod origin;
+mod pass;
 mod purge;
 mod serve;
 mod stale;
