@@ -14,6 +14,7 @@ mod model;
 mod origin;
 mod pass;
 mod purge;
+mod quiet;
 mod serve;
 mod stale;
 mod validate;
