@@ -122,12 +122,14 @@ impl Arrived {
             .or(self.verdict.shareable.err().map(|why| why.as_str()))
     }
 
-    /// The one line of `Cache-Control` that forbids to keep or share this, whatever else it says.
+    /// The one line of `Cache-Control` that forbids to keep or share this, whatever else it says. A copy: as it came it
+    /// would keep the buffer of the whole head.
     pub(super) fn forbidden_by(&self) -> Option<HeaderValue> {
         let mut lines = self.parts.headers.get_all(CACHE_CONTROL).iter();
         let line = lines.next().filter(|_| lines.next().is_none())?;
         let forbids = (self.policy.no_store || self.policy.is_private()) && !self.policy.must_understand;
-        forbids.then(|| line.clone())
+        let copy = || HeaderValue::from_bytes(line.as_bytes()).expect("it was one");
+        forbids.then(copy)
     }
 
     /// What failed, if it was not the origin that answered: the same for all who wait.

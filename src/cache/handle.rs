@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use quick_cache::UnitWeighter;
+use quick_cache::Weighter;
 use quick_cache::sync::{Cache as Memos, DefaultLifecycle};
 use tokio::time::Instant;
 
@@ -19,8 +19,10 @@ use crate::order::{TargetKey, TargetKeyHashing};
 use crate::sync::Arc;
 use crate::telemetry::{Counter, Gauge, names};
 
-/// URLs that are remembered as uncacheable.
+/// URLs that are remembered as uncacheable: fewer, if they are long.
 const MEMOS: usize = 65_536;
+/// Bytes of such a URL, and of what forbids to keep it, that count as one more.
+const MEMO_BYTES: usize = 256;
 
 /// A cache: what is stored, and what is under way. A handle: clones share everything.
 #[derive(Clone)]
@@ -34,11 +36,15 @@ struct Inner {
     index: Arc<Index>,
     hasher: VariantHasher,
     /// URLs that proved uncacheable.
-    memos: Memos<TargetKey, Arc<Memo>, UnitWeighter, TargetKeyHashing>,
+    memos: Memos<TargetKey, Arc<Memo>, ByLength, TargetKeyHashing>,
     /// Bytes of bodies that are arriving.
     arriving: AtomicU64,
     counters: Counters,
 }
+
+/// Clients choose how long URLs are.
+#[derive(Clone)]
+struct ByLength;
 
 pub(super) struct Counters {
     pub(super) hit: Counter,
@@ -65,6 +71,14 @@ pub struct CacheStats {
     pub urls: usize,
 }
 
+// === impl ByLength ===
+
+impl Weighter<TargetKey, Arc<Memo>> for ByLength {
+    fn weight(&self, _: &TargetKey, memo: &Arc<Memo>) -> u64 {
+        (1 + memo.bytes() / MEMO_BYTES) as u64
+    }
+}
+
 // === impl Cache ===
 
 impl Default for Cache {
@@ -89,7 +103,7 @@ impl Cache {
             memos: Memos::with(
                 MEMOS,
                 MEMOS as u64,
-                UnitWeighter,
+                ByLength,
                 TargetKeyHashing::default(),
                 DefaultLifecycle::default(),
             ),
@@ -242,5 +256,53 @@ impl Cache {
 impl std::fmt::Debug for Cache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Cache").field(&self.stats()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Method, Request, Response};
+
+    use super::super::arrived::look_at;
+    use super::super::key::Named;
+    use super::*;
+    use crate::body::EdgeBody;
+    use crate::order::Url;
+    use crate::time::Now;
+
+    /// Anybody can make up URLs, as long as heads may be, that an application answers with an uncacheable error.
+    #[tokio::test]
+    async fn what_is_remembered_as_uncacheable_is_bounded_by_bytes() {
+        let cache = Cache::default();
+        // As a server gives it: a piece of a buffer with the whole head.
+        let head = bytes::Bytes::from([&b"no-store"[..], &[b'x'; 8_192]].concat());
+        let line = http::HeaderValue::from_maybe_shared(head.slice(..8)).expect("valid");
+        let (mut bytes, mut kept) = (0, 0);
+        for n in 0..3_000 {
+            let url = Url::new("h", &format!("/{n}?{}", "x".repeat(60_000)));
+            let key = Named::Url(url.clone()).key();
+            let resource = cache.index().resource(Named::Url(url), key).expect("its own");
+            let request = Request::builder().method(Method::GET).body(()).expect("valid");
+            let response = Response::builder()
+                .header("cache-control", &line)
+                .body(EdgeBody::empty())
+                .expect("valid");
+            let arrived = look_at(&cache, request.headers(), response, Now::read()).await;
+            let now = Instant::now();
+            let Ok(arrived) = arrived else {
+                panic!("it can be looked at")
+            };
+            let memo = Memo::new(&cache, &resource, &arrived, "no-store", now);
+            assert!(!memo.shares(&line), "one word keeps a whole head");
+            cache.remember_uncacheable(key, memo);
+            if let Some(memo) = cache.memo(key, now) {
+                (bytes, kept) = (bytes + memo.bytes(), kept + 1);
+            }
+        }
+        assert!(kept > 0);
+        let weight = cache.0.memos.weight();
+        assert!(weight <= MEMOS as u64, "{weight}");
+        let held: usize = cache.0.memos.iter().map(|(_, memo)| memo.bytes()).sum();
+        assert!(held <= MEMOS * MEMO_BYTES, "{held} bytes of {bytes}");
     }
 }

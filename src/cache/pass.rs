@@ -72,6 +72,17 @@ impl Memo {
         self.why
     }
 
+    /// What it takes that others determine.
+    pub(super) fn bytes(&self) -> usize {
+        self.url.as_str().len() + self.forbids.as_ref().map_or(0, HeaderValue::len)
+    }
+
+    #[cfg(test)]
+    pub(super) fn shares(&self, value: &HeaderValue) -> bool {
+        let own = self.forbids.as_ref();
+        own.is_some_and(|own| own.as_bytes().as_ptr() == value.as_bytes().as_ptr())
+    }
+
     pub(super) fn is_of(&self, named: &Named<'_>) -> bool {
         named.is(&self.url)
     }
@@ -206,9 +217,11 @@ impl Misfit {
         let Ok(resource) = cache.index().resource(Named::Url(memo.url.clone()), memo.keys[0]) else {
             return private(response, by_hold, memo.status.clone());
         };
-        // Of the request no more is left than its URL: what depends on other fields is not kept.
-        let keeps =
-            !response.headers().contains_key(VARY) && !response.headers().contains_key(CONTENT_ENCODING);
+        // Of the request no more is left than its URL: what depends on other fields is not kept, nor filed among what
+        // does.
+        let depends =
+            response.headers().contains_key(VARY) || response.headers().contains_key(CONTENT_ENCODING);
+        let keeps = |resource: &Resource| !depends && !resource.varies();
         let visit = Visit::of_url(&cache, resource, stamp, (is_https, by_hold));
         visit
             .settle(response, stamp, Now::at(asked), memo.why, None, keeps)

@@ -95,6 +95,12 @@ impl Resource {
         }
     }
 
+    /// Whether its answers are filed under fields of requests.
+    pub(super) fn varies(&self) -> bool {
+        let state = self.state.lock();
+        state.vary.as_ref().is_some_and(|vary| !vary.names().is_empty())
+    }
+
     /// Adds channels that an answer named.
     pub(super) fn learn(&self, channels: &[Channel]) {
         let mut state = self.state.lock();

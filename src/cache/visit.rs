@@ -449,7 +449,7 @@ impl Visit {
             }
         };
         Ok(self
-            .settle(response, fetch.stamp().at, asked, why, old, true)
+            .settle(response, fetch.stamp().at, asked, why, old, |_| true)
             .await)
     }
 
@@ -461,7 +461,7 @@ impl Visit {
         asked: Now,
         why: &'static str,
         old: Option<Arc<Entry>>,
-        keeps: bool,
+        keeps: impl FnOnce(&Resource) -> bool,
     ) -> Response<EdgeBody> {
         let arrived = match look_at(&self.cache, &self.parts.headers, response, asked).await {
             Ok(arrived) => arrived,
@@ -481,7 +481,7 @@ impl Visit {
             return self.finish_private(response, why);
         }
         self.cache.forget_memo(self.resource.key());
-        if !keeps {
+        if !keeps(&self.resource) {
             return self.finish_private(arrived.into_private(), why);
         }
         let (landed, body) = arrived.into_landed(

@@ -113,10 +113,11 @@ impl Original {
         self.url.is_some()
     }
 
-    /// Its answer had instructions, or not. A failure of the service tells nothing.
+    /// Its answer had instructions, or not. A failure of the service tells nothing, nor does a refusal, or whoever may
+    /// not hold a URL could make it known as plain for those who may.
     pub(super) fn note(&self, memory: &Memory, status: StatusCode, instructions: bool) {
         if let Some(url) = self.url
-            && (instructions || !status.is_server_error())
+            && (instructions || status.is_success())
         {
             memory.saw(url, instructions);
         }
@@ -184,6 +185,24 @@ pub(super) fn header_text(text: &str) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_answers_that_could_have_had_instructions_make_a_url_plain() {
+        let is_copied = |status: u16| {
+            let memory = Memory::new();
+            let request = Request::builder().uri("http://h/a").body(()).expect("valid");
+            let original = || Original::of(&request, false, &memory);
+            for _ in 0..100 {
+                let status = StatusCode::from_u16(status).expect("valid");
+                original().note(&memory, status, false);
+            }
+            original().is_repeatable()
+        };
+        for status in [302, 304, 401, 403, 404, 429, 502] {
+            assert!(is_copied(status), "{status}");
+        }
+        assert!(!is_copied(200));
+    }
 
     #[test]
     fn ids_travel_where_a_header_can_carry_them() {
