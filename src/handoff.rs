@@ -40,12 +40,12 @@ pub(crate) type Keep = Arc<dyn Any + Send + Sync>;
 impl AskedByHold {
     /// What the hold layer asks for in a request with these extensions; `None`: it does not ask.
     pub fn of(request: &Extensions) -> Option<Self> {
-        match request.get::<AnyAskedByHold>() {
-            Some(AnyAskedByHold) => Some(Self {
+        let any = || {
+            request.get().map(|AnyAskedByHold| Self {
                 at_least: Position::ZERO,
-            }),
-            None => request.get::<Self>().copied(),
-        }
+            })
+        };
+        request.get::<Self>().copied().or_else(any)
     }
 
     /// Says so.
