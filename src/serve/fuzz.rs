@@ -109,6 +109,7 @@ pub fn connection(bytes: &[u8]) {
     let mut ended = false;
     for (at, message) in messages.iter().enumerate() {
         let request = message.request();
+        message.check(&request);
         let refused = authority::check(&request).is_err();
         let Some(seen) = seen.get(at) else {
             // Who does not read a body may lose the connection with it.
@@ -235,7 +236,43 @@ impl Message {
         request.into_parts().0
     }
 
-    /// The data and the trailers in the body.
+    /// Nothing in the head could be read in another way (RFC 9112 2.2, 3.2, 5, 6).
+    fn check(&self, request: &Parts) {
+        let text = self.head.strip_suffix(b"\r\n\r\n").expect("an empty line");
+        let is_line = |line: &[u8]| !line.iter().any(|byte| matches!(byte, 0..=8 | 10..=31 | 127));
+        let lines: Vec<&[u8]> = text.split(|&byte| byte == b'\n').collect();
+        let (last, before) = lines.split_last().expect("a request line");
+        let ended = before
+            .iter()
+            .map(|line| line.strip_suffix(b"\r").expect("a CR before each LF"));
+        assert!(ended.chain([*last]).all(is_line));
+        assert!(lines[1..].iter().all(|line| line[0] != b' ' && line[0] != b'\t'));
+
+        let all = |name| request.headers.get_all(name).iter().collect::<Vec<_>>();
+        let (hosts, lengths) = (all(header::HOST), all(header::CONTENT_LENGTH));
+        let codings = all(header::TRANSFER_ENCODING);
+        let is_1_1 = request.version == Version::HTTP_11;
+        assert!(hosts.len() == 1 || (hosts.is_empty() && !is_1_1));
+        assert!(
+            hosts
+                .iter()
+                .all(|host| !host.is_empty() && !host.as_bytes().contains(&b','))
+        );
+        assert!(lengths.len() + codings.len() <= 1, "one framing");
+        assert!(
+            lengths
+                .iter()
+                .all(|length| length.as_bytes().iter().all(u8::is_ascii_digit))
+        );
+        assert!(
+            codings
+                .iter()
+                .all(|coding| is_1_1 && coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+        );
+        assert!(request.method != Method::CONNECT || lengths.len() + codings.len() == 0);
+    }
+
+    /// The data and the trailers in the body, each chunk line well-formed (RFC 9112 7.1).
     fn content(&self) -> (Vec<u8>, HeaderMap) {
         if !self.request().headers.contains_key(header::TRANSFER_ENCODING) {
             return (self.body.clone(), HeaderMap::new());
@@ -243,11 +280,12 @@ impl Message {
         let mut data = Vec::new();
         let mut rest = &self.body[..];
         while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
-            let digits: String = rest
-                .iter()
-                .map_while(|&b| b.is_ascii_hexdigit().then_some(char::from(b)))
-                .collect();
-            let size = usize::from_str_radix(&digits, 16).expect("a size");
+            let line = rest[..end].strip_suffix(b"\r").expect("a CR before each LF");
+            let size = line.iter().position(|byte| !byte.is_ascii_hexdigit());
+            let (digits, extension) = line.split_at(size.unwrap_or(line.len()));
+            assert!(extension.is_empty() || extension.trim_ascii_start().starts_with(b";"));
+            let digits = std::str::from_utf8(digits).expect("digits");
+            let size = usize::from_str_radix(digits, 16).expect("a size");
             rest = &rest[end + 1..];
             if size == 0 {
                 let mut trailers = fields(
@@ -261,7 +299,9 @@ impl Message {
             }
             let here = size.min(rest.len());
             data.extend_from_slice(&rest[..here]);
-            rest = rest.get(here + 2..).unwrap_or_default();
+            rest = &rest[here..];
+            assert!(rest.len() < 2 || rest.starts_with(b"\r\n"));
+            rest = rest.get(2..).unwrap_or_default();
         }
         (data, HeaderMap::new())
     }
