@@ -36,7 +36,7 @@ mod layer;
 mod service;
 mod wire;
 
-#[cfg(any(test, fuzzing))]
+#[cfg(all(feature = "full", any(test, fuzzing)))]
 pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;
