@@ -3,7 +3,8 @@
 //! Beside each parser lies a file `fuzz.rs` with its properties; [`TARGETS`] names them all. `fuzz/run` drives them
 //! with a coverage-guided fuzzer, and a test replays what is in `fuzz/seeds`. No part of the public interface: built
 //! for these two only.
-#![cfg_attr(not(feature = "full"), allow(dead_code))]
+
+mod url;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -12,38 +13,21 @@ pub type Target = fn(&[u8]);
 
 /// All targets by name. The seeds of each are in `fuzz/seeds/<name>`.
 pub const TARGETS: &[(&str, Target)] = &[
-    #[cfg(feature = "cache")]
     ("cache_control", crate::cache::fuzz::policy::cache_control),
-    #[cfg(feature = "cache")]
     ("cache_conditions", crate::cache::fuzz::policy::conditions),
-    #[cfg(feature = "cache")]
     ("cache_status", crate::cache::fuzz::policy::cache_status),
-    #[cfg(feature = "cache")]
     ("cache_vary", crate::cache::fuzz::policy::vary),
-    #[cfg(feature = "cache")]
     ("http_date", crate::cache::fuzz::policy::http_date),
-    #[cfg(any(feature = "hold", feature = "cache", feature = "publish"))]
     ("grip_headers", crate::grip::fuzz::headers),
-    #[cfg(any(feature = "hold", feature = "cache", feature = "publish"))]
     ("grip_json", crate::grip::fuzz::json),
-    #[cfg(any(feature = "hold", feature = "cache", feature = "publish"))]
     ("grip_publish", crate::grip::fuzz::publish),
-    #[cfg(feature = "origin")]
     ("origin_fields", crate::origin::fuzz::fields),
-    #[cfg(feature = "origin")]
     ("origin_route", crate::origin::fuzz::route),
-    #[cfg(feature = "purge")]
     ("purge", crate::purge::fuzz::request),
-    #[cfg(feature = "serve")]
     ("serve_connection", crate::serve::fuzz::connection),
-    #[cfg(feature = "serve")]
     ("serve_framing", crate::serve::fuzz::framing),
-    #[cfg(all(feature = "cache", feature = "origin", feature = "serve"))]
     ("url", url::url),
 ];
-
-#[cfg(all(feature = "cache", feature = "origin", feature = "serve"))]
-mod url;
 
 /// The target of this name.
 ///
@@ -111,7 +95,6 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "full")]
     #[test]
     fn seeds_are_of_a_target() {
         let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");

@@ -49,7 +49,7 @@ pub mod origin;
 #[cfg(feature = "serve")]
 pub mod serve;
 
-#[cfg(any(test, fuzzing))]
+#[cfg(all(feature = "full", any(test, fuzzing)))]
 #[doc(hidden)]
 pub mod fuzz;
 #[cfg(any(test, feature = "testing"))]

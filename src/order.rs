@@ -169,8 +169,8 @@ impl Url {
     }
 }
 
-/// Lower case, without dots at its end, the port without leading zeros and only where it is not a default one (an
-/// empty one is: RFC 3986 6.2.3). What is no port stays as it is.
+/// Lower case, without the root's dot, the port without leading zeros and only where it is not a default one (an
+/// empty one is: RFC 3986 6.2.3). What is no port stays as it is, and so do several dots: no name ends in them.
 pub(crate) fn normal_authority(authority: &str) -> Cow<'_, str> {
     if is_normal(authority.as_bytes()) {
         return Cow::Borrowed(authority);
@@ -186,7 +186,8 @@ pub(crate) fn normal_authority(authority: &str) -> Cow<'_, str> {
         .find(':')
         .map_or(host.len(), |colon| address + colon);
     let (name, port) = host.split_at(end);
-    let name = name.trim_end_matches('.');
+    let root = name.strip_suffix('.').filter(|name| !name.ends_with('.'));
+    let name = root.unwrap_or(name);
     let digits = port.strip_prefix(':').unwrap_or_default();
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return format!("{name}{port}").into();
@@ -347,11 +348,12 @@ mod tests {
             "example.com.:",
             "EXAMPLE.com:080",
             "example.com:00443",
-            "example.com..",
         ] {
             assert!(!is_normal(authority.as_bytes()), "{authority}");
             assert_eq!(Url::new(authority, "/").as_str(), "example.com/", "{authority}");
         }
+        // Not that name, so nothing of it may be found under that name.
+        assert_eq!(Url::new("example.com..", "/").as_str(), "example.com../");
         assert_eq!(Url::new("h:08080", "/").as_str(), "h:8080/");
         assert_eq!(Url::new("[::1]:", "/").as_str(), "[::1]/");
         assert_eq!(Url::new("[::443]", "/").as_str(), "[::443]/");

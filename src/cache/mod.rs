@@ -40,7 +40,7 @@ mod tags;
 mod unkeyed;
 mod visit;
 
-#[cfg(any(test, fuzzing))]
+#[cfg(all(feature = "full", any(test, fuzzing)))]
 pub(crate) mod fuzz;
 
 pub use self::config::{CacheConfig, PacedReads};

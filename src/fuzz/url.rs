@@ -59,7 +59,7 @@ fn check(parts: &Parts, location: &str) {
     for same in [host.to_ascii_uppercase(), host.to_ascii_lowercase()] {
         assert_eq!(Url::new(&same, path), url);
     }
-    if !url.host().ends_with(']') && !url.host().contains(':') {
+    if !url.host().ends_with([']', '.']) && !url.host().contains(':') {
         for suffix in [".", ":80", ":443", ":", ".:80", ":0080"] {
             let same = format!("{}{suffix}", url.host());
             assert_eq!(Url::new(&same, path), url, "{same}");
@@ -78,14 +78,17 @@ fn check(parts: &Parts, location: &str) {
     }
 }
 
-/// The normal form, from the parts: name in lower case without dots at its end, port as a number unless default.
+/// The normal form, from the parts: name in lower case without the root's dot, port as a number unless default.
 fn plain(authority: &str) -> String {
     let end = match authority.rfind(']') {
         Some(end) => end + 1,
         None => authority.find(':').unwrap_or(authority.len()),
     };
     let (name, port) = authority.split_at(end);
-    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    let mut name = name.to_ascii_lowercase();
+    if name.ends_with('.') && !name.ends_with("..") {
+        name.pop();
+    }
     match port.strip_prefix(':').unwrap_or_default().trim_start_matches('0') {
         "" if !port.contains('0') => name,
         "80" | "443" => name,

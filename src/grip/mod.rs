@@ -42,7 +42,7 @@ mod json;
 mod keep_alive;
 mod syntax;
 
-#[cfg(any(test, fuzzing))]
+#[cfg(all(feature = "full", any(test, fuzzing)))]
 pub(crate) mod fuzz;
 #[cfg(test)]
 mod header_cases;

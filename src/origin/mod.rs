@@ -42,7 +42,7 @@ mod stats;
 mod tls;
 mod upgrade;
 
-#[cfg(any(test, fuzzing))]
+#[cfg(all(feature = "full", any(test, fuzzing)))]
 pub(crate) mod fuzz;
 
 pub use builder::{BuildError, BuildProblem, Builder};

@@ -40,7 +40,7 @@ mod limit;
 mod service;
 mod wire;
 
-#[cfg(any(test, fuzzing))]
+#[cfg(all(feature = "full", any(test, fuzzing)))]
 pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;

@@ -371,7 +371,6 @@ fn serve(bytes: &[u8], piece: usize, reads: bool) -> (Vec<Seen>, Vec<u8>) {
             }),
             peer: Peer::new(address, address),
             phases: Phases(phases),
-            #[cfg(feature = "tls")]
             tls: None,
         };
         let end = tokio::time::timeout(FOR_EVER, connection.run(client, open)).await;

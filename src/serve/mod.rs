@@ -56,7 +56,7 @@ mod timer;
 mod tls;
 mod transport;
 
-#[cfg(any(test, fuzzing))]
+#[cfg(all(feature = "full", any(test, fuzzing)))]
 pub(crate) mod fuzz;
 
 pub use accept::{Drained, Serve, serve};

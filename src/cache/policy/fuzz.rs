@@ -23,9 +23,7 @@ pub fn cache_control(bytes: &[u8]) {
     let policy = CacheControl::parse(&response);
     check_parse(&response, &policy);
     check_stored(&response, &policy);
-    let seed = bytes
-        .iter()
-        .fold(0, |sum: u64, &byte| sum.wrapping_mul(31) + u64::from(byte));
+    let seed = spread(bytes);
     let status = StatusCode::from_u16(200 + (seed % 400) as u16).expect("it is in range");
     check_freshness(&response, &policy, status, Duration::from_millis(seed % 10_000));
 }
@@ -62,6 +60,17 @@ pub fn conditions(bytes: &[u8]) {
             );
         }
     }
+    if let Some(etag) = stored
+        .get(ETAG)
+        .filter(|_| Validators::of(&stored).is_some_and(|it| it.is_strong()))
+    {
+        let weak = HeaderValue::from_bytes(&[b"W/", etag.as_bytes()].concat()).expect("still a value");
+        request.insert(IF_NONE_MATCH, weak);
+        assert!(
+            is_not_modified(&request, &stored, received),
+            "tags compare weakly"
+        );
+    }
     strip_client_conditionals(&mut request, &VarySpec::default());
     assert!(!is_not_modified(&request, &stored, received));
 }
@@ -72,6 +81,11 @@ pub fn http_date(bytes: &[u8]) {
         return;
     };
     let now = wall(u32::from_be_bytes(*now).into());
+    // Any second before the year 10000.
+    let any = wall(spread(bytes) % 253_402_300_800);
+    for written in written(any) {
+        assert_eq!(parse_http_date(written.as_bytes(), any), Some(any), "{written}");
+    }
     let Some(date) = parse_http_date(text, now) else {
         // That one takes less exact forms, too; those it writes itself must be known here.
         if let Some(date) = std::str::from_utf8(text)
@@ -187,8 +201,39 @@ pub fn vary(bytes: &[u8]) {
     assert_eq!(key(&joined), key(&request), "lines mean nothing: {request:?}");
 }
 
+/// A number that differs where the bytes do (FNV-1a).
+fn spread(bytes: &[u8]) -> u64 {
+    let mix = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, mix)
+}
+
 fn wall(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+/// A time in the three formats.
+fn written(time: SystemTime) -> [String; 3] {
+    let date = httpdate::fmt_http_date(time);
+    let words: Vec<&str> = date.split([',', ' ']).filter(|word| !word.is_empty()).collect();
+    let [name, day, month, year, time, _] = words[..] else {
+        panic!("{date}");
+    };
+    let long = [
+        "Monday",
+        "Tuesday",
+        "Wednesday",
+        "Thursday",
+        "Friday",
+        "Saturday",
+        "Sunday",
+    ];
+    let long = long
+        .iter()
+        .find(|long| long.starts_with(name))
+        .expect("a day of the week");
+    let rfc850 = format!("{long}, {day}-{month}-{} {time} GMT", &year[2..]);
+    let asctime = format!("{name} {month} {:>2} {time} {year}", day.trim_start_matches('0'));
+    [date, rfc850, asctime]
 }
 
 /// The same date as another library reads it, which knows neither other cases of letters nor leap seconds.

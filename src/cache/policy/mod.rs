@@ -23,7 +23,7 @@ mod storable;
 mod validate;
 mod vary;
 
-#[cfg(any(test, fuzzing))]
+#[cfg(all(feature = "full", any(test, fuzzing)))]
 pub(crate) mod fuzz;
 #[cfg(test)]
 mod tests;
