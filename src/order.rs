@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock};
 
 use foldhash::SharedSeed;
 use foldhash::quality::SeedableRandomState;
@@ -119,9 +119,13 @@ impl Order {
 
 impl Default for OrderId {
     fn default() -> Self {
-        let random = || u128::from(RandomState::new().hash_one(0u8));
-        Self(random() << 64 | random())
+        Self(u128::from(random()) << 64 | u128::from(random()))
     }
+}
+
+/// Of the system's randomness.
+fn random() -> u64 {
+    RandomState::new().hash_one(0u8)
 }
 
 // === impl Url ===
@@ -269,13 +273,10 @@ impl TargetKey {
     }
 
     fn hash(kind: u8, first: &[u8], second: &[u8]) -> Self {
-        static SEEDED: OnceLock<SeedableRandomState> = OnceLock::new();
-        let seeded = SEEDED.get_or_init(|| {
-            let random = || RandomState::new().hash_one(0u8);
-            static SHARED: OnceLock<SharedSeed> = OnceLock::new();
-            SeedableRandomState::with_seed(random(), SHARED.get_or_init(|| SharedSeed::from_u64(random())))
-        });
-        let mut hasher = seeded.build_hasher();
+        static SHARED: LazyLock<SharedSeed> = LazyLock::new(|| SharedSeed::from_u64(random()));
+        static SEEDED: LazyLock<SeedableRandomState> =
+            LazyLock::new(|| SeedableRandomState::with_seed(random(), &SHARED));
+        let mut hasher = SEEDED.build_hasher();
         hasher.write(first);
         hasher.write(second);
         // Where the texts begin and end.

@@ -327,6 +327,16 @@ async fn pur_15_an_unauthorised_purge_reaches_nobody() {
 }
 
 #[tokio::test]
+async fn where_operators_are_a_purge_without_credentials_is_told_what_is_missing() {
+    let bench = Bench::new(Auth::token("secret")).with(|layer| layer.challenge(true));
+    let answer = bench.send("PURGE /x", &[("host", "h")], "").await;
+    answer.fails(401);
+    assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+    assert!(answer.body.contains("Fastly-Key"), "{}", answer.body);
+    assert_eq!((bench.now(), bench.passed()), (Position::ZERO, 0));
+}
+
+#[tokio::test]
 async fn a_token_for_less_may_not_purge_everything() {
     let bench = Bench::new(Auth::Tokens(vec![Token::select("s"), Token::new("a")]));
     let select = [("fastly-key", "s"), ("host", "h")];

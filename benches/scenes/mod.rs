@@ -36,6 +36,8 @@ pub const SCENES: &[&str] = &[
     "hit-1k",
     "hit-1m",
     "hit-1m-pieces",
+    "bare-moved",
+    "hit-1k-moved",
     "hold-hit-1k",
     "all-hit-1k",
 ];
@@ -80,6 +82,15 @@ pub fn prepare(scene: &str) -> Repeat {
         ),
         "hit-1k" => repeat(&edge, cache.layer(origin(1 << 10, FRESH)), as_it_is, is_hit),
         "hit-1m" => repeat(&edge, cache.layer(origin(1 << 20, FRESH)), as_it_is, is_hit),
+        // The clock moves before each.
+        "bare-moved" => {
+            let repeat = repeat(&edge, pass, as_it_is, no_status);
+            after_orders(edge, repeat)
+        }
+        "hit-1k-moved" => {
+            let repeat = repeat(&edge, cache.layer(origin(1 << 10, FRESH)), as_it_is, is_hit);
+            after_orders(edge, repeat)
+        }
         "hit-1m-pieces" => repeat(
             &edge,
             cache.layer(origin(1 << 20, FRESH).map_response(|response| in_pieces(64, response))),
@@ -233,7 +244,7 @@ where
             // What a miss leaves to a task is done before the next one.
             tokio::task::yield_now().await;
             if is_ready(&answer) {
-                // From here on the clock stands above every stamp: purges and messages have to be looked up.
+                // From here on the clock stands above every stamp: purges and messages have to be looked up, once.
                 let message = Message::bytes("elsewhere");
                 edge.publish(Channel::new("other").expect("valid"), message)
                     .await
@@ -252,6 +263,18 @@ where
                 black_box(exchange(&mut service, make(request(&template))).await);
             }
         })
+    })
+}
+
+/// The same exchanges, each after an order that concerns something else: so each looks up what happened.
+fn after_orders(edge: Edge, mut repeat: Repeat) -> Repeat {
+    let runtime = runtime();
+    Box::new(move |times| {
+        for _ in 0..times {
+            let purge = edge.purge(Target::Key("other".into()), PurgeMode::Hard);
+            runtime.block_on(purge).expect("it fits");
+            repeat(1);
+        }
     })
 }
 

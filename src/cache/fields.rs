@@ -34,6 +34,7 @@ impl Fields {
         let mut all = 0;
         for (name, value) in request {
             let text = name.as_str();
+            // No name is empty.
             let kind = match text.as_bytes()[0] {
                 b'h' if text == "host" => match host.replace(value) {
                     Some(first) => {

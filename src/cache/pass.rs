@@ -214,7 +214,9 @@ impl Misfit {
             by_hold,
             is_https,
         } = passing;
-        let Ok(resource) = cache.index().resource(Named::Url(memo.url.clone()), memo.keys[0]) else {
+        let named = Named::Url(memo.url.clone());
+        let key = named.key();
+        let Ok(resource) = cache.index().resource(named, key) else {
             return private(response, by_hold, memo.status.clone());
         };
         // Of the request no more is left than its URL: what depends on other fields is not kept, nor filed among what

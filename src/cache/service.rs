@@ -179,9 +179,8 @@ where
                 Ok(response)
             });
         }
-        let (parts, body) = request.into_parts();
-        let url = named_by(&parts.uri, Fields::of(&parts.headers), &self.namespace).map(Named::into_url);
-        let request = Request::from_parts(parts, body);
+        let fields = Fields::of(request.headers());
+        let url = named_by(request.uri(), fields, &self.namespace).map(Named::into_url);
         let cache = self.cache.clone();
         ResponseFuture::waiting(async move {
             std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;

@@ -68,7 +68,8 @@ pub struct Caller(Arc<str>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Denied {
-    /// It presents no credentials: 401, but for the method `PURGE` 405 without a reason, as if there were none.
+    /// It presents no credentials: 401, but for the method `PURGE`, unless its layer challenges, 405 without a
+    /// reason, as if there were none.
     Missing(Cow<'static, str>),
     /// It presents credentials that nobody has: 401.
     Invalid(Cow<'static, str>),

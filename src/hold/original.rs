@@ -60,8 +60,8 @@ pub(super) fn prepare(headers: &mut HeaderMap, options: &Options, now: impl FnOn
     #[cfg(feature = "jwt")]
     if let Some(signer) = &options.signer {
         headers.insert(GRIP_SIG, signer.value(now()));
-        return;
     }
+    #[cfg(not(feature = "jwt"))]
     let _ = now;
 }
 

@@ -32,9 +32,9 @@ pub(crate) struct Quiet(AtomicU64);
 pub(crate) struct Judgement {
     /// To the targets.
     pub(crate) standing: Standing,
-    /// The last mark of the targets, if that is above the stamp.
+    /// The last mark of the targets; where none is above the stamp, anything up to it.
     pub(crate) last_mark: Position,
-    /// The last message of the channels, if that is above the stamp.
+    /// The last message of the channels; where none is above the stamp, anything up to it.
     pub(crate) last_message: Position,
 }
 
@@ -67,24 +67,25 @@ impl Hub {
             last_mark: Position::ZERO,
             last_message: Position::ZERO,
         };
-        let now = self.now();
+        let is_quiet = |now| quiet.is_some_and(|quiet| quiet.reaches(now));
         let without_channels = channel_keys.is_empty() && channels.is_empty();
-        if stamp >= now || (without_channels && quiet.is_some_and(|quiet| quiet.reaches(now))) {
+        let now = self.now();
+        if stamp >= now || (without_channels && is_quiet(now)) {
             return clean;
         }
         let state = self.0.state.read();
         // The clock does not move under this lock.
         let now = self.now();
-        let mut last_mark = Position::ZERO;
-        if !quiet.is_some_and(|quiet| quiet.reaches(now)) {
-            last_mark = state.marks.last(&[own, tags]);
-            if last_mark <= stamp
-                && let Some(quiet) = quiet
-            {
-                quiet.reached(now);
-            }
+        let looked_up = match is_quiet(now) {
+            true => [&[], &[], channel_keys],
+            false => [own, tags, channel_keys],
+        };
+        let last_mark = state.marks.last(&looked_up);
+        if last_mark <= stamp
+            && let Some(quiet) = quiet
+        {
+            quiet.reached(now);
         }
-        last_mark = last_mark.max(state.marks.last(&[channel_keys]));
         Judgement {
             standing: if last_mark > stamp {
                 state.marks.standing(&[own, tags, channel_keys], stamp)

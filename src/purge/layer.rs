@@ -30,6 +30,7 @@ pub(super) struct Settings {
     pub(super) service: Option<String>,
     pub(super) mode: PurgeMode,
     pub(super) key_headers: bool,
+    pub(super) challenge: bool,
     pub(super) ids: Ids,
     pub(super) limits: Limits,
 }
@@ -56,6 +57,7 @@ impl PurgeLayer {
                 service: None,
                 mode: PurgeMode::Hard,
                 key_headers: false,
+                challenge: false,
                 ids,
                 limits: Limits::default(),
             }),
@@ -104,6 +106,13 @@ impl PurgeLayer {
     #[must_use]
     pub fn key_headers(self, key_headers: bool) -> Self {
         self.with(|settings| settings.key_headers = key_headers)
+    }
+
+    /// Whether a `PURGE` without credentials is answered as the API is: 401, and what is missing. Default: no, but 405 as
+    /// if there were no such method. For a listener that only operators reach.
+    #[must_use]
+    pub fn challenge(self, challenge: bool) -> Self {
+        self.with(|settings| settings.challenge = challenge)
     }
 
     /// How often each credential may purge; beyond it 429 says when to try again. Without credentials

@@ -13,8 +13,8 @@
 //! `gripstack-purge: hard | soft | soft-block` chooses exactly. Purging what is not cached is no error.
 //!
 //! Credentials are a token, as `Fastly-Key` or as `Authorization: Bearer`, or whatever an application's
-//! [own rules](Auth::custom) accept. Without any, `PURGE` is a method that is not allowed (405) and the API answers
-//! 401; neither reaches the inner service. Each credential has [limits](PurgeLayer::limits): beyond them the answer is
+//! [own rules](Auth::custom) accept. Without any, `PURGE` is a method that is not allowed (405; [or 401](PurgeLayer::challenge)) and the API
+//! answers 401; neither reaches the inner service. Each credential has [limits](PurgeLayer::limits): beyond them the answer is
 //! 429, with `Retry-After`. `Fastly-RateLimit-Remaining` and `Fastly-RateLimit-Reset`, which clients of Fastly read,
 //! are on that answer and, as Fastly does not count other purges, on that to `purge_all`.
 //!

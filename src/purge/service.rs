@@ -52,7 +52,7 @@ impl Endpoint for PurgeEndpoint {
         let route = Route::of(&head, &self.settings).expect("it was one when it was taken");
         match purge(&self.edge, &self.settings, &head, route, body).await {
             Ok(response) => response,
-            Err(failure) => failure.into_response(route),
+            Err(failure) => failure.into_response(route == Route::Method && !self.settings.challenge),
         }
     }
 }

@@ -272,14 +272,14 @@ impl Failure {
         Self::Bad(detail.into())
     }
 
-    /// The answer. Whoever sends a `PURGE` without credentials learns nothing: it might not exist.
-    pub(super) fn into_response(self, route: Route<'_>) -> Response<EdgeBody> {
+    /// The answer. `hidden`: who has no credentials learns nothing, the method might not exist.
+    pub(super) fn into_response(self, hidden: bool) -> Response<EdgeBody> {
         let limited = match &self {
             Self::Limited(exceeded) => Some(*exceeded),
             _ => None,
         };
         let (status, msg, detail) = match self {
-            Self::Denied(Denied::Missing(_)) if route == Route::Method => {
+            Self::Denied(Denied::Missing(_)) if hidden => {
                 let mut response = respond(
                     StatusCode::METHOD_NOT_ALLOWED,
                     "text/plain",

@@ -17,7 +17,6 @@ pub struct ControlLayer {
     metrics: Metrics,
     drain: Drain,
     closed: Closed,
-    hints: bool,
     enabled: bool,
 }
 
@@ -30,8 +29,6 @@ pub struct Closed {
     pub except_demo: bool,
     /// Purging.
     pub purge: bool,
-    /// Purging without a credential; with one it is open.
-    pub anonymous_purge: bool,
 }
 
 /// What [`ControlLayer`] makes.
@@ -46,9 +43,6 @@ const PUBLISH_IS_CLOSED: &str = "Publishing is closed. Start the server with --p
 const PURGE_IS_CLOSED: &str =
     "Purging is closed. Start the server with --purge-token TOKEN, or with --open-control on loopback.\n";
 
-const PURGE_NEEDS_TOKEN: &str =
-    "Purging needs the token of --purge-token, as Fastly-Key: TOKEN or as Authorization: Bearer TOKEN.\n";
-
 // === impl ControlLayer ===
 
 impl ControlLayer {
@@ -59,16 +53,8 @@ impl ControlLayer {
             metrics,
             drain,
             closed,
-            hints: false,
             enabled: true,
         }
-    }
-
-    /// Whether a `PURGE` without credentials is told which are missing, where only operators are. From elsewhere it
-    /// is a method that does not exist.
-    pub fn hints(mut self, hints: bool) -> Self {
-        self.hints = hints;
-        self
     }
 
     /// If not, everything passes through.
@@ -97,14 +83,6 @@ impl ControlLayer {
             (method, _) if self.closed.purge && is_purge(method, path) => {
                 Some(answer::text(StatusCode::FORBIDDEN, PURGE_IS_CLOSED))
             }
-            (method, _)
-                if self.hints
-                    && self.closed.anonymous_purge
-                    && method.as_str() == "PURGE"
-                    && is_anonymous(request) =>
-            {
-                Some(answer::text(StatusCode::UNAUTHORIZED, PURGE_NEEDS_TOKEN))
-            }
             _ => None,
         }
     }
@@ -116,11 +94,6 @@ impl Closed {
     fn to_publisher(self, headers: &HeaderMap) -> bool {
         self.publish && !(self.except_demo && headers.contains_key(header::AUTHORIZATION))
     }
-}
-
-fn is_anonymous(request: &Request<EdgeBody>) -> bool {
-    let headers = request.headers();
-    !headers.contains_key("fastly-key") && !headers.contains_key(header::AUTHORIZATION)
 }
 
 fn is_purge(method: &Method, path: &str) -> bool {

@@ -112,9 +112,14 @@ async fn run(settings: Settings) -> Result<(), ConfigError> {
     // What operators and publishers reach.
     let control_stack = ServiceBuilder::new()
         .layer(control_access)
-        .layer(operators.hints(role.caches()))
+        .layer(operators)
         .layer(publish)
-        .layer(purge(keys.purge()).api(true).enabled(role.caches()))
+        .layer(
+            purge(keys.purge())
+                .api(true)
+                .challenge(true)
+                .enabled(role.caches()),
+        )
         .service(NotFound);
 
     let ended = async move {

@@ -266,7 +266,6 @@ impl Keys {
             publish: !self.open && (self.publish_key.is_none() || self.is_demo_key),
             except_demo: self.is_demo_key,
             purge: !self.open && self.purge_token.is_none(),
-            anonymous_purge: !self.open && self.purge_token.is_some(),
         }
     }
 }
