@@ -10,16 +10,16 @@ use http::Extensions;
 use crate::grip::Instruct;
 use crate::position::{Position, Stamp};
 
-/// In a request's extensions: the hold layer asks.
+/// In a request's extensions: the hold layer asks. Put there by [`say`](Self::say).
 #[derive(Clone, Copy, Debug)]
 pub struct AskedByHold {
     /// An answer stamped below this is of no use: refetch first.
     pub at_least: Position,
 }
 
-/// In a request's extensions: the hold layer asks, and any answer will do. Takes no memory of its own.
+/// In a request's extensions: the hold layer asks. By itself it says that any answer will do, and takes no memory.
 #[derive(Clone, Copy)]
-struct AnyAskedByHold;
+struct Asked;
 
 /// In a response's extensions: the answer carries GRIP instructions. Its headers no longer do.
 #[derive(Clone)]
@@ -40,21 +40,20 @@ pub(crate) type Keep = Arc<dyn Any + Send + Sync>;
 impl AskedByHold {
     /// What the hold layer asks for in a request with these extensions; `None`: it does not ask.
     pub fn of(request: &Extensions) -> Option<Self> {
-        let any = || {
-            request.get().map(|AnyAskedByHold| Self {
-                at_least: Position::ZERO,
-            })
+        let any = Self {
+            at_least: Position::ZERO,
         };
-        request.get::<Self>().copied().or_else(any)
+        // Most requests have neither, which one look tells.
+        request.get::<Asked>()?;
+        Some(request.get::<Self>().copied().unwrap_or(any))
     }
 
-    /// Says so.
-    pub fn say(self, request: &mut Extensions) {
-        if self.at_least == Position::ZERO {
-            request.insert(AnyAskedByHold);
-        } else {
+    /// Says so. Returns whether it was said already.
+    pub fn say(self, request: &mut Extensions) -> bool {
+        if self.at_least != Position::ZERO {
             request.insert(self);
         }
+        request.insert(Asked).is_some()
     }
 }
 

@@ -117,7 +117,7 @@ async fn a_hit_allocates_at_most_four_times_whatever_its_size() {
     let by_hold = |path| {
         let mut ask = request(path);
         let at_least = Position::ZERO;
-        ask.extensions_mut().insert(AskedByHold { at_least });
+        AskedByHold { at_least }.say(ask.extensions_mut());
         ask
     };
     for (path, size) in [("/1k", 1_000), ("/1m", 1_000_000)] {

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http_body_util::BodyExt;
 
 use super::entry::Entry;
 use super::flight::{Flight, Phase};
 use super::handle::Cache;
+use super::policy::detach;
 use crate::body::{Chunk, EdgeBody};
 use crate::log::{End, Log};
 use crate::sync::Arc;
@@ -141,7 +143,7 @@ impl<'a> Pump<'a> {
         }
     }
 
-    async fn add(&mut self, chunk: Chunk) {
+    async fn add(&mut self, mut chunk: Chunk) {
         let log = &*self.entry.body;
         if self.keeps {
             let size = match &chunk {
@@ -154,7 +156,9 @@ impl<'a> Pump<'a> {
                 self.stop_keeping("memory").await;
             }
         }
-        if !self.keeps {
+        if self.keeps {
+            chunk = detached(chunk);
+        } else {
             let room = std::future::poll_fn(|cx| log.poll_room(AHEAD, cx));
             if tokio::time::timeout(SLOWEST, room).await.is_err() {
                 // Who does not read loses its place.
@@ -218,6 +222,21 @@ impl<'a> Pump<'a> {
 async fn deserted(log: &Log<Chunk>, flight: &Flight) {
     flight.phase.closed().await;
     std::future::poll_fn(|cx| log.poll_deserted(cx)).await;
+}
+
+/// The same chunk with memory of its own: as it came it may keep a buffer that is many times larger.
+fn detached(chunk: Chunk) -> Chunk {
+    match chunk {
+        Chunk::Data(data) => Chunk::Data(match data.try_into_mut() {
+            Ok(data) if data.capacity() - data.len() <= data.len() / 8 => data.freeze(),
+            Ok(data) => Bytes::copy_from_slice(&data),
+            Err(shared) => Bytes::copy_from_slice(&shared),
+        }),
+        Chunk::Trailers(mut trailers) => {
+            detach(Arc::make_mut(&mut trailers));
+            Chunk::Trailers(trailers)
+        }
+    }
 }
 
 /// The same body in one chunk, if it came in many small ones: those cost more than their bytes.

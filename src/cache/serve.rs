@@ -130,11 +130,11 @@ fn set_status(headers: &mut HeaderMap, ours: HeaderValue) {
     }
 }
 
-/// Makes room for what each answer adds.
+/// Makes room for what each answer adds, and for no more: a map that grew has space to spare, its copy has none.
 pub(super) fn with_places(mut headers: HeaderMap) -> HeaderMap {
     headers.insert(AGE, HeaderValue::from_static("0"));
     headers.append(CACHE_STATUS, HeaderValue::from_static(PLACE));
-    headers
+    headers.clone()
 }
 
 /// Takes those rooms away again.

@@ -93,6 +93,10 @@ pub struct NextLink {
     pub timeout: Duration,
 }
 
+/// What a channel takes beside its name and ids. Measured.
+#[cfg(feature = "cache")]
+const CHANNEL_BYTES: usize = 192;
+
 // === impl Instruct ===
 
 impl Instruct {
@@ -102,6 +106,34 @@ impl Instruct {
             Some(hold) => &hold.channels,
             None => &self.unheld,
         }
+    }
+
+    /// Bytes of memory that it takes, about, with what a URL remembers of its channels.
+    #[cfg(feature = "cache")]
+    pub(crate) fn bytes(&self) -> usize {
+        let channel = |channel: &HoldChannel| {
+            let filters: usize = channel.filters.iter().map(|filter| filter.len() + 16).sum();
+            let id = channel.prev_id.as_ref().map_or(0, |id| id.len() + 16);
+            CHANNEL_BYTES + channel.name.as_str().len() + id + filters
+        };
+        let channels: usize = self.channels().iter().map(channel).sum();
+        let keep_alive = self.hold.as_ref().and_then(|hold| hold.keep_alive.as_ref());
+        let keep_alive = keep_alive.map_or(0, |keep_alive| keep_alive.content.len());
+        let meta = self
+            .meta
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + 32);
+        let exposed = self.expose_headers.iter().map(|name| name.as_str().len() + 32);
+        let links = self.next.as_ref().map_or(0, |next| next.uri.len());
+        let links = links + self.gone.as_ref().map_or(0, |gone| gone.len());
+        let reason = self.reason.as_ref().map_or(0, |reason| reason.len());
+        size_of::<Self>()
+            + channels
+            + keep_alive
+            + meta.sum::<usize>()
+            + exposed.sum::<usize>()
+            + links
+            + reason
     }
 }
 

@@ -65,9 +65,9 @@ pub(super) fn prepare(headers: &mut HeaderMap, options: &Options, now: impl FnOn
     let _ = now;
 }
 
-/// Tells a cache of ours who asks, and for what.
-pub(super) fn ask(extensions: &mut Extensions, at_least: Position) {
-    AskedByHold { at_least }.say(extensions);
+/// Tells a cache of ours who asks, and for what. Returns whether a hold layer has said so already.
+pub(super) fn ask(extensions: &mut Extensions, at_least: Position) -> bool {
+    AskedByHold { at_least }.say(extensions)
 }
 
 // === impl Original ===

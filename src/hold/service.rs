@@ -15,7 +15,6 @@ use super::original::{Original, ask, prepare};
 use super::request_body::WatchedBody;
 use crate::body::EdgeBody;
 use crate::error::BoxError;
-use crate::handoff::AskedByHold;
 use crate::position::Position;
 use crate::sync::Arc;
 use crate::time::Now;
@@ -59,7 +58,7 @@ where
         if !options.enabled {
             return ResponseFuture::passing(self.inner.call(request));
         }
-        if AskedByHold::of(request.extensions()).is_some() {
+        if ask(request.extensions_mut(), Position::ZERO) {
             self.shared
                 .warn_of_order("a hold layer below another one does nothing");
             return ResponseFuture::passing(self.inner.call(request));
@@ -75,7 +74,6 @@ where
                 EdgeBody::new(body)
             });
         }
-        ask(request.extensions_mut(), Position::ZERO);
         // Before the request can leave: whatever is accepted from here on may be missing from the answer.
         let fetch = options.hub.begin_fetch(Instant::now());
         let (future, inner) = if original.is_repeatable() {

@@ -173,8 +173,9 @@ impl Ask {
     }
 
     /// The hold layer asks for an answer no older than this.
-    pub fn at_least(self, at_least: Position) -> Self {
-        self.extension(AskedByHold { at_least })
+    pub fn at_least(mut self, at_least: Position) -> Self {
+        AskedByHold { at_least }.say(self.0.extensions_mut());
+        self
     }
 
     pub fn into_request(self) -> Request<EdgeBody> {

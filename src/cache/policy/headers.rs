@@ -1,9 +1,10 @@
 //! Which header fields are forwarded, stored, and updated (RFC 9110 7.6.1, RFC 9111 3.1, 3.2).
 
-use http::HeaderMap;
+use bytes::BytesMut;
 use http::header::{
     AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, Entry, HeaderName, TRAILER,
 };
+use http::{HeaderMap, HeaderValue};
 
 use super::directives::CacheControl;
 use super::list::members;
@@ -23,7 +24,24 @@ pub(crate) fn stored_headers(response: &HeaderMap, policy: &CacheControl) -> Hea
             stored.append(name.clone(), value.clone());
         }
     }
+    detach(&mut stored);
     stored
+}
+
+/// Moves all values into one buffer of their own. As they came, each of them keeps the whole buffer that its message was
+/// read into.
+pub(crate) fn detach(headers: &mut HeaderMap) {
+    let mut values = BytesMut::with_capacity(headers.values().map(HeaderValue::len).sum());
+    for value in headers.values() {
+        values.extend_from_slice(value.as_bytes());
+    }
+    let mut values = values.freeze();
+    for value in headers.values_mut() {
+        let bytes = values.split_to(value.len());
+        let mut own = HeaderValue::from_maybe_shared(bytes).expect("it was one");
+        own.set_sensitive(value.is_sensitive());
+        *value = own;
+    }
 }
 
 /// Updates stored fields from a 304 (RFC 9111 3.2): every field of it replaces all stored values of its name. Except

@@ -1,0 +1,145 @@
+//! What the store takes of memory when its answers came over a socket: what it weighs, and not the buffers that they
+//! were read into.
+#![cfg(all(feature = "cache", feature = "origin"))]
+
+use std::convert::Infallible;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use bytes::Bytes;
+use gripstack::origin::Origin;
+use gripstack::{Edge, EdgeBody};
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use tower::{Layer, ServiceExt};
+
+const OBJECTS: u64 = 500;
+
+const PLAIN: &str = "Cache-Control: max-age=600\r\n";
+const ORDINARY: &str = "Content-Type: text/plain; charset=utf-8\r\nCache-Control: max-age=600\r\n\
+     ETag: \"0123456789abcdef\"\r\nLast-Modified: Tue, 03 Nov 2026 10:00:00 GMT\r\nVary: Accept-Encoding\r\n\
+     X-Request-Id: 7d9c6a54-12f0-4bb0-9a2e-6d1b0f1c2a3e\r\nServer: origin\r\nX-Frame-Options: DENY\r\n";
+const HELD: &str = "Content-Type: text/plain; charset=utf-8\r\nCache-Control: max-age=600\r\n\
+     Grip-Hold: stream\r\nGrip-Channel: updates\r\nGrip-Channel: news; prev-id=1234\r\n\
+     Grip-Keep-Alive: :\\n\\n; format=cstring; timeout=20\r\nSurrogate-Key: a b c\r\n";
+
+/// Answers `/<bytes>/<anything>` with so many bytes, on as many connections as are made. Its memory is not this
+/// thread's, so it is not counted.
+fn origin(head: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let addr = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || answer_all(&stream, head));
+        }
+    });
+    addr
+}
+
+fn answer_all(stream: &TcpStream, head: &str) -> Option<()> {
+    let mut lines = BufReader::new(stream).lines();
+    loop {
+        let first = lines.next()?.ok()?;
+        while !lines.next()?.ok()?.is_empty() {}
+        let bytes: usize = first.split('/').nth(1)?.parse().ok()?;
+        let mut answer = format!("HTTP/1.1 200 OK\r\n{head}Content-Length: {bytes}\r\n\r\n");
+        answer.extend(std::iter::repeat_n('x', bytes));
+        (&*stream).write_all(answer.as_bytes()).ok()?;
+    }
+}
+
+/// Stores objects of these sizes in turn. Returns what the heap grew by, and what the store says that it holds.
+fn store(head: &'static str, sizes: &[usize]) -> (i64, u64) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let edge = Edge::new();
+    let origin = Origin::new(&format!("http://{}", origin(head))).expect("a URL");
+    let cache = edge.cache_layer().layer(origin);
+    let ask = |bytes: usize, name: u64| {
+        let entries = edge.cache().stats().entries;
+        runtime.block_on(async {
+            let request = Request::get(format!("/{bytes}/{name}")).header("host", "example.com");
+            let request = request.body(EdgeBody::empty()).expect("valid");
+            let response = cache.clone().oneshot(request).await.expect("answered");
+            assert_eq!(response.status(), 200);
+            let body = response.into_body().collect().await.expect("whole").to_bytes();
+            assert_eq!(body.len(), bytes);
+            // It is stored by a task.
+            while edge.cache().stats().entries == entries {
+                tokio::task::yield_now().await;
+            }
+        });
+    };
+    // What is there once is not counted.
+    ask(sizes[0], OBJECTS);
+    let before = edge.cache().stats().bytes;
+    let grown = allocation_counter::measure(|| {
+        for (name, bytes) in (0..OBJECTS).zip(sizes.iter().cycle()) {
+            ask(*bytes, name);
+        }
+    });
+    (grown.bytes_current, edge.cache().stats().bytes - before)
+}
+
+#[test]
+fn the_store_takes_what_it_weighs_whatever_buffers_its_answers_came_in() {
+    for (what, head) in [("plain", PLAIN), ("ordinary", ORDINARY), ("held", HELD)] {
+        for sizes in [
+            &[100][..],
+            &[1_000],
+            &[20_000],
+            &[100_000],
+            // Buffers for reading grow with what is read.
+            &[100, 300_000],
+            &[1_000, 1_000, 1_000, 1_000, 1_000, 1_000, 1_000, 300_000],
+        ] {
+            let (grown, weight) = store(head, sizes);
+            let (each, weighs) = (grown / OBJECTS as i64, weight / OBJECTS);
+            println!("{what}, {sizes:?}: {each} bytes of heap an object, which weighs {weighs}");
+            // What allocators add is not counted.
+            let weight = weight as i64;
+            assert!(
+                (weight * 7 / 8..=weight * 9 / 8).contains(&grown),
+                "{what}, {sizes:?}: {each} bytes of heap an object, which weighs {weighs}"
+            );
+        }
+    }
+}
+
+/// Pieces of a body that are slices of larger buffers, each.
+#[test]
+fn a_stored_body_does_not_keep_the_buffers_that_its_pieces_are_cut_from() {
+    const PIECES: usize = 100;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let edge = Edge::new();
+    let origin = tower::service_fn(async |_: Request<EdgeBody>| {
+        let piece = |_| Ok::<_, Infallible>(Frame::data(Bytes::from(vec![b'x'; 65_536]).slice(..2_000)));
+        let body = StreamBody::new(tokio_stream::iter((0..PIECES).map(piece)));
+        let response = Response::builder().header("cache-control", "max-age=600");
+        Ok::<_, Infallible>(response.body(body).expect("valid"))
+    });
+    let cache = edge.cache_layer().layer(origin);
+    let grown = allocation_counter::measure(|| {
+        runtime.block_on(async {
+            let request = Request::get("http://example.com/").body(EdgeBody::empty());
+            let response = cache.oneshot(request.expect("valid")).await.expect("answered");
+            let body = response.into_body().collect().await.expect("whole").to_bytes();
+            assert_eq!(body.len(), PIECES * 2_000);
+            while edge.cache().stats().entries == 0 {
+                tokio::task::yield_now().await;
+            }
+        });
+    });
+    assert!(
+        grown.bytes_current < 300_000,
+        "{} bytes for {} of a body",
+        grown.bytes_current,
+        PIECES * 2_000
+    );
+}
