@@ -18,12 +18,12 @@ use super::handle::Cache;
 use super::key::{Named, is_cacheable_method, is_safe_method, named_by, same_origin_url};
 use super::pass::{Passed, Passing, passes};
 use super::policy::{CacheStatus, Fwd};
-use super::serve::CACHE_STATUS;
 use super::unkeyed::straighten;
-use super::visit::{Next, Visit};
+use super::visit::{Next, Visit, private};
 use crate::body::EdgeBody;
 use crate::error::BoxError;
 use crate::grip;
+use crate::handoff::AskedByHold;
 use crate::order::{Order, Purge, PurgeMode, Target, Url};
 
 /// Answers from a cache in front of a service. Made by [`EdgeCacheLayer`](super::EdgeCacheLayer).
@@ -154,7 +154,7 @@ where
     }
 
     /// What is never answered from the cache. What it changed is invalidated.
-    fn pass(&self, request: Request<EdgeBody>) -> ResponseFuture<S::Future, S::Error> {
+    fn pass(&self, mut request: Request<EdgeBody>) -> ResponseFuture<S::Future, S::Error> {
         let mut inner = self.inner.clone();
         self.cache.counters().pass.add(1);
         if !self.enabled {
@@ -162,6 +162,10 @@ where
                 std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
                 Ok(inner.call(request).await?.map(EdgeBody::new))
             });
+        }
+        let by_hold = AskedByHold::of(request.extensions()).is_some();
+        if !by_hold {
+            grip::strip(request.headers_mut());
         }
         let fwd = if is_cacheable_method(request.method()) {
             Fwd::Bypass
@@ -174,9 +178,8 @@ where
         if is_safe_method(request.method()) {
             return ResponseFuture::waiting(async move {
                 std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
-                let mut response = inner.call(request).await?.map(EdgeBody::new);
-                response.headers_mut().append(CACHE_STATUS, status);
-                Ok(response)
+                let response = inner.call(request).await?.map(EdgeBody::new);
+                Ok(private(response, by_hold, status))
             });
         }
         let fields = Fields::of(request.headers());
@@ -190,14 +193,13 @@ where
             });
             let response = inner.call(request).await;
             let url = change.and_then(|mut change| change.url.take());
-            let mut response = response?.map(EdgeBody::new);
-            response.headers_mut().append(CACHE_STATUS, status);
+            let response = response?.map(EdgeBody::new);
             if let Some(url) = url
                 && (response.status().is_success() || response.status().is_redirection())
             {
                 invalidate(&cache, &url, response.headers()).await;
             }
-            Ok(response)
+            Ok(private(response, by_hold, status))
         })
     }
 }

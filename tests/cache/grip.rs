@@ -7,7 +7,7 @@ use http::Method;
 use tokio::time::Instant;
 
 use crate::origin::{Gate, Refused, Reply, Step};
-use crate::world::{Ask, HOST, World, channel, done, get, head, ms, pass, post, secs, settle};
+use crate::world::{Ask, HOST, World, ask, channel, done, get, head, ms, pass, post, secs, settle};
 
 /// What a counter of an application answers: its value is the number of the request.
 fn held(n: usize, mode: &str) -> Reply {
@@ -59,6 +59,23 @@ async fn grp_01_also_where_nothing_is_cached() {
         // Nobody has parsed them: the hold layer does, with a stamp of its own.
         let got = world.get(by_hold()).await;
         assert_eq!((got.handoff.is_none(), got.field("grip-hold")), (true, "stream"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn grp_01_also_where_nothing_is_looked_up() {
+    let world = World::new(|call| held(call.n, "stream"));
+    let upgrade: fn() -> Ask = || get("/a").header("upgrade", "websocket");
+    let two_hosts: fn() -> Ask = || get("/a").header("host", "other.example");
+    let asks: [fn() -> Ask; 4] = [|| post("/a"), || ask(Method::OPTIONS, "/a"), upgrade, two_hosts];
+    for ask in asks {
+        let got = world.get(ask().header("grip-sig", "forged")).await;
+        assert!(got.headers.keys().all(|name| !name.as_str().starts_with("grip-")));
+        assert!(!world.origin.last().headers.contains_key("grip-sig"));
+        // The hold layer finds them where they were, and so does the origin what it says.
+        let got = world.get(ask().header("grip-sig", "signed").by_hold()).await;
+        assert_eq!(got.headers["grip-hold"], "stream");
+        assert_eq!(world.origin.last().headers["grip-sig"], "signed");
     }
 }
 
