@@ -3,6 +3,7 @@
 //! See the README for a picture, and [`Edge`] for the handle that ties the layers together.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod authority;
 pub mod body;
 #[cfg(feature = "tower")]
 mod builder_ext;

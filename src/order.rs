@@ -1,12 +1,12 @@
 //! What changes something: an order of purges and publications.
 
-use std::borrow::Cow;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::sync::{Arc, LazyLock};
 
 use foldhash::SharedSeed;
 use foldhash::quality::SeedableRandomState;
 
+use crate::authority;
 use crate::message::{Channel, Message};
 
 /// Purges and publications in one step: it takes one position and is applied under one lock, so that whoever
@@ -133,7 +133,7 @@ fn random() -> u64 {
 impl Url {
     /// Of an authority, and a path with its query (`/` if empty), byte for byte.
     pub fn new(authority: &str, path_and_query: &str) -> Self {
-        let host = normal_authority(authority);
+        let host = authority::normal(authority);
         let slash = if path_and_query.starts_with('/') { "" } else { "/" };
         Self(format!("{host}{slash}{path_and_query}").into())
     }
@@ -173,67 +173,6 @@ impl Url {
     }
 }
 
-/// Lower case, without the root's dot, the port without leading zeros and only where it is not a default one (an
-/// empty one is: RFC 3986 6.2.3). What is no port stays as it is, and so do several dots: no name ends in them.
-pub(crate) fn normal_authority(authority: &str) -> Cow<'_, str> {
-    if is_normal(authority.as_bytes()) {
-        return Cow::Borrowed(authority);
-    }
-    let host = authority
-        .rsplit('@')
-        .next()
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    // An address in brackets has colons of its own.
-    let address = host.rfind(']').map_or(0, |bracket| bracket + 1);
-    let end = host[address..]
-        .find(':')
-        .map_or(host.len(), |colon| address + colon);
-    let (name, port) = host.split_at(end);
-    let root = name.strip_suffix('.').filter(|name| !name.ends_with('.'));
-    let name = root.unwrap_or(name);
-    let digits = port.strip_prefix(':').unwrap_or_default();
-    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return format!("{name}{port}").into();
-    }
-    match digits.trim_start_matches('0') {
-        "" if !digits.is_empty() => format!("{name}:0").into(),
-        "" | "80" | "443" => name.to_owned().into(),
-        number => format!("{name}:{number}").into(),
-    }
-}
-
-/// Whether it surely is in that form: then it is ASCII, and nothing in it could be a path.
-pub(crate) fn is_normal(authority: &[u8]) -> bool {
-    const COLON: u8 = 1;
-    const ODD: u8 = 2;
-    const CLASSES: [u8; 256] = {
-        let mut classes = [ODD; 256];
-        let mut byte = b'!';
-        while byte <= b'~' {
-            classes[byte as usize] = match byte {
-                b':' => COLON,
-                b'A'..=b'Z' | b'@' | b'/' => ODD,
-                _ => 0,
-            };
-            byte += 1;
-        }
-        classes
-    };
-    let seen = authority
-        .iter()
-        .fold(0, |seen, byte| seen | CLASSES[usize::from(*byte)]);
-    if seen == 0 {
-        return !authority.ends_with(b".");
-    }
-    let colon = authority.iter().rposition(|byte| *byte == b':');
-    let (name, port) = authority.split_at(colon.unwrap_or(authority.len()));
-    seen == COLON
-        && !matches!(port, b":" | b":80" | b":443" | [b':', b'0', ..])
-        && !name.ends_with(b".")
-        && !port.ends_with(b".")
-}
-
 // === impl Target ===
 
 impl Target {
@@ -267,7 +206,7 @@ impl TargetKey {
         }
     }
 
-    /// Of the URL of this authority, for which [`is_normal`] holds, and this path, which begins with a slash.
+    /// Of the URL of this authority, which is in [normal form](crate::authority::normal), and this path, which begins with a slash.
     pub(crate) fn of_url(host: &[u8], path_and_query: &str) -> Self {
         Self::hash(0, host, path_and_query.as_bytes())
     }
@@ -342,46 +281,13 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_says_nothing_is_no_port() {
-        // An empty port is the default one (RFC 3986 6.2.3), and a port is a number.
-        for authority in [
-            "example.com:",
-            "example.com.:",
-            "EXAMPLE.com:080",
-            "example.com:00443",
-        ] {
-            assert!(!is_normal(authority.as_bytes()), "{authority}");
-            assert_eq!(Url::new(authority, "/").as_str(), "example.com/", "{authority}");
-        }
-        // Not that name, so nothing of it may be found under that name.
-        assert_eq!(Url::new("example.com..", "/").as_str(), "example.com../");
-        assert_eq!(Url::new("h:08080", "/").as_str(), "h:8080/");
-        assert_eq!(Url::new("[::1]:", "/").as_str(), "[::1]/");
-        assert_eq!(Url::new("[::443]", "/").as_str(), "[::443]/");
-    }
-
-    #[test]
-    fn a_normal_form_is_its_own() {
-        for authority in [
-            "a..", "a.:80.", "a:80:443", "a:80.", "u@v@A.:", "a.:8080", "[::1]:0", ":", ".", "a:x.",
-        ] {
-            let once = normal_authority(authority).into_owned();
-            assert_eq!(normal_authority(&once), once, "{authority}");
-        }
-    }
-
-    #[test]
     fn a_key_is_the_same_by_url_and_by_parts() {
         for authority in ["example.com", "h:8080", "[::1]:81", ""] {
-            assert!(is_normal(authority.as_bytes()), "{authority}");
             let url = Url::new(authority, "/a?b/c");
             assert_eq!(
                 TargetKey::of_url(authority.as_bytes(), "/a?b/c"),
                 TargetKey::of(&Target::Url(url))
             );
-        }
-        for authority in ["H", "h:80", "h:443", "h.", "h.:8080", "h:8080.", "u@h", "h/a"] {
-            assert!(!is_normal(authority.as_bytes()), "{authority}");
         }
     }
 

@@ -4,7 +4,8 @@ use http::uri::Scheme;
 use http::{Extensions, HeaderValue, Method, Uri};
 
 use super::fields::Fields;
-use crate::order::{Target, TargetKey, Url, is_normal, normal_authority};
+use crate::authority::{is_host, is_normal_host, normal};
+use crate::order::{Target, TargetKey, Url};
 
 /// The public URL of a request, written down only where that is needed.
 pub(super) enum Named<'a> {
@@ -30,14 +31,14 @@ pub(super) fn named_by<'a>(
         None if fields.has(Fields::HOSTS) => return None,
         None => host?.as_bytes(),
     };
-    if namespace.is_empty() && is_normal(host) && path.starts_with('/') {
+    if namespace.is_empty() && is_normal_host(host) && path.starts_with('/') {
         return Some(Named::Plain { host, path });
     }
-    let host = std::str::from_utf8(host).ok().filter(|host| host.is_ascii())?;
-    if authority.is_none() && host.contains(['/', '@']) {
+    if !is_host(host) {
         // Not every server looks at `Host`. With a path or a user in it this would become the key of another URL.
         return None;
     }
+    let host = std::str::from_utf8(host).expect("a host is ASCII");
     Some(Named::Url(if namespace.is_empty() {
         Url::new(host, path)
     } else {
@@ -95,7 +96,7 @@ pub(super) fn same_origin_url(location: &str, base: &Url) -> Option<Url> {
         .strip_prefix("https://")
         .or_else(|| location.strip_prefix("http://"))?;
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    (normal_authority(authority) == host).then(|| Url::new(host, path.split('#').next().unwrap_or(path)))
+    (normal(authority) == host).then(|| Url::new(host, path.split('#').next().unwrap_or(path)))
 }
 
 /// GET and HEAD; nothing else is looked up.

@@ -5,11 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST};
 use http::request::Parts;
-use http::uri::Authority;
 use http::{HeaderValue, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
+use crate::authority::is_host;
 use crate::body::EdgeBody;
 use crate::error::BoxError;
 
@@ -36,12 +36,11 @@ where
     }
 }
 
-/// The public authority of a request: that of its target, else its `Host` (RFC 9112 3.2.2) if that is a host.
+/// The public authority of a request: that of its target, else its `Host` (RFC 9112 3.2.2); if that is a host.
 pub(crate) fn authority(parts: &Parts) -> Option<&str> {
-    let is_host = |host: &&str| !host.contains('@') && host.parse::<Authority>().is_ok();
-    let host = || parts.headers.get(HOST)?.to_str().ok().filter(is_host);
     let authority = parts.uri.authority().map(|authority| authority.as_str());
-    authority.or_else(host)
+    let host = || parts.headers.get(HOST)?.to_str().ok();
+    authority.or_else(host).filter(|host| is_host(host.as_bytes()))
 }
 
 /// What follows a prefix of whole path segments.
@@ -122,6 +121,7 @@ mod tests {
             builder.body(()).expect("the test made it well").into_parts().0
         };
         assert_eq!(authority(&parts("http://a/x", Some("b"))), Some("a"));
+        assert_eq!(authority(&parts("http://u@a/x", Some("b"))), None);
         assert_eq!(authority(&parts("/x", Some("b:1"))), Some("b:1"));
         assert_eq!(authority(&parts("/x", Some(""))), None);
         assert_eq!(authority(&parts("/x", Some("b/y"))), None);

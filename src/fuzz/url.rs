@@ -4,8 +4,9 @@ use http::request::Parts;
 use http::{Request, Uri, Version, header};
 
 use super::fields_and_rest;
+use crate::authority::{is_host, is_normal_host, normal};
 use crate::control::authority;
-use crate::order::{Target, TargetKey, Url, is_normal, normal_authority};
+use crate::order::{Target, TargetKey, Url};
 use crate::{cache, origin, serve};
 
 /// Fields with `Host`, an empty line, a request target, a newline, a location: a request that the server lets through
@@ -38,9 +39,9 @@ pub fn url(bytes: &[u8]) {
         }
     }
     if let Ok(text) = std::str::from_utf8(bytes) {
-        let once = normal_authority(text).into_owned();
-        assert_eq!(normal_authority(&once), once, "twice is once: {text:?}");
-        assert!(!is_normal(text.as_bytes()) || once == text);
+        let once = normal(text).into_owned();
+        assert_eq!(normal(&once), once, "twice is once: {text:?}");
+        assert!(!is_normal_host(text.as_bytes()) || (once == text && is_host(text.as_bytes())));
     }
 }
 
@@ -53,7 +54,7 @@ fn check(parts: &Parts, location: &str) {
     assert_eq!(Url::new(host, path), url, "what a purge of it names");
     let asked = origin::fuzz::authority(&parts.uri, &parts.headers);
     let asked = asked.expect("valid").expect("there is one");
-    assert_eq!(normal_authority(asked.as_str()), url.host(), "where it is sent");
+    assert_eq!(normal(asked.as_str()), url.host(), "where it is sent");
 
     assert_eq!(url.host(), plain(host), "{host}");
     for same in [host.to_ascii_uppercase(), host.to_ascii_lowercase()] {

@@ -1,63 +1,11 @@
-//! Hosts and authorities: what they may look like, and when two are the same.
+//! Whether a request names one host.
 
 use http::request::Parts;
 use http::uri::Authority;
 use http::{Version, header};
 
 use super::refusal::Refusal;
-
-/// Whether this is `host[:port]` (RFC 9110 4.2, 7.2): not empty, without userinfo, the port a number.
-pub(super) fn is_host(value: &[u8]) -> bool {
-    let port = match value {
-        [b'[', rest @ ..] => {
-            let Some(end) = rest.iter().position(|&byte| byte == b']') else {
-                return false;
-            };
-            let address = &rest[..end];
-            if address.is_empty()
-                || !address
-                    .iter()
-                    .all(|&byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'))
-            {
-                return false;
-            }
-            &rest[end + 1..]
-        }
-        _ => {
-            let end = value.iter().position(|&byte| byte == b':').unwrap_or(value.len());
-            let name = &value[..end];
-            if name.is_empty() || !name.iter().copied().all(is_name) {
-                return false;
-            }
-            &value[end..]
-        }
-    };
-    match port {
-        [] => true,
-        [b':'] => true,
-        [b':', digits @ ..] => is_port(digits),
-        _ => false,
-    }
-}
-
-/// Whether this is a number of at most five digits that a port can have.
-fn is_port(digits: &[u8]) -> bool {
-    let add = |port: u16, digit: &u8| {
-        let digit = digit.is_ascii_digit().then(|| u16::from(digit - b'0'))?;
-        port.checked_mul(10)?.checked_add(digit)
-    };
-    digits.len() <= 5 && digits.iter().try_fold(0, add).is_some()
-}
-
-/// Characters of a registered name (RFC 3986 3.2.2), without the comma: it would be two names in one field; and
-/// without `%`: a name has one spelling.
-const fn is_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
-        )
-}
+use crate::authority::is_host;
 
 /// Checks that a request names one host. HTTP/1 comes here with one valid Host at most; HTTP/2 as it is.
 pub(super) fn check(parts: &Parts) -> Result<(), Refusal> {

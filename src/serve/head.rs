@@ -2,9 +2,9 @@
 
 use http::Uri;
 
-use super::authority::is_host;
 use super::chunked::is_token;
 use super::refusal::Refusal;
+use crate::authority::is_host;
 
 /// Room for a method and a version beside a target of the longest length.
 const REQUEST_LINE_EXTRA: usize = 64;
