@@ -3,7 +3,7 @@
 use gripstack::cache::{CacheConfig, PacedReads};
 use gripstack::message::{PushedResponse, ResponseForm};
 use gripstack::{Message, Order, Purge, PurgeMode, Target, Url};
-use http::Method;
+use http::{Method, StatusCode};
 use tokio::time::Instant;
 
 use crate::origin::{Gate, Refused, Reply, Step};
@@ -245,6 +245,17 @@ async fn grp_07_a_hold_starts_from_the_identity_variant() {
 }
 
 // M1 to M5
+
+#[tokio::test(start_paused = true)]
+async fn grp_10_a_hold_that_asks_for_a_range_gets_the_whole() {
+    let world = stream();
+    for path in ["/a", "/a", "/b"] {
+        let got = world.get(get(path).header("range", "bytes=0-0").by_hold()).await;
+        assert_eq!((got.status, got.handoff.is_some()), (StatusCode::OK, true));
+        assert!(!world.origin.last().headers.contains_key("range"));
+    }
+    assert_eq!(world.origin.count(), 2);
+}
 
 #[tokio::test(start_paused = true)]
 async fn m1_a_stream_hold_starts_at_once_from_the_old_answer_and_a_refresh_runs() {
