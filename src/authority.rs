@@ -123,6 +123,7 @@ pub(crate) fn is_normal_host(authority: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(any(feature = "cache", feature = "purge", feature = "publish", feature = "serve"))]
     use proptest::prelude::*;
 
     use super::*;

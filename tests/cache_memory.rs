@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use bytes::Bytes;
+use gripstack::cache::CacheConfig;
 use gripstack::origin::Origin;
 use gripstack::{Edge, EdgeBody};
 use http::{Request, Response};
@@ -107,6 +108,98 @@ fn the_store_takes_what_it_weighs_whatever_buffers_its_answers_came_in() {
             );
         }
     }
+}
+
+/// An edge with a cache of 2 MB and 1 MB for what is beside it, in front of an origin that answers pieces, and how much
+/// memory is taken while nobody reads these bodies on. `read` reads as far as a client has read.
+fn taken_by<B>(
+    pieces: fn() -> B,
+    clients: usize,
+    read: impl AsyncFn(Response<EdgeBody>, usize) -> Option<Response<EdgeBody>>,
+) -> i64
+where
+    B: Iterator<Item = Bytes> + Send + 'static,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let edge = Edge::builder()
+        .cache(CacheConfig {
+            capacity_bytes: 2 << 20,
+            max_object_bytes: 500_000,
+            flight_budget_bytes: 1 << 20,
+            ..CacheConfig::default()
+        })
+        .build();
+    let origin = tower::service_fn(move |_: Request<EdgeBody>| async move {
+        let frames = pieces().map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
+        let body = StreamBody::new(tokio_stream::iter(frames));
+        let response = Response::builder().header("cache-control", "max-age=600");
+        Ok::<_, Infallible>(response.body(body).expect("valid"))
+    });
+    let cache = edge.cache_layer().layer(origin);
+    let mut held = Vec::with_capacity(2 * clients);
+    let grown = allocation_counter::measure(|| {
+        runtime.block_on(async {
+            for client in 0..clients {
+                // Once to have it stored, if it can be, and once for a hit.
+                for _ in 0..2 {
+                    let request = Request::get(format!("http://example.com/{client}"));
+                    let request = request.body(EdgeBody::empty()).expect("valid");
+                    let response = cache.clone().oneshot(request).await.expect("answered");
+                    held.extend(read(response, client).await);
+                    for _ in 0..100 {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
+        });
+    });
+    println!("{} bytes for {clients} clients", grown.bytes_current);
+    drop(held);
+    let stats = edge.cache().stats();
+    assert!(stats.memory_bytes <= 3 << 20, "{stats:?}");
+    grown.bytes_current
+}
+
+/// Whoever asks for many objects and reads none of them keeps no more than the bounds say, although each was stored.
+#[test]
+fn what_is_read_after_it_left_the_store_is_bounded() {
+    let pieces = || (0..100).map(|_| Bytes::from(vec![b'x'; 4_000]));
+    let taken = taken_by(pieces, 100, async |mut response, _| {
+        if response.headers()["cache-status"].as_bytes().ends_with(b"stored") {
+            while response.body_mut().frame().await.is_some() {}
+            return None;
+        }
+        response.body_mut().frame().await;
+        Some(response)
+    });
+    // And what passes unstored: a window each, and what is next.
+    assert!(taken < (3 << 20) + 200 * 75_000, "{taken} bytes");
+    assert!(taken < 100 * 400_000 / 2, "{taken} bytes");
+}
+
+/// Pieces may be as large as an origin likes.
+#[test]
+fn what_passes_unstored_waits_for_its_reader_with_few_bytes() {
+    let pieces = || (0..).map(|_| Bytes::from(vec![b'x'; 50_000]));
+    let taken = taken_by(pieces, 50, async |mut response, _| {
+        response.body_mut().frame().await;
+        Some(response)
+    });
+    assert!(taken < (3 << 20) + 100 * 160_000, "{taken} bytes");
+}
+
+/// Each grows up to the largest that is stored, before it is known that it does not end there.
+#[test]
+fn what_proves_too_large_counts_until_its_reader_has_had_it() {
+    let pieces = || (0..).map(|_| Bytes::from(vec![b'x'; 1_000]));
+    let taken = taken_by(pieces, 50, async |mut response, _| {
+        response.body_mut().frame().await;
+        Some(response)
+    });
+    assert!(taken < (3 << 20) + 100 * 75_000, "{taken} bytes");
 }
 
 /// Pieces of a body that are slices of larger buffers, each.

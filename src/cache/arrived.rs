@@ -222,6 +222,7 @@ impl Arrived {
             body: Arc::new(Log::new()),
             length,
             lines: Lines::default(),
+            head: OnceLock::new(),
         });
         let why = incomplete.or(verdict.storable.err().map(|why| why.as_str()));
         (

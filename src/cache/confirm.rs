@@ -106,6 +106,7 @@ impl Confirmation<'_> {
             body: old.body.clone(),
             length,
             lines: Lines::default(),
+            head: OnceLock::new(),
         };
         (entry, verdict)
     }

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use http::{HeaderMap, StatusCode};
 
+use super::memory::Charge;
 use super::policy::{Freshness, Validators, VarySpec};
 use super::resource::{Channels, Resource};
 use crate::body::Chunk;
@@ -47,6 +48,8 @@ pub(crate) struct Entry {
     pub(super) length: OnceLock<u64>,
     /// Fields of a hit that only change with the second.
     pub(super) lines: super::serve::Lines,
+    /// Counts what it takes beside its body, once it is stored.
+    pub(super) head: OnceLock<Charge>,
 }
 
 // === impl Entry ===
@@ -54,6 +57,11 @@ pub(crate) struct Entry {
 impl Entry {
     /// Bytes of memory that it takes, about.
     pub(super) fn weight(&self) -> u64 {
+        self.length.get().copied().unwrap_or_default() + self.head_weight()
+    }
+
+    /// The same without its body.
+    pub(super) fn head_weight(&self) -> u64 {
         let fields: usize = self
             .headers
             .iter()
@@ -62,7 +70,7 @@ impl Entry {
         let instruct = self.instruct.as_ref().map_or(0, |instruct| instruct.bytes());
         let fixed =
             FIXED_WEIGHT + self.resource.url.as_str().len() + self.keys.len() * size_of::<TargetKey>();
-        self.length.get().copied().unwrap_or_default() + (fields + instruct + fixed) as u64
+        (fields + instruct + fixed) as u64
     }
 
     /// The same answer with the same body in another log.
@@ -86,6 +94,7 @@ impl Entry {
             body,
             length,
             lines: super::serve::Lines::default(),
+            head: OnceLock::new(),
         }
     }
 

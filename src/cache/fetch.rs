@@ -314,7 +314,7 @@ async fn carry(cache: Cache, landing: Landing, (landed, body): (Landed, EdgeBody
     let pump = Pump::new(&cache, &landing.flight, &entry, storable, in_background);
     match pump.run(body).await {
         Pumped::Whole { bytes, chunks } => {
-            let entry = match put_together(&entry.body, bytes, chunks) {
+            let entry = match put_together(&cache, &entry.body, bytes, chunks) {
                 Some(body) => Arc::new(entry.with_body(body)),
                 None => entry,
             };
@@ -353,6 +353,9 @@ fn finish(cache: &Cache, landing: &Landing, entry: Option<Arc<Entry>>) {
     let mut state = landing.resource.state.lock();
     if let Some(entry) = entry {
         let url = entry.resource.key();
+        entry
+            .head
+            .get_or_init(|| cache.account().charge(entry.head_weight()));
         if let Some(surplus) = state.stored(entry.variant) {
             cache.store().forget(url, surplus);
         }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::config::CacheConfig;
 use super::entry::VariantKey;
+use super::memory::Account;
 use super::pass::Memo;
 use super::policy::{Outage, StoreLimits, VariantHasher, VarySpec};
 use super::resource::Index;
@@ -39,6 +40,7 @@ struct Inner {
     memos: Memos<TargetKey, Arc<Memo>, ByLength, TargetKeyHashing>,
     /// Bytes of bodies that are arriving.
     arriving: AtomicU64,
+    account: Arc<Account>,
     counters: Counters,
 }
 
@@ -67,6 +69,8 @@ pub struct CacheStats {
     pub bytes: u64,
     /// Bytes of bodies that are arriving.
     pub arriving_bytes: u64,
+    /// Bytes in memory: of what is stored, what is arriving, and what clients still read although it left the store.
+    pub memory_bytes: u64,
     /// URLs of which a variant, a flight or a hold lives.
     pub urls: usize,
 }
@@ -108,6 +112,7 @@ impl Cache {
                 DefaultLifecycle::default(),
             ),
             arriving: AtomicU64::new(0),
+            account: Arc::new(Account::new(config.capacity_bytes + config.flight_budget_bytes)),
             counters: Counters {
                 hit: result("hit"),
                 stale: result("stale"),
@@ -130,6 +135,7 @@ impl Cache {
             entries: self.0.store.len(),
             bytes: self.0.store.weight(),
             arriving_bytes: self.0.arriving.load(Ordering::Relaxed),
+            memory_bytes: self.0.account.bytes(),
             urls: self.0.index.len(),
         }
     }
@@ -238,14 +244,19 @@ impl Cache {
         self.0.memos.remove(&url);
     }
 
+    pub(super) fn account(&self) -> &Arc<Account> {
+        &self.0.account
+    }
+
     /// Takes bytes of the budget for what is arriving; false, if it is used up.
     pub(super) fn take_budget(&self, bytes: u64) -> bool {
         let before = self.0.arriving.fetch_add(bytes, Ordering::Relaxed);
-        before + bytes <= self.0.config.flight_budget_bytes
+        before + bytes <= self.0.config.flight_budget_bytes && self.0.account.has_room(bytes)
     }
 
     pub(super) fn is_budget_used_up(&self) -> bool {
         self.0.arriving.load(Ordering::Relaxed) >= self.0.config.flight_budget_bytes
+            || !self.0.account.has_room(1)
     }
 
     pub(super) fn return_budget(&self, bytes: u64) {

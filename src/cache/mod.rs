@@ -29,6 +29,7 @@ mod handle;
 mod key;
 mod layer;
 mod look;
+mod memory;
 mod pass;
 mod policy;
 mod pump;

@@ -1,8 +1,8 @@
 //! Carries a body from the service below into the log that clients read.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http_body_util::BodyExt;
 
@@ -16,10 +16,13 @@ use crate::sync::Arc;
 
 /// What a chunk costs beside its bytes.
 const CHUNK_WEIGHT: u64 = 64;
-/// Chunks that a body which is not stored may be ahead of its slowest reader.
-const AHEAD: u64 = 64;
-/// How long it waits for that reader, and for one that has not looked at the head yet.
+/// Bytes that a body which is not stored may be ahead of its slowest reader, beside the chunk that comes next. None, while
+/// the budget is used up.
+const AHEAD: u64 = 64 << 10;
+/// How long it waits for that reader to get on, and for one that has not looked at the head yet.
 const SLOWEST: Duration = Duration::from_secs(30);
+/// What that reader must have read in this time if others wait for it.
+const LEAST: u64 = 1 << 20;
 /// A body that nobody reads any more is read to its end for the store, if no more than this is missing.
 const WORTH_FINISHING: u64 = 1 << 20;
 /// A body that says nothing for so long is no longer one to wait for: who comes later asks anew.
@@ -41,6 +44,13 @@ struct Budget<'a> {
     taken: u64,
 }
 
+/// The last chunks of a body that is not stored: as many as may wait for its slowest reader.
+#[derive(Default)]
+struct Window {
+    sizes: VecDeque<u64>,
+    bytes: u64,
+}
+
 /// A body on its way.
 pub(super) struct Pump<'a> {
     cache: &'a Cache,
@@ -49,6 +59,7 @@ pub(super) struct Pump<'a> {
     budget: Budget<'a>,
     /// All of it is in the log, for the store and for those who come later. If not, the log is a window.
     keeps: bool,
+    window: Window,
     in_background: bool,
     bytes: u64,
     chunks: u64,
@@ -70,6 +81,7 @@ impl<'a> Pump<'a> {
             entry,
             budget: Budget { cache, taken: 0 },
             keeps: storable,
+            window: Window::default(),
             in_background,
             bytes: 0,
             chunks: 0,
@@ -145,11 +157,11 @@ impl<'a> Pump<'a> {
 
     async fn add(&mut self, mut chunk: Chunk) {
         let log = &*self.entry.body;
+        let size = match &chunk {
+            Chunk::Data(data) => data.len() as u64 + CHUNK_WEIGHT,
+            Chunk::Trailers(_) => CHUNK_WEIGHT,
+        };
         if self.keeps {
-            let size = match &chunk {
-                Chunk::Data(data) => data.len() as u64 + CHUNK_WEIGHT,
-                Chunk::Trailers(_) => CHUNK_WEIGHT,
-            };
             if self.bytes > self.cache.config().max_object_bytes {
                 self.stop_keeping("too-large").await;
             } else if !self.budget.take(size) {
@@ -157,23 +169,62 @@ impl<'a> Pump<'a> {
             }
         }
         if self.keeps {
-            chunk = detached(chunk);
+            chunk = self.keep(chunk);
         } else {
-            let room = std::future::poll_fn(|cx| log.poll_room(AHEAD, cx));
-            if tokio::time::timeout(SLOWEST, room).await.is_err() {
-                // Who does not read loses its place.
-                log.cut(AHEAD / 2);
-            }
+            self.wait_for_room().await;
         }
         log.append(chunk);
         log.wake();
+        self.window.add(size);
         self.chunks += 1;
+    }
+
+    fn keep(&self, chunk: Chunk) -> Chunk {
+        match chunk {
+            Chunk::Data(data) => Chunk::Data(self.cache.account().keep(data)),
+            Chunk::Trailers(mut trailers) => {
+                detach(Arc::make_mut(&mut trailers));
+                Chunk::Trailers(trailers)
+            }
+        }
+    }
+
+    /// Until the slowest reader has had all but the window.
+    async fn wait_for_room(&mut self) {
+        let log = &*self.entry.body;
+        self.window
+            .fit(if self.cache.is_budget_used_up() { 0 } else { AHEAD });
+        let ahead = self.window.sizes.len() as u64;
+        let mut place = log.slowest();
+        while tokio::time::timeout(SLOWEST, std::future::poll_fn(|cx| log.poll_room(ahead, cx)))
+            .await
+            .is_err()
+        {
+            let now = log.slowest();
+            if !self.reads_well(place, now) {
+                // It loses its place.
+                log.cut(ahead / 2);
+                break;
+            }
+            place = now;
+        }
+        // Only now is what was kept before gone.
+        self.budget.set(self.window.bytes);
+    }
+
+    /// Whether the slowest reader, who was here and is there, may stay: it reads, and nobody waits for it in vain.
+    fn reads_well(&self, was: Option<(u64, bool)>, is: Option<(u64, bool)>) -> bool {
+        let (Some((was, _)), Some((is, is_waited_for))) = (was, is) else {
+            return true;
+        };
+        let chunks = is.saturating_sub(was);
+        let bytes = chunks * (self.bytes / self.chunks.max(1));
+        chunks > 0 && (!is_waited_for || bytes >= LEAST)
     }
 
     /// From here on it passes, for those who read it already.
     async fn stop_keeping(&mut self, why: &'static str) {
         self.keeps = false;
-        self.budget.give_back();
         self.flight.phase.send_if_modified(|phase| match phase {
             Phase::Landed(landed) if landed.storable => {
                 landed.storable = false;
@@ -224,23 +275,13 @@ async fn deserted(log: &Log<Chunk>, flight: &Flight) {
     std::future::poll_fn(|cx| log.poll_deserted(cx)).await;
 }
 
-/// The same chunk with memory of its own: as it came it may keep a buffer that is many times larger.
-fn detached(chunk: Chunk) -> Chunk {
-    match chunk {
-        Chunk::Data(data) => Chunk::Data(match data.try_into_mut() {
-            Ok(data) if data.capacity() - data.len() <= data.len() / 8 => data.freeze(),
-            Ok(data) => Bytes::copy_from_slice(&data),
-            Err(shared) => Bytes::copy_from_slice(&shared),
-        }),
-        Chunk::Trailers(mut trailers) => {
-            detach(Arc::make_mut(&mut trailers));
-            Chunk::Trailers(trailers)
-        }
-    }
-}
-
 /// The same body in one chunk, if it came in many small ones: those cost more than their bytes.
-pub(super) fn put_together(log: &Arc<Log<Chunk>>, bytes: u64, chunks: u64) -> Option<Arc<Log<Chunk>>> {
+pub(super) fn put_together(
+    cache: &Cache,
+    log: &Log<Chunk>,
+    bytes: u64,
+    chunks: u64,
+) -> Option<Arc<Log<Chunk>>> {
     if chunks <= 1 || bytes / chunks >= SMALL_CHUNK {
         return None;
     }
@@ -254,9 +295,26 @@ pub(super) fn put_together(log: &Arc<Log<Chunk>>, bytes: u64, chunks: u64) -> Op
             }
         }
     });
-    let mut entries = vec![Chunk::Data(whole.freeze())];
+    let mut entries = vec![Chunk::Data(cache.account().keep(whole.freeze()))];
     entries.append(&mut rest);
     Some(Arc::new(Log::finished(entries)))
+}
+
+// === impl Window ===
+
+impl Window {
+    fn add(&mut self, size: u64) {
+        self.sizes.push_back(size);
+        self.bytes += size;
+        self.fit(AHEAD);
+    }
+
+    /// Leaves no more than so many bytes.
+    fn fit(&mut self, bytes: u64) {
+        while self.bytes > bytes {
+            self.bytes -= self.sizes.pop_front().unwrap_or(self.bytes);
+        }
+    }
 }
 
 // === impl Budget ===
@@ -267,13 +325,18 @@ impl Budget<'_> {
         self.cache.take_budget(bytes)
     }
 
-    fn give_back(&mut self) {
-        self.cache.return_budget(std::mem::take(&mut self.taken));
+    fn set(&mut self, bytes: u64) {
+        let before = std::mem::replace(&mut self.taken, bytes);
+        if before < bytes {
+            self.cache.take_budget(bytes - before);
+        } else {
+            self.cache.return_budget(before - bytes);
+        }
     }
 }
 
 impl Drop for Budget<'_> {
     fn drop(&mut self) {
-        self.give_back();
+        self.cache.return_budget(self.taken);
     }
 }

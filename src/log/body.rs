@@ -56,6 +56,15 @@ impl<T> Log<T> {
         }
     }
 
+    /// Where the slowest reader is, and whether another one has had everything and waits.
+    #[cfg(feature = "cache")]
+    pub(crate) fn slowest(&self) -> Option<(u64, bool)> {
+        let inner = self.inner.lock();
+        let head = inner.base + inner.entries.len() as u64;
+        let waits = |slot: &super::Slot| slot.taken && slot.next == head;
+        Some((inner.slowest()?, inner.readers.iter().any(waits)))
+    }
+
     /// Whether somebody reads who has not lagged.
     pub(crate) fn is_read(&self) -> bool {
         self.inner.lock().slowest().is_some()

@@ -471,6 +471,37 @@ async fn col_14_who_does_not_read_at_all_loses_its_place_and_the_others_go_on() 
     world.is_empty();
 }
 
+#[tokio::test(start_paused = true)]
+async fn col_14_who_reads_slowly_keeps_its_place_where_nobody_waits_for_it() {
+    let config = CacheConfig {
+        max_object_bytes: 100_000,
+        ..CacheConfig::default()
+    };
+    for readers in [1, 2] {
+        let gate = Gate::new();
+        let held = gate.clone();
+        let steps = || (0..300).map(|_| Step::Data(chunk(1_000)));
+        let world = World::config(config.clone(), move |_| {
+            Reply::stream(steps()).cc("max-age=60").gated(&held)
+        });
+        let call = || tokio::spawn(world.service.clone().oneshot(get("/a").into_request()));
+        let calls: Vec<_> = (0..readers).map(|_| call()).collect();
+        settle().await;
+        gate.open();
+        let mut bodies = Vec::new();
+        for call in calls {
+            let response = done(call).await.expect("answered");
+            bodies.push(tokio::spawn(read_slowly(response, secs(20))));
+        }
+        for body in bodies {
+            assert_eq!(body.await.expect("no panic"), Ok(300_000), "{readers}");
+        }
+        assert_eq!(world.origin.count(), 1);
+        settle().await;
+        world.is_empty();
+    }
+}
+
 /// No head, no length, no pause: a careless origin in the same process.
 #[tokio::test(start_paused = true)]
 async fn an_endless_body_that_is_always_ready_passes_and_starves_nobody() {

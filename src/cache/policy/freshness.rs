@@ -145,7 +145,10 @@ impl Freshness {
     /// Whether it may answer without a validation: it has not reached its lifetime, is not purged, and does not
     /// say `no-cache`.
     pub(crate) fn is_fresh(&self, now: Instant) -> bool {
-        !self.no_cache && self.expired_at.is_none() && self.age(now) < self.lifetime
+        // `age(now) < lifetime`, without the age: that is a comparison, and each hit asks.
+        let left = self.lifetime.saturating_sub(self.initial_age);
+        let is_young = !left.is_zero() && now < self.received.mono + left;
+        is_young && !self.no_cache && self.expired_at.is_none()
     }
 
     /// Whether it may answer now, for this reason, although a validation failed or was not waited for.
