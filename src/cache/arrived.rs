@@ -12,8 +12,8 @@ use super::entry::Entry;
 use super::flight::{Failure, Landed};
 use super::handle::Cache;
 use super::policy::{
-    CacheControl, Freshness, RequestFacts, ResponseFacts, Validators, VarySpec, Verdict, format_http_date,
-    judge, stored_headers,
+    CDN_CACHE_CONTROL, CacheControl, Freshness, RequestFacts, ResponseFacts, Validators, VarySpec, Verdict,
+    format_http_date, judge, stored_headers,
 };
 use super::resource::Resource;
 use super::serve::{Lines, with_places};
@@ -86,7 +86,7 @@ pub(super) async fn look_at(
             Err(_) => unusable = Some("grip-malformed"),
         }
     }
-    let policy = CacheControl::parse(&parts.headers);
+    let policy = CacheControl::of(&parts.headers);
     let freshness = Freshness::of(asked, answered, &parts.headers, &policy).of_status(parts.status);
     let facts = ResponseFacts {
         status: parts.status,
@@ -125,6 +125,9 @@ impl Arrived {
     /// The one line of `Cache-Control` that forbids to keep or share this, whatever else it says. A copy: as it came it
     /// would keep the buffer of the whole head.
     pub(super) fn forbidden_by(&self) -> Option<HeaderValue> {
+        if self.parts.headers.contains_key(CDN_CACHE_CONTROL) {
+            return None;
+        }
         let mut lines = self.parts.headers.get_all(CACHE_CONTROL).iter();
         let line = lines.next().filter(|_| lines.next().is_none())?;
         let forbids = (self.policy.no_store || self.policy.is_private()) && !self.policy.must_understand;

@@ -50,7 +50,7 @@ impl Confirmation<'_> {
         if let Some(age) = from.get(AGE) {
             headers.insert(AGE, age.clone());
         }
-        let policy = CacheControl::parse(&headers);
+        let policy = CacheControl::of(&headers);
         let freshness = Freshness::of(self.asked, answered, &headers, &policy).of_status(old.status);
         let brought = Instruct::from_headers(from).ok().flatten();
         let verdict = judge(

@@ -1,4 +1,4 @@
-//! The pull cache: a shared cache (RFC 9111) that streams misses, collapses requests, and knows GRIP.
+//! The pull cache: a shared cache (RFC 9111, 9213) that streams misses, collapses requests, and knows GRIP.
 //!
 //! ```text
 //! service    a request: pass it, or look for an answer

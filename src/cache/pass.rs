@@ -12,7 +12,7 @@ use super::arrived::Arrived;
 use super::fields::Fields;
 use super::handle::Cache;
 use super::key::{Named, is_https};
-use super::policy::{CacheStatus, Fwd};
+use super::policy::{CDN_CACHE_CONTROL, CacheStatus, Fwd};
 use super::resource::Resource;
 use super::serve::CACHE_STATUS;
 use super::tags::SURROGATE_KEY;
@@ -121,7 +121,7 @@ impl Memo {
 }
 
 fn is_for_us(name: &HeaderName) -> bool {
-    grip::is_grip(name) || *name == SURROGATE_KEY
+    grip::is_grip(name) || *name == SURROGATE_KEY || *name == CDN_CACHE_CONTROL
 }
 
 /// What is remembered by which this request can pass.

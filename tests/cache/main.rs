@@ -17,5 +17,6 @@ mod purge;
 mod quiet;
 mod serve;
 mod stale;
+mod targeted;
 mod validate;
 mod world;

@@ -67,7 +67,8 @@ pub(crate) struct RequestDirectives {
 // === impl CacheControl ===
 
 impl CacheControl {
-    /// Reads `Cache-Control` of a response, and whether it has `Expires`.
+    /// Reads `Cache-Control` of a response, and whether it has `Expires`. To be asked where no other field is the
+    /// source: see [`of`](Self::of).
     pub(crate) fn parse(response: &HeaderMap) -> Self {
         let mut policy = Self {
             expires: response.contains_key(EXPIRES),
@@ -144,17 +145,25 @@ impl Qualifier {
             Some(Self::Fields(fields)) => fields,
             None => Vec::new(),
         };
-        let before = fields.len();
-        if let Some(argument) = argument {
-            let named = unquote(argument);
-            let named = named.split(|&byte| byte == b',');
-            fields.extend(named.filter_map(|name| HeaderName::from_bytes(trim(name)).ok()));
+        *slot = match argument.map(|argument| Self::of(&unquote(argument))) {
+            Some(Self::Fields(named)) => {
+                fields.extend(named);
+                Some(Self::Fields(fields))
+            }
+            Some(Self::Response) | None => Some(Self::Response),
+        };
+    }
+
+    /// Of the names in this list.
+    pub(super) fn of(names: &[u8]) -> Self {
+        let names = names.split(|&byte| byte == b',');
+        let fields: Vec<_> = names
+            .filter_map(|name| HeaderName::from_bytes(trim(name)).ok())
+            .collect();
+        match fields.is_empty() {
+            true => Self::Response,
+            false => Self::Fields(fields),
         }
-        *slot = Some(if fields.len() == before {
-            Self::Response
-        } else {
-            Self::Fields(fields)
-        });
     }
 }
 

@@ -22,10 +22,14 @@ pub fn cache_control(bytes: &[u8]) {
     let response = fields(bytes);
     let policy = CacheControl::parse(&response);
     check_parse(&response, &policy);
-    check_stored(&response, &policy);
+    let selected = CacheControl::of(&response);
+    assert!(selected == policy || response.contains_key(CDN_CACHE_CONTROL));
     let seed = spread(bytes);
     let status = StatusCode::from_u16(200 + (seed % 400) as u16).expect("it is in range");
-    check_freshness(&response, &policy, status, Duration::from_millis(seed % 10_000));
+    for policy in [policy, selected] {
+        check_stored(&response, &policy);
+        check_freshness(&response, &policy, status, Duration::from_millis(seed % 10_000));
+    }
 }
 
 /// Fields of a request, an empty line, those of a stored response: who is answered 304.

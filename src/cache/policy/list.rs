@@ -7,7 +7,7 @@ use http::HeaderValue;
 use http::header::GetAll;
 
 /// Largest number of seconds that is told apart (RFC 9111 1.2.2): 2^31.
-const MAX_DELTA_SECONDS: u64 = 1 << 31;
+pub(super) const MAX_DELTA_SECONDS: u64 = 1 << 31;
 
 /// Iterator over the members of one field line, trimmed. Empty members are yielded, too.
 pub(super) struct Members<'a> {

@@ -1,4 +1,4 @@
-//! What HTTP says about caching, as pure functions of headers and time (RFC 9110, 9111, 5861, 9211).
+//! What HTTP says about caching, as pure functions of headers and time (RFC 9110, 9111, 5861, 9211, 9213).
 //!
 //! Nothing here does I/O, reads a clock, or knows the rest of the cache. In the order of a request's life:
 //!
@@ -8,7 +8,7 @@
 //! | May a stored response answer it now? | [`Freshness::is_fresh`], [`Freshness::may_serve_stale`] |
 //! | Does the client have it already? | [`is_not_modified`] |
 //! | What is sent to validate it? | [`Validators::conditional_headers`] |
-//! | What does the origin allow? | [`CacheControl::parse`] |
+//! | What does the origin allow? | [`CacheControl::of`] |
 //! | May the answer be shared, may it be stored? | [`judge`] |
 //! | With which fields? | [`stored_headers`], [`merge_304`] |
 //! | What is the client told? | [`CacheStatus`] |
@@ -20,6 +20,8 @@ mod headers;
 mod list;
 mod status;
 mod storable;
+mod structured;
+mod targeted;
 mod validate;
 mod vary;
 
@@ -34,5 +36,6 @@ pub(crate) use freshness::{Freshness, Outage, StaleReason};
 pub(crate) use headers::{detach, merge_304, stored_headers};
 pub(crate) use status::{CacheStatus, Fwd};
 pub(crate) use storable::{NoStore, RequestFacts, ResponseFacts, StoreLimits, Verdict, judge};
+pub(crate) use targeted::CDN_CACHE_CONTROL;
 pub(crate) use validate::{Validators, is_not_modified, not_modified_headers, strip_client_conditionals};
 pub(crate) use vary::{VariantHasher, VarySpec, reduce_accept_encoding};
