@@ -122,6 +122,13 @@ impl Arrived {
             .or(self.verdict.shareable.err().map(|why| why.as_str()))
     }
 
+    /// Whether it is kept, although it is for one request only: the next one may have it as soon as the origin says so.
+    pub(super) fn is_kept_for_validation(&self) -> bool {
+        self.unusable.or(self.incomplete).is_none()
+            && self.error().is_none()
+            && self.verdict.is_kept_for_validation()
+    }
+
     /// The one line of `Cache-Control` that forbids to keep or share this, whatever else it says. A copy: as it came it
     /// would keep the buffer of the whole head.
     pub(super) fn forbidden_by(&self) -> Option<HeaderValue> {

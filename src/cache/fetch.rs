@@ -22,9 +22,10 @@ use super::policy::{NoStore, Validators, VarySpec, Verdict, strip_client_conditi
 use super::pump::{Pump, Pumped, put_together};
 use super::resource::Resource;
 use super::unkeyed::is_keyed;
-use crate::body::EdgeBody;
+use crate::body::{Chunk, EdgeBody};
 use crate::error::BoxError;
 use crate::grip;
+use crate::log::{End, Log};
 use crate::mutants::mutant;
 use crate::position::Position;
 use crate::sync::Arc;
@@ -190,8 +191,14 @@ impl<S, E> Trip<S, E> {
             is_error: false,
             why: why.map(NoStore::as_str),
         };
+        let moved = self
+            .start
+            .old
+            .as_ref()
+            .is_some_and(|old| old.variant != entry.variant);
         if let Err(why) = verdict.shareable {
-            if !why.is_of_its_request() {
+            let is_kept = verdict.is_kept_for_validation();
+            if moved || !is_kept && !why.is_of_its_request() {
                 self.supersede();
             }
             let gone = Gone::NotShareable {
@@ -202,14 +209,12 @@ impl<S, E> Trip<S, E> {
             if let Some(tell) = self.tell.take() {
                 let _ = tell.send(Told::Landed(Box::new(landed)));
             }
+            if is_kept {
+                finish(&self.cache, &landing, Some(entry));
+            }
             return;
         }
         landing.flight.phase.send_replace(Phase::Landed(landed));
-        let moved = self
-            .start
-            .old
-            .as_ref()
-            .is_some_and(|old| old.variant != entry.variant);
         if why.is_some() || moved {
             self.supersede();
         }
@@ -235,6 +240,27 @@ impl<S, E> Trip<S, E> {
         if error.is_none() && arrived.supersedes() {
             self.supersede();
         }
+        let in_background = self.tell.is_none();
+        if arrived.is_kept_for_validation() {
+            let landed = arrived.into_landed(
+                &self.cache,
+                &self.resource,
+                sent,
+                self.is_https,
+                self.by_hold,
+                stamp,
+            );
+            let tell = self.tell.take();
+            let announce = |flight: &Flight, landed| {
+                let why = NoStore::NoCache.as_str();
+                let gone = Gone::NotShareable { why, error: None };
+                flight.phase.send_replace(Phase::Gone(gone));
+                if let Some(tell) = tell {
+                    let _ = tell.send(Told::Landed(Box::new(landed)));
+                }
+            };
+            return carry(self.cache, landing, landed, in_background, announce).await;
+        }
         if let Some(why) = arrived.why_private() {
             if error.is_none() && arrived.verdict.storable.is_err() {
                 let memo = Memo::new(&self.cache, &self.resource, &arrived, why, Instant::now());
@@ -258,7 +284,7 @@ impl<S, E> Trip<S, E> {
             self.by_hold,
             stamp,
         );
-        carry(self.cache, landing, landed, self.tell.is_none()).await;
+        carry(self.cache, landing, landed, in_background, to_all).await;
     }
 
     fn fail(&self, landing: Landing, failure: Failure) {
@@ -296,8 +322,33 @@ fn selecting(headers: &HeaderMap, vary: &VarySpec) -> HeaderMap {
     selected
 }
 
-/// Carries the body of a landed answer to whoever reads it, and into the store.
-async fn carry(cache: Cache, landing: Landing, (landed, body): (Landed, EdgeBody), in_background: bool) {
+/// Ends a body that nobody carries any more.
+struct Carrier(Arc<Log<Chunk>>);
+
+// === impl Carrier ===
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        self.0.end(End::Failed("its carrier is gone".into()));
+    }
+}
+
+/// Announces an answer to all who wait.
+fn to_all(flight: &Flight, landed: Landed) {
+    flight.phase.send_replace(Phase::Landed(landed));
+}
+
+/// Carries the body of a landed answer to whoever reads it, and into the store. `announce`: tells those who may.
+async fn carry(
+    cache: Cache,
+    landing: Landing,
+    (landed, body): (Landed, EdgeBody),
+    in_background: bool,
+    announce: impl FnOnce(&Flight, Landed),
+) {
+    let _carrier = Carrier(landed.entry.body.clone());
+    // Dropped first: nobody joins what has broken off.
+    let landing = landing;
     let entry = landed.entry.clone();
     let (is_error, mut storable, mut why) = (landed.is_error, landed.storable, landed.why);
     if storable && cache.is_budget_used_up() {
@@ -306,11 +357,12 @@ async fn carry(cache: Cache, landing: Landing, (landed, body): (Landed, EdgeBody
     if is_error {
         storable &= !has_better(&cache, &entry);
     }
-    landing.flight.phase.send_replace(Phase::Landed(Landed {
+    let landed = Landed {
         storable,
         why,
         ..landed
-    }));
+    };
+    announce(&landing.flight, landed);
     let pump = Pump::new(&cache, &landing.flight, &entry, storable, in_background);
     match pump.run(body).await {
         Pumped::Whole { bytes, chunks } => {
@@ -346,7 +398,7 @@ pub(super) async fn carry_alone(cache: Cache, flight: Arc<Flight>, landed: (Land
         resource: landed.0.entry.resource.clone(),
         flight,
     };
-    carry(cache, landing, landed, false).await;
+    carry(cache, landing, landed, false, to_all).await;
 }
 
 fn finish(cache: &Cache, landing: &Landing, entry: Option<Arc<Entry>>) {
@@ -398,12 +450,5 @@ impl Drop for Landing {
             }
             died
         });
-        // A body that nobody carries any more has broken off.
-        if let Phase::Landed(landed) = &*self.flight.phase.borrow() {
-            landed
-                .entry
-                .body
-                .end(crate::log::End::Failed("its carrier is gone".into()));
-        }
     }
 }

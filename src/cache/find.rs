@@ -63,7 +63,7 @@ pub(super) enum AsWhat {
     Paced,
 }
 
-/// A flight that has to be started, and at once: it is on the list, and others wait for it.
+/// A flight that has to be started, and at once: if it is on the list, others wait for it.
 pub(super) struct Start {
     pub(super) flight: Arc<Flight>,
     pub(super) old: Option<Arc<Entry>>,
@@ -129,6 +129,10 @@ impl Cache {
         if why.is_some() {
             fwd = Fwd::Stale;
         }
+        // Nobody gets what another one asked for, so nobody waits for that either.
+        let each = old
+            .as_ref()
+            .is_some_and(|entry| entry.freshness.always_validates());
         if let (Some(entry), Some(why)) = (&old, why) {
             let failing = state.failing.is_some_and(|(until, _)| now < until);
             if failing && let Some(freshness) = ask.may_have_old(hub, entry, &channels, self.outage(), now) {
@@ -157,7 +161,7 @@ impl Cache {
         if limits.only_if_cached {
             return Found::Nothing;
         }
-        let paced = why.is_some_and(|why| why.is_paced(&channels));
+        let paced = !each && why.is_some_and(|why| why.is_paced(&channels));
         let alone = limits.has_authorization.then_some("authorization");
         let memo = || self.memo(resource.key(), now).map(|memo| memo.why());
         if old.is_none()
@@ -166,7 +170,7 @@ impl Cache {
             return Found::Alone(why);
         }
         let joinable = |flight: &&Arc<Flight>| {
-            flight.files_under() == variant && self.can_join(flight, resource, ask, &channels, now)
+            !each && flight.files_under() == variant && self.can_join(flight, resource, ask, &channels, now)
         };
         if let Some(flight) = state.flights.iter().find(joinable) {
             if !paced {
@@ -184,7 +188,9 @@ impl Cache {
         }
         let turn = paced.then(|| state.turn(variant, now, self.config().interval));
         let flight = Arc::new(Flight::new(variant, turn));
-        state.flights.push(flight.clone());
+        if !each {
+            state.flights.push(flight.clone());
+        }
         let moves_the_stamp = why.is_some_and(Why::moves_the_stamp);
         let start = Start {
             flight: flight.clone(),

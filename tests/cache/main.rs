@@ -11,6 +11,7 @@ mod invalidate;
 mod keys;
 mod memory;
 mod model;
+mod no_cache;
 mod origin;
 mod pass;
 mod purge;

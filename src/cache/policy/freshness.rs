@@ -142,6 +142,11 @@ impl Freshness {
         }
     }
 
+    /// Whether the origin must be asked for each request: `no-cache`.
+    pub(crate) fn always_validates(&self) -> bool {
+        self.no_cache
+    }
+
     /// Whether it may answer without a validation: it has not reached its lifetime, is not purged, and does not
     /// say `no-cache`.
     pub(crate) fn is_fresh(&self, now: Instant) -> bool {

@@ -238,6 +238,11 @@ impl Verdict {
     pub(crate) fn is_storable(&self) -> bool {
         self.storable.is_ok()
     }
+
+    /// Whether it may be kept, although nobody else gets it before the origin says so: `no-cache`.
+    pub(crate) fn is_kept_for_validation(&self) -> bool {
+        self.is_storable() && self.shareable == Err(NoStore::NoCache)
+    }
 }
 
 // === impl NoStore ===
