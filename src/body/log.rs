@@ -49,6 +49,26 @@ impl EdgeBody {
     }
 }
 
+impl EdgeBody {
+    /// Some bytes of a whole body, from the first to the last one, without its trailers. None of them is copied.
+    pub(crate) fn part_of(chunks: &[Chunk], first: u64, last: u64) -> Self {
+        let mut part = Vec::new();
+        let mut at = 0;
+        for chunk in chunks {
+            let Chunk::Data(bytes) = chunk else { continue };
+            let end = at + bytes.len() as u64;
+            if first < end && at <= last {
+                let from = first.saturating_sub(at) as usize;
+                let to = (last + 1).min(end) - at;
+                part.push(Chunk::Data(bytes.slice(from..to as usize)));
+            }
+            at = end;
+        }
+        let log = Arc::new(Log::finished(part));
+        Self::from_log(&log, Some(last - first + 1)).unwrap_or_default()
+    }
+}
+
 // === impl LogBody ===
 
 /// After an error or the end it is not polled again.

@@ -27,6 +27,8 @@ impl Fields {
     pub(super) const GRIP: Self = Self(32);
     /// More than one `Host`.
     pub(super) const HOSTS: Self = Self(64);
+    /// `Range`.
+    pub(super) const RANGE: Self = Self(128);
 
     /// The kinds of fields that a request has, and its (first) `Host`.
     pub(super) fn of(request: &HeaderMap) -> (Self, Option<&HeaderValue>) {
@@ -45,6 +47,7 @@ impl Fields {
                 },
                 b'u' if text == "upgrade" => Self::UPGRADE,
                 b'i' if text == "if-none-match" || text == "if-modified-since" => Self::CONDITION,
+                b'r' if text == "range" => Self::RANGE,
                 b'c' if text == "cache-control" => Self::LIMIT,
                 b'a' if text == "authorization" => Self::LIMIT,
                 b'x' | b'f' if is_keyed(name) => Self::KEYED,
@@ -79,6 +82,7 @@ mod tests {
             ("upgrade", Fields::UPGRADE),
             ("if-none-match", Fields::CONDITION),
             ("if-modified-since", Fields::CONDITION),
+            ("range", Fields::RANGE),
             ("cache-control", Fields::LIMIT),
             ("authorization", Fields::LIMIT),
             ("x-forwarded-host", Fields::KEYED),

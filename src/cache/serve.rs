@@ -6,7 +6,9 @@ use tokio::time::Instant;
 
 use super::entry::Entry;
 use super::look::Ask;
-use super::policy::{CacheStatus, Freshness, is_not_modified, not_modified_headers};
+use super::policy::{
+    CacheStatus, Freshness, Part, is_not_modified, not_modified_headers, part_headers, unsatisfiable_headers,
+};
 use crate::body::EdgeBody;
 use crate::handoff::Handoff;
 use crate::position::Stamp;
@@ -26,6 +28,8 @@ pub(super) struct Given<'a> {
     pub(super) request: &'a HeaderMap,
     /// It has `If-None-Match` or `If-Modified-Since`.
     pub(super) asks_conditionally: bool,
+    /// It has `Range`.
+    pub(super) asks_for_a_part: bool,
     pub(super) now: Instant,
     /// The entry's, unless a purge has ended it.
     pub(super) freshness: Freshness,
@@ -59,6 +63,8 @@ impl Given<'_> {
                 headers.insert(CONTENT_LENGTH, length.into());
             }
             (entry.status, headers, EdgeBody::empty())
+        } else if let Some(part) = self.part(entry) {
+            part
         } else {
             (
                 entry.status,
@@ -78,6 +84,28 @@ impl Given<'_> {
             response.extensions_mut().insert(handoff);
         }
         Some(response)
+    }
+
+    /// What a request for a part gets, where that is not the whole. A hold needs all of its body; so does whoever reads
+    /// one that is still arriving.
+    fn part(&self, entry: &Entry) -> Option<(StatusCode, HeaderMap, EdgeBody)> {
+        if !self.asks_for_a_part || self.ask.by_hold || entry.status != StatusCode::OK {
+            return None;
+        }
+        let chunks = entry.body.whole()?;
+        let length = *entry.length.get()?;
+        match Part::of(self.request, &entry.headers, length, entry.freshness.received()) {
+            Part::Whole => None,
+            Part::Unsatisfiable => {
+                let headers = unsatisfiable_headers(&entry.headers, length);
+                Some((StatusCode::RANGE_NOT_SATISFIABLE, headers, EdgeBody::empty()))
+            }
+            Part::Bytes { first, last } => {
+                let headers = part_headers(&entry.headers, first, last, length);
+                let body = EdgeBody::part_of(chunks, first, last);
+                Some((StatusCode::PARTIAL_CONTENT, headers, body))
+            }
+        }
     }
 
     /// `Age` and `Cache-Status`. Stored headers have room for both, so that this moves nothing.

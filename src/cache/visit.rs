@@ -200,6 +200,7 @@ impl Visit {
             ask: &self.ask,
             request: &self.parts.headers,
             asks_conditionally: self.fields.has(Fields::CONDITION),
+            asks_for_a_part: self.fields.has(Fields::RANGE),
             now,
             freshness,
             stamp: self.cache.hub().stamp_at(entry.stamp),

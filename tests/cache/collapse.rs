@@ -574,7 +574,7 @@ async fn col_15_head_and_get_are_one_get() {
     assert_eq!(world.origin.last().method, "GET");
 }
 
-/// Ranges are not served from the store: whoever asks for one gets all of it, which is always allowed.
+/// While it arrives, whoever asks for a range gets all of it, which is always allowed. So does later who has another one.
 #[tokio::test(start_paused = true)]
 async fn col_16_a_range_request_joins_and_the_origin_sees_no_range() {
     let world = World::new(|_| Reply::ok("hello").cc("max-age=60").after(ms(10)));

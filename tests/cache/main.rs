@@ -16,6 +16,7 @@ mod origin;
 mod pass;
 mod purge;
 mod quiet;
+mod ranges;
 mod serve;
 mod stale;
 mod targeted;

@@ -7,6 +7,7 @@
 //! | Which variant does this request want? | [`VarySpec::variant_key`] |
 //! | May a stored response answer it now? | [`Freshness::is_fresh`], [`Freshness::may_serve_stale`] |
 //! | Does the client have it already? | [`is_not_modified`] |
+//! | Does it want a part only? | [`Part::of`] |
 //! | What is sent to validate it? | [`Validators::conditional_headers`] |
 //! | What does the origin allow? | [`CacheControl::of`] |
 //! | May the answer be shared, may it be stored? | [`judge`] |
@@ -18,6 +19,7 @@ mod directives;
 mod freshness;
 mod headers;
 mod list;
+mod range;
 mod status;
 mod storable;
 mod structured;
@@ -34,6 +36,7 @@ pub(crate) use date::format_http_date;
 pub(crate) use directives::{CacheControl, RequestDirectives};
 pub(crate) use freshness::{Freshness, Outage, StaleReason};
 pub(crate) use headers::{detach, merge_304, stored_headers};
+pub(crate) use range::{Part, part_headers, unsatisfiable_headers};
 pub(crate) use status::{CacheStatus, Fwd};
 pub(crate) use storable::{NoStore, RequestFacts, ResponseFacts, StoreLimits, Verdict, judge};
 pub(crate) use targeted::CDN_CACHE_CONTROL;

@@ -128,6 +128,11 @@ pub(crate) fn is_not_modified(request: &HeaderMap, stored: &HeaderMap, received:
     modified <= since
 }
 
+/// Whether both are one and the same strong entity tag (RFC 9110 8.8.3.2).
+pub(super) fn is_the_same_tag(one: &HeaderValue, other: &HeaderValue) -> bool {
+    EntityTag::of(one).is_some_and(|tag| !tag.weak && Some(tag) == EntityTag::of(other))
+}
+
 /// The stored fields that go into a 304 made from them (RFC 9110 15.4.5): all but those about the content.
 /// `Content-Location` stays, and `Last-Modified` if there is no `ETag`.
 pub(crate) fn not_modified_headers(stored: &HeaderMap) -> HeaderMap {
