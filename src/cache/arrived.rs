@@ -13,10 +13,10 @@ use super::flight::{Failure, Landed};
 use super::handle::Cache;
 use super::policy::{
     CDN_CACHE_CONTROL, CacheControl, Freshness, RequestFacts, ResponseFacts, Validators, VarySpec, Verdict,
-    format_http_date, judge, stored_headers,
+    format_http_date, judge, own_fields, stored_headers,
 };
 use super::resource::Resource;
-use super::serve::{Lines, with_places};
+use super::serve::{CACHE_STATUS, Lines, with_places};
 use super::tags::{SURROGATE_KEY, Tags};
 use crate::body::{EdgeBody, Held};
 use crate::error::{CloseDelimited, OriginError};
@@ -120,6 +120,15 @@ impl Arrived {
     pub(super) fn why_private(&self) -> Option<&'static str> {
         self.unusable
             .or(self.verdict.shareable.err().map(|why| why.as_str()))
+    }
+
+    /// The fields that only the request which was answered may have. Of those that a description in JSON is wrapped in,
+    /// none are.
+    pub(super) fn own_fields(&self) -> HeaderMap {
+        match self.json {
+            Some(_) => HeaderMap::new(),
+            None => own_fields_of(&self.parts.headers, &self.policy),
+        }
     }
 
     /// Whether it is kept, although it is for one request only: the next one may have it as soon as the origin says so.
@@ -246,6 +255,15 @@ impl Arrived {
             body,
         )
     }
+}
+
+/// What of a response only its own request may have, and no field of ours.
+pub(super) fn own_fields_of(response: &HeaderMap, policy: &CacheControl) -> HeaderMap {
+    let mut own = own_fields(response, policy);
+    grip::strip(&mut own);
+    own.remove(SURROGATE_KEY);
+    own.remove(CACHE_STATUS);
+    own
 }
 
 /// Statuses after which an old answer may be better (RFC 5861 4).

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use http::header::{AGE, DATE};
 use http::{HeaderMap, Method};
 
+use super::arrived::own_fields_of;
 use super::entry::Entry;
 use super::handle::Cache;
 use super::policy::{
@@ -36,8 +37,9 @@ pub(super) struct Confirmation<'a> {
 }
 
 impl Confirmation<'_> {
-    /// The old answer with its head brought up to date. Its body is the same, not a copy.
-    pub(super) fn apply(self, cache: &Cache) -> (Entry, Verdict) {
+    /// The old answer with its head brought up to date, and what of the 304 is only for the request that it answers. Its
+    /// body is the same, not a copy.
+    pub(super) fn apply(self, cache: &Cache) -> (Entry, Verdict, HeaderMap) {
         let Self { old, from, sent, .. } = self;
         let moves = self.is_strong || mutant!("weak-304");
         let answered = Now::read();
@@ -108,7 +110,7 @@ impl Confirmation<'_> {
             lines: Lines::default(),
             head: OnceLock::new(),
         };
-        (entry, verdict)
+        (entry, verdict, own_fields_of(from, &policy))
     }
 }
 

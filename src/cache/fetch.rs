@@ -52,7 +52,10 @@ pub(super) struct Trip<S, E> {
 /// What only the request that started a flight may have.
 pub(super) enum Told<E> {
     Response(Box<Response<EdgeBody>>),
-    Landed(Box<Landed>),
+    /// With the fields that only this request may have.
+    Landed(Box<Landed>, HeaderMap),
+    /// Those, beside what all get.
+    Fields(HeaderMap),
     Error(E),
 }
 
@@ -122,8 +125,8 @@ impl<S, E> Trip<S, E> {
                         is_https: self.is_https,
                         by_hold: self.by_hold,
                     };
-                    let (entry, verdict) = confirmation.apply(&self.cache);
-                    return self.land_confirmed(landing, entry, verdict);
+                    let (entry, verdict, own) = confirmation.apply(&self.cache);
+                    return self.land_confirmed(landing, entry, verdict, own);
                 }
                 // It validated something else: ask once more, without a condition.
                 continue;
@@ -180,7 +183,7 @@ impl<S, E> Trip<S, E> {
     }
 
     /// Lands an answer whose body is here already.
-    fn land_confirmed(mut self, landing: Landing, entry: Entry, verdict: Verdict) {
+    fn land_confirmed(mut self, landing: Landing, entry: Entry, verdict: Verdict, own: HeaderMap) {
         answered(&self.resource);
         let entry = Arc::new(entry);
         let why = verdict.storable.or(verdict.shareable).err();
@@ -207,13 +210,14 @@ impl<S, E> Trip<S, E> {
             };
             landing.flight.phase.send_replace(Phase::Gone(gone));
             if let Some(tell) = self.tell.take() {
-                let _ = tell.send(Told::Landed(Box::new(landed)));
+                let _ = tell.send(Told::Landed(Box::new(landed), own));
             }
             if is_kept {
                 finish(&self.cache, &landing, Some(entry));
             }
             return;
         }
+        self.tell_fields(own);
         landing.flight.phase.send_replace(Phase::Landed(landed));
         if why.is_some() || moved {
             self.supersede();
@@ -241,6 +245,7 @@ impl<S, E> Trip<S, E> {
             self.supersede();
         }
         let in_background = self.tell.is_none();
+        let own = arrived.own_fields();
         if arrived.is_kept_for_validation() {
             let landed = arrived.into_landed(
                 &self.cache,
@@ -256,7 +261,7 @@ impl<S, E> Trip<S, E> {
                 let gone = Gone::NotShareable { why, error: None };
                 flight.phase.send_replace(Phase::Gone(gone));
                 if let Some(tell) = tell {
-                    let _ = tell.send(Told::Landed(Box::new(landed)));
+                    let _ = tell.send(Told::Landed(Box::new(landed), own));
                 }
             };
             return carry(self.cache, landing, landed, in_background, announce).await;
@@ -284,7 +289,17 @@ impl<S, E> Trip<S, E> {
             self.by_hold,
             stamp,
         );
+        self.tell_fields(own);
         carry(self.cache, landing, landed, in_background, to_all).await;
+    }
+
+    /// To be called before the answer is announced: who started it takes them along.
+    fn tell_fields(&mut self, own: HeaderMap) {
+        if !own.is_empty()
+            && let Some(tell) = self.tell.take()
+        {
+            let _ = tell.send(Told::Fields(own));
+        }
     }
 
     fn fail(&self, landing: Landing, failure: Failure) {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderName, HeaderValue};
-use http::{Method, Request, Response, StatusCode, request};
+use http::{HeaderMap, Method, Request, Response, StatusCode, request};
 use http_body::Body;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -311,7 +311,13 @@ impl Visit {
             }
         };
         match brought {
-            Ok(Phase::Landed(landed)) => self.take(landed, old, fwd, leads),
+            Ok(Phase::Landed(landed)) => {
+                let own = match told.map(|mut told| told.try_recv()) {
+                    Some(Ok(Told::Fields(own))) => own,
+                    _ => HeaderMap::new(),
+                };
+                self.take((landed, own), old, fwd, leads)
+            }
             Ok(Phase::Gone(Gone::NotShareable {
                 error: Some(status), ..
             })) if let Some(old) = self.old_after_failure(old.as_ref(), Some(status)) => {
@@ -322,7 +328,7 @@ impl Visit {
                     Ok(Told::Response(response)) => {
                         Waited::Response(Box::new(self.finish_private(*response, why)))
                     }
-                    Ok(Told::Landed(landed)) => self.take(*landed, None, fwd, true),
+                    Ok(Told::Landed(landed, own)) => self.take((*landed, own), None, fwd, true),
                     _ => Waited::Alone(why, old),
                 },
                 None => Waited::Alone(why, old),
@@ -340,7 +346,9 @@ impl Visit {
                     Some(Told::Response(response)) => {
                         Waited::Response(Box::new(self.finish_private(*response, failure.as_str())))
                     }
-                    Some(Told::Landed(_)) | None => Waited::Response(Box::new(failed(failure))),
+                    Some(Told::Landed(..) | Told::Fields(_)) | None => {
+                        Waited::Response(Box::new(failed(failure)))
+                    }
                 }
             }
             // Its sender lives as long as the flight, which is ours.
@@ -350,8 +358,15 @@ impl Visit {
         }
     }
 
-    /// Takes what a flight brought, if it is this request's variant and young enough for it.
-    fn take<E>(&self, landed: Landed, old: Option<Arc<Entry>>, fwd: Fwd, leads: bool) -> Waited<E> {
+    /// Takes what a flight brought, if it is this request's variant and young enough for it. `own`: fields that nobody
+    /// else gets.
+    fn take<E>(
+        &self,
+        (landed, own): (Landed, HeaderMap),
+        old: Option<Arc<Entry>>,
+        fwd: Fwd,
+        leads: bool,
+    ) -> Waited<E> {
         let entry = &landed.entry;
         if landed.is_error
             && let Some(old) = self.old_after_failure(old.as_ref(), Some(entry.status))
@@ -384,7 +399,10 @@ impl Visit {
             status = status.detail(why);
         }
         match self.give(entry, entry.freshness, Some(status)) {
-            Some(response) => Waited::Response(Box::new(response)),
+            Some(mut response) => {
+                response.headers_mut().extend(own);
+                Waited::Response(Box::new(response))
+            }
             None => Waited::Alone("too-late", old),
         }
     }
@@ -485,6 +503,7 @@ impl Visit {
         if !keeps(&self.resource) {
             return self.finish_private(arrived.into_private(), why);
         }
+        let own = arrived.own_fields();
         let (landed, body) = arrived.into_landed(
             &self.cache,
             &self.resource,
@@ -497,7 +516,11 @@ impl Visit {
         let status = CacheStatus::forwarded(Fwd::UriMiss).stored(true).detail(why);
         let response = self.give(&landed.entry, landed.entry.freshness, Some(status));
         tokio::spawn(carry_alone(self.cache.clone(), flight, (landed, body)));
-        response.unwrap_or_else(|| failed(Failure::Died))
+        let Some(mut response) = response else {
+            return failed(Failure::Died);
+        };
+        response.headers_mut().extend(own);
+        response
     }
 
     /// An answer for this request alone.

@@ -248,3 +248,63 @@ async fn messages_hold_no_validation_back() {
         assert_eq!(world.origin.count(), 2 * n - 1);
     }
 }
+
+/// Only who comes later must do without them (RFC 9111 5.2.2.4, 5.2.2.7).
+#[tokio::test(start_paused = true)]
+async fn fields_that_are_named_reach_the_one_who_asked() {
+    for (policy, name) in [
+        ("max-age=60, no-cache=\"set-cookie\"", "set-cookie"),
+        ("max-age=60, private=\"x-user, x-more\"", "x-user"),
+        ("no-cache, private=\"x-user\"", "x-user"),
+        ("max-age=0, no-cache=\"set-cookie\"", "set-cookie"),
+    ] {
+        let gate = Gate::new();
+        let held = gate.clone();
+        let world = World::new(move |call| {
+            let reply = Reply::ok("a").cc(policy).header("etag", "\"1\"");
+            let reply = [format!("{}=1", call.n), format!("{}=2", call.n)]
+                .iter()
+                .fold(reply, |reply, value| reply.header(name, value));
+            match call.n {
+                1 => reply.gated(&held),
+                _ => reply,
+            }
+        });
+        let leads = world.start("/a").await;
+        let waits = world.start("/a").await;
+        gate.open();
+        let values = |got: &crate::world::Got| -> Vec<String> {
+            let values = got.headers.get_all(name).iter();
+            values
+                .map(|value| value.to_str().expect("ascii").to_owned())
+                .collect()
+        };
+        assert_eq!(values(&done(leads).await), ["1=1", "1=2"], "{policy}");
+        let others = values(&done(waits).await);
+        assert!(!others.contains(&"1=1".to_owned()), "{policy}: {others:?}");
+        settle().await;
+        let later = world.get("/a").await;
+        match policy.contains("max-age=60") {
+            true => assert_eq!((values(&later), world.origin.count()), (vec![], 1), "{policy}"),
+            false => assert!(!values(&later).contains(&"1=1".to_owned()), "{policy}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fields_that_a_304_names_reach_the_one_who_asked() {
+    let world = World::new(|call| {
+        let reply = match call.is_conditional() {
+            true => Reply::not_modified(),
+            false => Reply::ok("a"),
+        };
+        reply
+            .cc("max-age=60, private=\"x-user\"")
+            .header("etag", "\"1\"")
+            .header("x-user", &call.n.to_string())
+    });
+    assert_eq!(world.get("/a").await.field("x-user"), "1");
+    pass(secs(61)).await;
+    assert_eq!(world.get("/a").await.field("x-user"), "2");
+    assert_eq!(world.get("/a").await.field("x-user"), "");
+}

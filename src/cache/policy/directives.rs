@@ -124,6 +124,13 @@ impl CacheControl {
         self.public || self.s_maxage.is_some() || self.must_revalidate
     }
 
+    /// Whether there are such fields at all.
+    pub(crate) fn drops_any(&self) -> bool {
+        [&self.no_cache, &self.private]
+            .into_iter()
+            .any(|qualifier| matches!(qualifier, Some(Qualifier::Fields(_))))
+    }
+
     /// Whether this field must not be stored: `private=` or `no-cache=` names it.
     pub(crate) fn drops(&self, name: &HeaderName) -> bool {
         [&self.no_cache, &self.private]

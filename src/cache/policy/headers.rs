@@ -28,6 +28,22 @@ pub(crate) fn stored_headers(response: &HeaderMap, policy: &CacheControl) -> Hea
     stored
 }
 
+/// The fields that are for one request only, because `private=` or `no-cache=` names them: what
+/// [`stored_headers`] leaves out, and who asked gets all the same.
+pub(crate) fn own_fields(response: &HeaderMap, policy: &CacheControl) -> HeaderMap {
+    let mut own = HeaderMap::new();
+    if !policy.drops_any() {
+        return own;
+    }
+    for (name, value) in response {
+        let is_of_message = *name == AGE || hop_by_hop::is_framing(name) || is_hop_by_hop(response, name);
+        if policy.drops(name) && !is_of_message {
+            own.append(name.clone(), value.clone());
+        }
+    }
+    own
+}
+
 /// Moves all values into one buffer of their own. As they came, each of them keeps the whole buffer that its message was
 /// read into.
 pub(crate) fn detach(headers: &mut HeaderMap) {

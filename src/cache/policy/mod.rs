@@ -35,7 +35,7 @@ mod tests;
 pub(crate) use date::format_http_date;
 pub(crate) use directives::{CacheControl, RequestDirectives};
 pub(crate) use freshness::{Freshness, Outage, StaleReason};
-pub(crate) use headers::{detach, merge_304, stored_headers};
+pub(crate) use headers::{detach, merge_304, own_fields, stored_headers};
 pub(crate) use range::{Part, part_headers, unsatisfiable_headers};
 pub(crate) use status::{CacheStatus, Fwd};
 pub(crate) use storable::{NoStore, RequestFacts, ResponseFacts, StoreLimits, Verdict, judge};
