@@ -33,8 +33,8 @@ struct Inner<T> {
     window: bool,
     readers: Vec<Slot>,
     free: Vec<usize>,
-    /// Who waits until the readers have had all but a few entries.
-    writer: Option<(u64, Waker)>,
+    /// Who waits until the readers have had more.
+    writer: Option<Waker>,
     /// Who waits until nobody reads.
     deserted: Option<Waker>,
 }
@@ -186,20 +186,18 @@ impl<T> Inner<T> {
             .min()
     }
 
-    /// In a window, forgets what every reader has had. Returns the writer to wake, if it now has room.
+    /// In a window, forgets what every reader has had. Returns the writer to wake, if it may have room now.
     fn trim(&mut self) -> Option<Waker> {
         if !self.window {
             return None;
         }
         let head = self.base + self.entries.len() as u64;
         let slowest = self.slowest().unwrap_or(head);
+        let base = self.base;
         while self.base < slowest && self.entries.pop_front().is_some() {
             self.base += 1;
         }
-        match &self.writer {
-            Some((ahead, _)) if head - slowest <= *ahead => self.writer.take().map(|(_, waker)| waker),
-            _ => None,
-        }
+        if self.base > base { self.writer.take() } else { None }
     }
 }
 

@@ -17,8 +17,12 @@ use crate::sync::Arc;
 /// What a chunk costs beside its bytes.
 const CHUNK_WEIGHT: u64 = 64;
 /// Chunks that a body which is not stored may be ahead of its slowest reader.
-const AHEAD: u64 = 64;
-/// How long it waits for that reader, and for one that has not looked at the head yet.
+const AHEAD: usize = 64;
+/// Bytes that it may be ahead, apart from one chunk.
+const AHEAD_BYTES: usize = 256 << 10;
+/// Longest chunk of such a body: so much is progress of a reader.
+const PIECE: usize = 64 << 10;
+/// How long it waits for that reader to take anything, and for one that has not looked at the head yet.
 const SLOWEST: Duration = Duration::from_secs(30);
 /// A body that nobody reads any more is read to its end for the store, if no more than this is missing.
 const WORTH_FINISHING: u64 = 1 << 20;
@@ -144,7 +148,6 @@ impl<'a> Pump<'a> {
     }
 
     async fn add(&mut self, mut chunk: Chunk) {
-        let log = &*self.entry.body;
         if self.keeps {
             let size = match &chunk {
                 Chunk::Data(data) => data.len() as u64 + CHUNK_WEIGHT,
@@ -157,23 +160,46 @@ impl<'a> Pump<'a> {
             }
         }
         if self.keeps {
-            chunk = detached(chunk);
-        } else {
-            let room = std::future::poll_fn(|cx| log.poll_room(AHEAD, cx));
-            if tokio::time::timeout(SLOWEST, room).await.is_err() {
-                // Who does not read loses its place.
-                log.cut(AHEAD / 2);
+            self.append(detached(chunk));
+            return;
+        }
+        // What was kept so far still waits for its readers: it counts until they have had it.
+        self.room().await;
+        self.budget.give_back();
+        if let Chunk::Data(data) = &mut chunk {
+            while data.len() > PIECE {
+                self.append(Chunk::Data(data.split_to(PIECE)));
+                self.room().await;
             }
         }
-        log.append(chunk);
-        log.wake();
+        self.append(chunk);
+    }
+
+    fn append(&mut self, chunk: Chunk) {
+        self.entry.body.append(chunk);
+        self.entry.body.wake();
         self.chunks += 1;
+    }
+
+    /// Waits until little waits for the slowest reader.
+    async fn room(&self) {
+        let log = &*self.entry.body;
+        loop {
+            let before = log.slowest();
+            let room = std::future::poll_fn(|cx| log.poll_room(|waiting| fits(waiting, 1), cx));
+            if tokio::time::timeout(SLOWEST, room).await.is_ok() {
+                return;
+            }
+            if log.slowest() == before {
+                // Who does not read loses its place.
+                return log.cut(|waiting| fits(waiting, 2));
+            }
+        }
     }
 
     /// From here on it passes, for those who read it already.
     async fn stop_keeping(&mut self, why: &'static str) {
         self.keeps = false;
-        self.budget.give_back();
         self.flight.phase.send_if_modified(|phase| match phase {
             Phase::Landed(landed) if landed.storable => {
                 landed.storable = false;
@@ -222,6 +248,17 @@ impl<'a> Pump<'a> {
 async fn deserted(log: &Log<Chunk>, flight: &Flight) {
     flight.phase.closed().await;
     std::future::poll_fn(|cx| log.poll_deserted(cx)).await;
+}
+
+/// Whether chunks are no more than a share of what a body may be ahead.
+fn fits(waiting: &mut dyn Iterator<Item = &Chunk>, share: usize) -> bool {
+    let mut bytes = 0;
+    waiting.enumerate().all(|(index, chunk)| {
+        if let Chunk::Data(data) = chunk {
+            bytes += data.len();
+        }
+        index < AHEAD / share && bytes <= AHEAD_BYTES / share
+    })
 }
 
 /// The same chunk with memory of its own: as it came it may keep a buffer that is many times larger.

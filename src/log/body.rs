@@ -43,17 +43,26 @@ impl<T> Log<T> {
         true
     }
 
-    /// Ready when at most `ahead` entries wait for the slowest reader, or nobody reads.
-    pub(crate) fn poll_room(&self, ahead: u64, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when `fits` says so of what waits for the slowest reader, or when nobody reads.
+    pub(crate) fn poll_room(
+        &self,
+        fits: impl Fn(&mut dyn Iterator<Item = &T>) -> bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
         let mut inner = self.inner.lock();
-        let head = inner.base + inner.entries.len() as u64;
-        match inner.slowest() {
-            Some(slowest) if head - slowest > ahead => {
-                inner.writer = Some((ahead, cx.waker().clone()));
-                Poll::Pending
-            }
-            _ => Poll::Ready(()),
+        let Some(slowest) = inner.slowest() else {
+            return Poll::Ready(());
+        };
+        if fits(&mut inner.entries.range((slowest - inner.base) as usize..)) {
+            return Poll::Ready(());
         }
+        inner.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// The index of what the slowest reader that has not lagged takes next.
+    pub(crate) fn slowest(&self) -> Option<u64> {
+        self.inner.lock().slowest()
     }
 
     /// Whether somebody reads who has not lagged.
@@ -71,11 +80,11 @@ impl<T> Log<T> {
         Poll::Pending
     }
 
-    /// Forgets all but `ahead` entries: readers that have not had the others have lagged.
-    pub(crate) fn cut(&self, ahead: u64) {
+    /// Forgets the oldest entries until the rest `fits`: readers that have not had the others have lagged.
+    pub(crate) fn cut(&self, fits: impl Fn(&mut dyn Iterator<Item = &T>) -> bool) {
         {
             let mut inner = self.inner.lock();
-            while inner.entries.len() as u64 > ahead && inner.entries.pop_front().is_some() {
+            while !fits(&mut inner.entries.iter()) && inner.entries.pop_front().is_some() {
                 inner.base += 1;
             }
         }
