@@ -67,7 +67,7 @@ pub struct LogLimits {
     pub bytes: usize,
     /// Age of a message. Default 15 min.
     pub age: Duration,
-    /// Bytes of all channels together. Default 256 MiB.
+    /// Bytes of all channels together, with what each message and each channel takes itself. Default 256 MiB.
     pub total_bytes: usize,
 }
 
@@ -86,7 +86,7 @@ pub struct OrderTooLarge {
 pub struct HubStats {
     /// Channels that are remembered.
     pub channels: usize,
-    /// Bytes of their logs.
+    /// Bytes that those with messages take, about.
     pub bytes: usize,
     /// Subscriptions, one for each channel of each hold.
     pub subscriptions: usize,
