@@ -197,7 +197,11 @@ impl<T> Inner<T> {
         while self.base < slowest && self.entries.pop_front().is_some() {
             self.base += 1;
         }
-        if self.base > base { self.writer.take() } else { None }
+        if self.base > base {
+            self.writer.take()
+        } else {
+            None
+        }
     }
 }
 

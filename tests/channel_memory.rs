@@ -16,7 +16,9 @@ fn publish(count: usize, limits: LogLimits, make: impl Fn(usize) -> (String, Mes
         for n in 0..count {
             let (channel, message) = make(n);
             let channel = Channel::new(&channel).expect("valid");
-            runtime.block_on(edge.publish(channel, message)).expect("accepted");
+            runtime
+                .block_on(edge.publish(channel, message))
+                .expect("accepted");
         }
     });
     let bytes = edge.hub().stats().bytes;
@@ -39,13 +41,18 @@ fn channels_take_about_what_they_are_counted_for() {
     let cases: [(&str, Make); 7] = [
         ("short names", |n| (format!("c{n}"), Message::bytes("m"))),
         ("long names", |n| (format!("{n:0>1000}"), Message::bytes("m"))),
-        ("long messages", |n| (format!("c{n}"), Message::bytes("m".repeat(5_000)))),
+        ("long messages", |n| {
+            (format!("c{n}"), Message::bytes("m".repeat(5_000)))
+        }),
         ("one channel", |_| ("c".into(), Message::bytes("m".to_owned()))),
         ("one channel, ids", |n| {
             ("c".into(), Message::bytes("m".to_owned()).with_id(n.to_string()))
         }),
         ("ids", |n| {
-            (format!("c{n}"), Message::bytes("m".to_owned()).with_id(n.to_string()))
+            (
+                format!("c{n}"),
+                Message::bytes("m".to_owned()).with_id(n.to_string()),
+            )
         }),
         ("fields", |n| (format!("c{n}"), response(50))),
     ];
@@ -59,7 +66,11 @@ fn channels_take_about_what_they_are_counted_for() {
             };
             let (grown, counted) = publish(count, limits, make);
             let each = |bytes| bytes / count as i64;
-            println!("{what}, {count}: {} bytes of heap each, {} are counted", each(grown), each(counted));
+            println!(
+                "{what}, {count}: {} bytes of heap each, {} are counted",
+                each(grown),
+                each(counted)
+            );
             assert!(
                 (counted * 2 / 3..=counted * 4 / 3).contains(&grown),
                 "{what}, {count}: {} bytes of heap each, {} are counted",

@@ -318,7 +318,9 @@ fn model_a_window_follows_its_slowest_reader() {
             let log = log.clone();
             thread::spawn(move || {
                 for n in 1..=4 {
-                    block_on(std::future::poll_fn(|cx| log.poll_room(|waiting| waiting.count() <= 1, cx)));
+                    block_on(std::future::poll_fn(|cx| {
+                        log.poll_room(|waiting| waiting.count() <= 1, cx)
+                    }));
                     log.append(n);
                     log.wake();
                 }

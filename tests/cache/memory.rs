@@ -272,7 +272,10 @@ async fn mem_08_who_does_not_read_what_is_not_stored_costs_little() {
         pass(secs(10)).await;
         let bytes = taken.load(Ordering::Relaxed) as u64 * 100_000;
         let counted = edge.cache().stats().arriving_bytes;
-        assert!(bytes < counted + 500_000, "{bytes}, of which {counted} are counted");
+        assert!(
+            bytes < counted + 500_000,
+            "{bytes}, of which {counted} are counted"
+        );
         drop(reader);
         settle().await;
         assert_eq!(edge.cache().stats().arriving_bytes, 0);
