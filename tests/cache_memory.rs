@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use bytes::Bytes;
+use gripstack::cache::CacheConfig;
 use gripstack::origin::Origin;
 use gripstack::{Edge, EdgeBody};
 use http::{Request, Response};
@@ -222,4 +223,50 @@ fn a_stored_body_does_not_keep_the_buffers_that_its_pieces_are_cut_from() {
         grown.bytes_current,
         PIECES * 2_000
     );
+}
+
+/// Readers keep what they read, also when the store no longer does.
+#[test]
+fn who_does_not_read_what_is_evicted_costs_no_more_than_the_budget() {
+    const READERS: i64 = 50;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    // A body in large pieces, and one in small ones, which is put together.
+    for size in [50_000, 500] {
+        let config = CacheConfig {
+            capacity_bytes: 8 << 20,
+            max_object_bytes: 4 << 20,
+            flight_budget_bytes: 4 << 20,
+            ..CacheConfig::default()
+        };
+        let edge = Edge::builder().cache(config).build();
+        let origin = tower::service_fn(move |_: Request<EdgeBody>| async move {
+            let piece = move |_| Ok::<_, Infallible>(Frame::data(Bytes::from(vec![b'x'; size])));
+            let body = StreamBody::new(tokio_stream::iter((0..2_000_000 / size).map(piece)));
+            let response = Response::builder().header("cache-control", "max-age=600");
+            Ok::<_, Infallible>(response.body(body).expect("valid"))
+        });
+        let cache = edge.cache_layer().layer(origin);
+        let grown = allocation_counter::measure(|| {
+            runtime.block_on(async {
+                let mut readers = Vec::new();
+                for n in 0..READERS {
+                    let request = Request::get(format!("http://example.com/{n}")).body(EdgeBody::empty());
+                    let response = cache
+                        .clone()
+                        .oneshot(request.expect("valid"))
+                        .await
+                        .expect("answered");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    readers.push(response);
+                }
+                std::mem::forget(readers);
+            });
+        });
+        let most = (8 << 20) + (4 << 20) + READERS * 400_000;
+        assert!(grown.bytes_current < most, "{} bytes", grown.bytes_current);
+    }
 }

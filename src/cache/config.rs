@@ -9,7 +9,8 @@ pub struct CacheConfig {
     pub capacity_bytes: u64,
     /// Bytes of the largest body that is stored; a larger one passes. Default 16 MiB.
     pub max_object_bytes: u64,
-    /// Bytes of bodies that are arriving, beside the stored ones. Beyond it they pass unstored. Default 64 MiB.
+    /// Bytes of bodies that are arriving, or still read though no longer stored, beside the stored ones. Beyond it
+    /// they pass unstored. Default 64 MiB.
     pub flight_budget_bytes: u64,
     /// At most one revalidation per interval and variant for what messages have made older. Default 1 s.
     pub interval: Duration,

@@ -314,7 +314,7 @@ async fn carry(cache: Cache, landing: Landing, (landed, body): (Landed, EdgeBody
     let pump = Pump::new(&cache, &landing.flight, &entry, storable, in_background);
     match pump.run(body).await {
         Pumped::Whole { bytes, chunks } => {
-            let entry = match put_together(&entry.body, bytes, chunks) {
+            let entry = match put_together(&cache, &entry.body, bytes, chunks) {
                 Some(body) => Arc::new(entry.with_body(body)),
                 None => entry,
             };

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::{Cache as Memos, DefaultLifecycle};
 use tokio::time::Instant;
@@ -39,7 +40,15 @@ struct Inner {
     memos: Memos<TargetKey, Arc<Memo>, ByLength, TargetKeyHashing>,
     /// Bytes of bodies that are arriving.
     arriving: AtomicU64,
+    /// Bytes of all bodies that were kept: stored, arriving, or still read although they are neither.
+    held: Arc<AtomicU64>,
     counters: Counters,
+}
+
+/// Bytes that are counted as long as they are there.
+struct HeldBytes {
+    bytes: Bytes,
+    total: Arc<AtomicU64>,
 }
 
 /// Clients choose how long URLs are.
@@ -69,6 +78,20 @@ pub struct CacheStats {
     pub arriving_bytes: u64,
     /// URLs of which a variant, a flight or a hold lives.
     pub urls: usize,
+}
+
+// === impl HeldBytes ===
+
+impl AsRef<[u8]> for HeldBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for HeldBytes {
+    fn drop(&mut self) {
+        self.total.fetch_sub(self.bytes.len() as u64, Ordering::Relaxed);
+    }
 }
 
 // === impl ByLength ===
@@ -108,6 +131,7 @@ impl Cache {
                 DefaultLifecycle::default(),
             ),
             arriving: AtomicU64::new(0),
+            held: Arc::new(AtomicU64::new(0)),
             counters: Counters {
                 hit: result("hit"),
                 stale: result("stale"),
@@ -241,11 +265,26 @@ impl Cache {
     /// Takes bytes of the budget for what is arriving; false, if it is used up.
     pub(super) fn take_budget(&self, bytes: u64) -> bool {
         let before = self.0.arriving.fetch_add(bytes, Ordering::Relaxed);
-        before + bytes <= self.0.config.flight_budget_bytes
+        before + bytes <= self.0.config.flight_budget_bytes && !self.is_held_by_readers()
     }
 
     pub(super) fn is_budget_used_up(&self) -> bool {
         self.0.arriving.load(Ordering::Relaxed) >= self.0.config.flight_budget_bytes
+            || self.is_held_by_readers()
+    }
+
+    /// Whether so much is read that is no longer stored that there is no room for what arrives.
+    fn is_held_by_readers(&self) -> bool {
+        let config = &self.0.config;
+        let most = config.capacity_bytes.saturating_add(config.flight_budget_bytes);
+        self.0.held.load(Ordering::Relaxed) >= most
+    }
+
+    /// Bytes of a body that is kept: they count until nobody has them any more.
+    pub(super) fn hold(&self, bytes: Bytes) -> Bytes {
+        let total = self.0.held.clone();
+        total.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Bytes::from_owner(HeldBytes { bytes, total })
     }
 
     pub(super) fn return_budget(&self, bytes: u64) {

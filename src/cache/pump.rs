@@ -160,7 +160,7 @@ impl<'a> Pump<'a> {
             }
         }
         if self.keeps {
-            self.append(detached(chunk));
+            self.append(detached(self.cache, chunk));
             return;
         }
         // What was kept so far still waits for its readers: it counts until they have had it.
@@ -262,13 +262,13 @@ fn fits(waiting: &mut dyn Iterator<Item = &Chunk>, share: usize) -> bool {
 }
 
 /// The same chunk with memory of its own: as it came it may keep a buffer that is many times larger.
-fn detached(chunk: Chunk) -> Chunk {
+fn detached(cache: &Cache, chunk: Chunk) -> Chunk {
     match chunk {
-        Chunk::Data(data) => Chunk::Data(match data.try_into_mut() {
+        Chunk::Data(data) => Chunk::Data(cache.hold(match data.try_into_mut() {
             Ok(data) if data.capacity() - data.len() <= data.len() / 8 => data.freeze(),
             Ok(data) => Bytes::copy_from_slice(&data),
             Err(shared) => Bytes::copy_from_slice(&shared),
-        }),
+        })),
         Chunk::Trailers(mut trailers) => {
             detach(Arc::make_mut(&mut trailers));
             Chunk::Trailers(trailers)
@@ -277,7 +277,12 @@ fn detached(chunk: Chunk) -> Chunk {
 }
 
 /// The same body in one chunk, if it came in many small ones: those cost more than their bytes.
-pub(super) fn put_together(log: &Arc<Log<Chunk>>, bytes: u64, chunks: u64) -> Option<Arc<Log<Chunk>>> {
+pub(super) fn put_together(
+    cache: &Cache,
+    log: &Arc<Log<Chunk>>,
+    bytes: u64,
+    chunks: u64,
+) -> Option<Arc<Log<Chunk>>> {
     if chunks <= 1 || bytes / chunks >= SMALL_CHUNK {
         return None;
     }
@@ -291,7 +296,7 @@ pub(super) fn put_together(log: &Arc<Log<Chunk>>, bytes: u64, chunks: u64) -> Op
             }
         }
     });
-    let mut entries = vec![Chunk::Data(whole.freeze())];
+    let mut entries = vec![Chunk::Data(cache.hold(whole.freeze()))];
     entries.append(&mut rest);
     Some(Arc::new(Log::finished(entries)))
 }
