@@ -19,7 +19,7 @@ const CHUNK_WEIGHT: u64 = 64;
 /// Chunks that a body which is not stored may be ahead of its slowest reader.
 const AHEAD: usize = 64;
 /// Bytes that it may be ahead, apart from one chunk.
-const AHEAD_BYTES: usize = 256 << 10;
+const AHEAD_BYTES: usize = 128 << 10;
 /// Longest chunk of such a body: so much is progress of a reader.
 const PIECE: usize = 64 << 10;
 /// How long it waits for that reader to take anything, and for one that has not looked at the head yet.
