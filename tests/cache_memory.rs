@@ -194,6 +194,7 @@ fn the_store_takes_what_it_weighs_whatever_buffers_its_answers_came_in() {
 /// memory is taken while nobody reads these bodies on. `read` reads as far as a client has read.
 fn taken_by<B>(
     pieces: fn() -> B,
+    length: Option<u64>,
     clients: usize,
     read: impl AsyncFn(Response<EdgeBody>, usize) -> Option<Response<EdgeBody>>,
 ) -> i64
@@ -215,7 +216,10 @@ where
     let origin = tower::service_fn(move |_: Request<EdgeBody>| async move {
         let frames = pieces().map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
         let body = StreamBody::new(tokio_stream::iter(frames));
-        let response = Response::builder().header("cache-control", "max-age=600");
+        let mut response = Response::builder().header("cache-control", "max-age=600");
+        if let Some(length) = length {
+            response = response.header("content-length", length);
+        }
         Ok::<_, Infallible>(response.body(body).expect("valid"))
     });
     let cache = edge.cache_layer().layer(origin);
@@ -247,7 +251,7 @@ where
 #[test]
 fn what_is_read_after_it_left_the_store_is_bounded() {
     let pieces = || (0..100).map(|_| Bytes::from(vec![b'x'; 4_000]));
-    let taken = taken_by(pieces, 100, async |mut response, _| {
+    let taken = taken_by(pieces, None, 100, async |mut response, _| {
         if response.headers()["cache-status"].as_bytes().ends_with(b"stored") {
             while response.body_mut().frame().await.is_some() {}
             return None;
@@ -264,18 +268,29 @@ fn what_is_read_after_it_left_the_store_is_bounded() {
 #[test]
 fn what_passes_unstored_waits_for_its_reader_with_few_bytes() {
     let pieces = || (0..).map(|_| Bytes::from(vec![b'x'; 50_000]));
-    let taken = taken_by(pieces, 50, async |mut response, _| {
+    let taken = taken_by(pieces, None, 50, async |mut response, _| {
         response.body_mut().frame().await;
         Some(response)
     });
     assert!(taken < (3 << 20) + 100 * 160_000, "{taken} bytes");
 }
 
+/// Nor do the buffers wait that its pieces are cut from.
+#[test]
+fn what_passes_unstored_does_not_keep_the_buffers_that_its_pieces_are_cut_from() {
+    let pieces = || (0..).map(|_| Bytes::from(vec![b'x'; 65_536]).slice(..100));
+    let taken = taken_by(pieces, Some(10_000_000), 5, async |mut response, _| {
+        response.body_mut().frame().await;
+        Some(response)
+    });
+    assert!(taken < 10 * 300_000, "{taken} bytes");
+}
+
 /// Each grows up to the largest that is stored, before it is known that it does not end there.
 #[test]
 fn what_proves_too_large_counts_until_its_reader_has_had_it() {
     let pieces = || (0..).map(|_| Bytes::from(vec![b'x'; 1_000]));
-    let taken = taken_by(pieces, 50, async |mut response, _| {
+    let taken = taken_by(pieces, None, 50, async |mut response, _| {
         response.body_mut().frame().await;
         Some(response)
     });

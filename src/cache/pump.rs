@@ -9,6 +9,7 @@ use http_body_util::BodyExt;
 use super::entry::Entry;
 use super::flight::{Flight, Phase};
 use super::handle::Cache;
+use super::memory::detached;
 use super::policy::detach;
 use crate::body::{Chunk, EdgeBody};
 use crate::log::{End, Log};
@@ -174,6 +175,7 @@ impl<'a> Pump<'a> {
                     self.append(Chunk::Data(data.split_to(PIECE)));
                     self.wait_for_room().await;
                 }
+                *data = detached(std::mem::take(data)).into();
             }
         }
         self.append(chunk);
