@@ -15,8 +15,9 @@
 
 use crate::edge::Edge;
 
-/// Sets the gauges that are looked up: [`names::CHANNELS`] and [`names::SUBSCRIPTIONS`]. It goes through all channels,
-/// so call it when somebody asks for the metrics, not with each request.
+/// Sets the gauges that are looked up: [`names::CHANNELS`], [`names::SUBSCRIPTIONS`], [`names::CHANNEL_BYTES`] and
+/// [`names::CACHE_MEMORY_BYTES`]. It goes through all channels, so call it when somebody asks for the metrics, not with
+/// each request.
 ///
 /// The gauges have no labels: of several edges in one process they say what the last one recorded has.
 pub fn record(edge: &Edge) {
@@ -25,6 +26,9 @@ pub fn record(edge: &Edge) {
         let stats = edge.hub().stats();
         metrics::gauge!(names::CHANNELS).set(stats.channels as f64);
         metrics::gauge!(names::SUBSCRIPTIONS).set(stats.subscriptions as f64);
+        metrics::gauge!(names::CHANNEL_BYTES).set(stats.bytes as f64);
+        #[cfg(feature = "cache")]
+        metrics::gauge!(names::CACHE_MEMORY_BYTES).set(edge.cache().stats().memory_bytes as f64);
     }
     let _ = edge;
 }
@@ -153,10 +157,15 @@ pub mod names {
     pub const FETCH_ERRORS: &str = "gripstack_fetch_errors_total";
     /// Gauge: bytes of stored objects.
     pub const CACHE_BYTES: &str = "gripstack_cache_bytes";
+    /// Gauge: bytes of what is stored, of what is arriving, and of what clients still read although it left the store.
+    /// Set by [`record`](super::record).
+    pub const CACHE_MEMORY_BYTES: &str = "gripstack_cache_memory_bytes";
     /// Gauge: channels that are remembered. Set by [`record`](super::record).
     pub const CHANNELS: &str = "gripstack_channels";
     /// Gauge: subscriptions, one for each channel of each hold. Set by [`record`](super::record).
     pub const SUBSCRIPTIONS: &str = "gripstack_subscriptions";
+    /// Gauge: bytes that channels with messages take. Set by [`record`](super::record).
+    pub const CHANNEL_BYTES: &str = "gripstack_channel_bytes";
 }
 
 #[cfg(all(test, feature = "metrics"))]
@@ -223,5 +232,8 @@ mod tests {
         assert_eq!(recorded(), (Some(2.0), Some(2.0)));
         drop(subscription);
         assert_eq!(recorded(), (Some(1.0), Some(0.0)), "a message is remembered");
+        let bytes = edge.hub().stats().bytes as f64;
+        assert!(bytes > 0.0);
+        assert_eq!(gauges.get(names::CHANNEL_BYTES), Some(bytes));
     }
 }

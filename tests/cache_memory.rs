@@ -85,6 +85,86 @@ fn store(head: &'static str, sizes: &[usize]) -> (i64, u64) {
     (grown.bytes_current, edge.cache().stats().bytes - before)
 }
 
+/// Lists of so many short names.
+fn names(count: usize, prefix: &str, separator: &str) -> String {
+    let names: Vec<String> = (0..count).map(|n| format!("{prefix}{n}")).collect();
+    names.join(separator)
+}
+
+#[test]
+fn what_an_answer_names_weighs_what_it_takes() {
+    let vary = format!("{PLAIN}Vary: {}\r\n", names(300, "x", ","));
+    let keys = format!("{PLAIN}Surrogate-Key: {}\r\n", names(300, "k", " "));
+    let channels = format!("{PLAIN}Surrogate-Key: {}\r\n", names(60, "ch:", " "));
+    let long = format!(
+        "{PLAIN}Surrogate-Key: {}\r\n",
+        names(15, &format!("ch:{:0>900}", 0), " ")
+    );
+    let unread = format!("{PLAIN}Surrogate-Key: {}\r\n", "k".repeat(20_000));
+    for (what, head) in [
+        ("vary", vary),
+        ("keys", keys),
+        ("unread", unread),
+        ("channels", channels),
+        ("long", long),
+    ] {
+        let (grown, weight) = store(head.leak(), &[100]);
+        let (each, weighs) = (grown / OBJECTS as i64, weight / OBJECTS);
+        println!("{what}: {each} bytes of heap an object, which weighs {weighs}");
+        let weight = weight as i64;
+        assert!(
+            (weight * 3 / 4..=weight * 5 / 4).contains(&grown),
+            "{what}: {each} bytes of heap an object, which weighs {weighs}"
+        );
+    }
+}
+
+#[test]
+fn trailers_weigh_what_they_take() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let edge = Edge::new();
+    let origin = tower::service_fn(async |_: Request<EdgeBody>| {
+        let mut trailers = http::HeaderMap::new();
+        for n in 0..90 {
+            let name: http::HeaderName = format!("x-{n}").parse().expect("valid");
+            trailers.insert(name, "v".repeat(100).parse().expect("valid"));
+        }
+        let frames = [
+            Frame::data(Bytes::from_static(b"body")),
+            Frame::trailers(trailers),
+        ];
+        let body = StreamBody::new(tokio_stream::iter(frames.map(Ok::<_, Infallible>)));
+        let response = Response::builder().header("cache-control", "max-age=600");
+        Ok::<_, Infallible>(response.body(body).expect("valid"))
+    });
+    let cache = edge.cache_layer().layer(origin);
+    let grown = allocation_counter::measure(|| {
+        for n in 0..100 {
+            runtime.block_on(async {
+                let request = Request::get(format!("http://example.com/{n}")).body(EdgeBody::empty());
+                let response = cache
+                    .clone()
+                    .oneshot(request.expect("valid"))
+                    .await
+                    .expect("answered");
+                response.into_body().collect().await.expect("whole");
+                while edge.cache().stats().entries == n {
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+    });
+    let weight = edge.cache().stats().bytes as i64;
+    assert!(
+        (weight * 3 / 4..=weight * 5 / 4).contains(&grown.bytes_current),
+        "{} bytes of heap, which weigh {weight}",
+        grown.bytes_current
+    );
+}
+
 #[test]
 fn the_store_takes_what_it_weighs_whatever_buffers_its_answers_came_in() {
     for (what, head) in [("plain", PLAIN), ("ordinary", ORDINARY), ("held", HELD)] {
@@ -114,6 +194,7 @@ fn the_store_takes_what_it_weighs_whatever_buffers_its_answers_came_in() {
 /// memory is taken while nobody reads these bodies on. `read` reads as far as a client has read.
 fn taken_by<B>(
     pieces: fn() -> B,
+    length: Option<u64>,
     clients: usize,
     read: impl AsyncFn(Response<EdgeBody>, usize) -> Option<Response<EdgeBody>>,
 ) -> i64
@@ -135,7 +216,10 @@ where
     let origin = tower::service_fn(move |_: Request<EdgeBody>| async move {
         let frames = pieces().map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
         let body = StreamBody::new(tokio_stream::iter(frames));
-        let response = Response::builder().header("cache-control", "max-age=600");
+        let mut response = Response::builder().header("cache-control", "max-age=600");
+        if let Some(length) = length {
+            response = response.header("content-length", length);
+        }
         Ok::<_, Infallible>(response.body(body).expect("valid"))
     });
     let cache = edge.cache_layer().layer(origin);
@@ -167,7 +251,7 @@ where
 #[test]
 fn what_is_read_after_it_left_the_store_is_bounded() {
     let pieces = || (0..100).map(|_| Bytes::from(vec![b'x'; 4_000]));
-    let taken = taken_by(pieces, 100, async |mut response, _| {
+    let taken = taken_by(pieces, None, 100, async |mut response, _| {
         if response.headers()["cache-status"].as_bytes().ends_with(b"stored") {
             while response.body_mut().frame().await.is_some() {}
             return None;
@@ -184,18 +268,29 @@ fn what_is_read_after_it_left_the_store_is_bounded() {
 #[test]
 fn what_passes_unstored_waits_for_its_reader_with_few_bytes() {
     let pieces = || (0..).map(|_| Bytes::from(vec![b'x'; 50_000]));
-    let taken = taken_by(pieces, 50, async |mut response, _| {
+    let taken = taken_by(pieces, None, 50, async |mut response, _| {
         response.body_mut().frame().await;
         Some(response)
     });
     assert!(taken < (3 << 20) + 100 * 160_000, "{taken} bytes");
 }
 
+/// Nor do the buffers wait that its pieces are cut from.
+#[test]
+fn what_passes_unstored_does_not_keep_the_buffers_that_its_pieces_are_cut_from() {
+    let pieces = || (0..).map(|_| Bytes::from(vec![b'x'; 65_536]).slice(..100));
+    let taken = taken_by(pieces, Some(10_000_000), 5, async |mut response, _| {
+        response.body_mut().frame().await;
+        Some(response)
+    });
+    assert!(taken < 10 * 300_000, "{taken} bytes");
+}
+
 /// Each grows up to the largest that is stored, before it is known that it does not end there.
 #[test]
 fn what_proves_too_large_counts_until_its_reader_has_had_it() {
     let pieces = || (0..).map(|_| Bytes::from(vec![b'x'; 1_000]));
-    let taken = taken_by(pieces, 50, async |mut response, _| {
+    let taken = taken_by(pieces, None, 50, async |mut response, _| {
         response.body_mut().frame().await;
         Some(response)
     });
@@ -235,4 +330,50 @@ fn a_stored_body_does_not_keep_the_buffers_that_its_pieces_are_cut_from() {
         grown.bytes_current,
         PIECES * 2_000
     );
+}
+
+/// Readers keep what they read, also when the store no longer does.
+#[test]
+fn who_does_not_read_what_is_evicted_costs_no_more_than_the_budget() {
+    const READERS: i64 = 50;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    // A body in large pieces, and one in small ones, which is put together.
+    for size in [50_000, 500] {
+        let config = CacheConfig {
+            capacity_bytes: 8 << 20,
+            max_object_bytes: 4 << 20,
+            flight_budget_bytes: 4 << 20,
+            ..CacheConfig::default()
+        };
+        let edge = Edge::builder().cache(config).build();
+        let origin = tower::service_fn(move |_: Request<EdgeBody>| async move {
+            let piece = move |_| Ok::<_, Infallible>(Frame::data(Bytes::from(vec![b'x'; size])));
+            let body = StreamBody::new(tokio_stream::iter((0..2_000_000 / size).map(piece)));
+            let response = Response::builder().header("cache-control", "max-age=600");
+            Ok::<_, Infallible>(response.body(body).expect("valid"))
+        });
+        let cache = edge.cache_layer().layer(origin);
+        let grown = allocation_counter::measure(|| {
+            runtime.block_on(async {
+                let mut readers = Vec::new();
+                for n in 0..READERS {
+                    let request = Request::get(format!("http://example.com/{n}")).body(EdgeBody::empty());
+                    let response = cache
+                        .clone()
+                        .oneshot(request.expect("valid"))
+                        .await
+                        .expect("answered");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    readers.push(response);
+                }
+                std::mem::forget(readers);
+            });
+        });
+        let most = (8 << 20) + (4 << 20) + READERS * 400_000;
+        assert!(grown.bytes_current < most, "{} bytes", grown.bytes_current);
+    }
 }

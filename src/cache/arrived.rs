@@ -8,12 +8,12 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, response};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 
-use super::entry::Entry;
+use super::entry::{Entry, channel_weight};
 use super::flight::{Failure, Landed};
 use super::handle::Cache;
 use super::policy::{
     CDN_CACHE_CONTROL, CacheControl, Freshness, RequestFacts, ResponseFacts, Validators, VarySpec, Verdict,
-    format_http_date, judge, own_fields, stored_headers,
+    detach, format_http_date, judge, own_fields, stored_headers,
 };
 use super::resource::Resource;
 use super::serve::{CACHE_STATUS, Lines, with_places};
@@ -216,6 +216,8 @@ impl Arrived {
         headers
             .entry(DATE)
             .or_insert_with(|| format_http_date(freshness.received().wall));
+        detach(&mut headers);
+        let channel_weight = channel_weight(&tags.channels);
         let mut channels: Vec<Channel> = tags.channels;
         // Those that are named without a hold are the URL's, too.
         let named = instruct.as_ref().map_or(&[][..], Instruct::channels);
@@ -237,6 +239,7 @@ impl Arrived {
             instruct: instruct.map(std::sync::Arc::new),
             freshness,
             keys: tags.keys.into(),
+            channel_weight,
             quiet: Quiet::default(),
             body: Arc::new(Log::new()),
             length,

@@ -6,11 +6,11 @@ use http::header::{AGE, DATE};
 use http::{HeaderMap, Method};
 
 use super::arrived::own_fields_of;
-use super::entry::Entry;
+use super::entry::{Entry, channel_weight};
 use super::handle::Cache;
 use super::policy::{
-    CacheControl, Freshness, RequestFacts, ResponseFacts, Validators, VarySpec, Verdict, format_http_date,
-    judge, merge_304, stored_headers,
+    CacheControl, Freshness, RequestFacts, ResponseFacts, Validators, VarySpec, Verdict, detach,
+    format_http_date, judge, merge_304, stored_headers,
 };
 use super::serve::{Lines, with_places, without_places};
 use super::tags::{SURROGATE_KEY, Tags};
@@ -71,12 +71,13 @@ impl Confirmation<'_> {
         if let Some(hold) = brought.as_ref().and_then(|instruct| instruct.hold.as_ref()) {
             channels.extend(hold.channels.iter().map(|channel| channel.name.clone()));
         }
-        let keys = match tags {
+        let (keys, channel_weight) = match tags {
             Some(tags) => {
+                let weight = channel_weight(&tags.channels);
                 channels.extend(tags.channels);
-                tags.keys.into()
+                (tags.keys.into(), weight)
             }
-            None => old.keys.clone(),
+            None => (old.keys.clone(), old.channel_weight),
         };
         old.resource.learn(&channels);
         let instruct = match brought {
@@ -89,6 +90,7 @@ impl Confirmation<'_> {
         let mut headers = stored_headers(&headers, &policy);
         grip::strip(&mut headers);
         headers.remove(SURROGATE_KEY);
+        detach(&mut headers);
         let length = OnceLock::new();
         if let Some(known) = old.length.get() {
             let _ = length.set(*known);
@@ -104,6 +106,7 @@ impl Confirmation<'_> {
             instruct,
             freshness,
             keys,
+            channel_weight,
             quiet: Quiet::default(),
             body: old.body.clone(),
             length,

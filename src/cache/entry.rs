@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::memory::Charge;
 use super::policy::{Freshness, Validators, VarySpec};
@@ -11,6 +11,7 @@ use crate::body::Chunk;
 use crate::grip::Instruct;
 use crate::hub::{Quiet, Since};
 use crate::log::Log;
+use crate::message::Channel;
 use crate::order::TargetKey;
 use crate::position::Position;
 use crate::sync::Arc;
@@ -24,6 +25,8 @@ pub(super) struct VariantKey(pub(super) u128);
 const FIXED_WEIGHT: usize = 1_536;
 /// What a field takes beside its name and value: a bucket of the map, and its share of the indices.
 const FIELD_WEIGHT: usize = 112;
+/// What a channel takes beside its name, in its URL's resource. Measured.
+const CHANNEL_WEIGHT: usize = 64;
 
 /// An answer that can be given to many: its head, and the log of its body. While the body arrives it is the
 /// answer of a flight; when that is complete it goes into the store as it is.
@@ -41,6 +44,8 @@ pub(crate) struct Entry {
     pub(super) validators: Option<Validators>,
     /// Its surrogate keys; those of its channels are the resource's.
     pub(super) keys: Box<[TargetKey]>,
+    /// What the channels among them weigh.
+    pub(super) channel_weight: usize,
     /// What was found of its own targets: the resource's and its surrogate keys.
     pub(super) quiet: Quiet,
     pub(super) body: Arc<Log<Chunk>>,
@@ -50,6 +55,14 @@ pub(crate) struct Entry {
     pub(super) lines: super::serve::Lines,
     /// Counts what it takes beside its body, once it is stored.
     pub(super) head: OnceLock<Charge>,
+}
+
+/// What channels weigh that surrogate keys name: those of instructions weigh with them.
+pub(super) fn channel_weight(channels: &[Channel]) -> usize {
+    let weights = channels
+        .iter()
+        .map(|channel| channel.as_str().len() + CHANNEL_WEIGHT);
+    weights.sum()
 }
 
 // === impl Entry ===
@@ -68,9 +81,25 @@ impl Entry {
             .map(|(name, value)| name.as_str().len() + value.len() + FIELD_WEIGHT)
             .sum();
         let instruct = self.instruct.as_ref().map_or(0, |instruct| instruct.bytes());
-        let fixed =
-            FIXED_WEIGHT + self.resource.url.as_str().len() + self.keys.len() * size_of::<TargetKey>();
-        (fields + instruct + fixed) as u64
+        let vary = self.vary.names().iter();
+        let vary: usize = vary
+            .map(|name| size_of::<HeaderName>() + 8 + name.as_str().len())
+            .sum();
+        let keys = self.keys.len() * size_of::<TargetKey>() + self.channel_weight;
+        let fixed = FIXED_WEIGHT + self.resource.url.as_str().len();
+        let head = fields + instruct + vary + keys + fixed;
+        (head + self.trailer_weight()) as u64
+    }
+
+    fn trailer_weight(&self) -> usize {
+        let Some([.., Chunk::Trailers(trailers)]) = self.body.whole() else {
+            return 0;
+        };
+        let text = trailers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len());
+        // The map has room for more.
+        text.sum::<usize>() + trailers.capacity() * FIELD_WEIGHT
     }
 
     /// The same answer with the same body in another log.
@@ -90,6 +119,7 @@ impl Entry {
             freshness: self.freshness,
             validators: self.validators.clone(),
             keys: self.keys.clone(),
+            channel_weight: self.channel_weight,
             quiet: Quiet::default(),
             body,
             length,

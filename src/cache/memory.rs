@@ -27,6 +27,12 @@ struct Kept {
     _charge: Charge,
 }
 
+/// The same bytes in memory of their own: as they came they may keep a buffer that is many times larger. Moves what is
+/// alone in its memory, copies the rest.
+pub(super) fn detached(data: Bytes) -> Box<[u8]> {
+    Vec::from(data).into_boxed_slice()
+}
+
 // === impl Account ===
 
 impl Account {
@@ -54,10 +60,9 @@ impl Account {
         }
     }
 
-    /// The same bytes in memory of their own, and counted. As they came they may keep a buffer that is many times larger.
+    /// The same bytes, [detached] and counted.
     pub(super) fn keep(self: &Arc<Self>, data: Bytes) -> Bytes {
-        // Moves what is alone in its memory, copies the rest.
-        let data = Vec::from(data).into_boxed_slice();
+        let data = detached(data);
         let charge = self.charge(data.len() as u64);
         Bytes::from_owner(Kept {
             data,

@@ -10,6 +10,7 @@
 //! entry      a stored answer, or one that is still arriving: the same thing
 //! serve      an answer of an entry, for one request
 //! store      entries, bounded by bytes
+//! memory     what bodies take until the last reader lets go of them
 //! policy/    pure functions of headers and time
 //! ```
 //!

@@ -9,6 +9,7 @@ use http_body_util::BodyExt;
 use super::entry::Entry;
 use super::flight::{Flight, Phase};
 use super::handle::Cache;
+use super::memory::detached;
 use super::policy::detach;
 use crate::body::{Chunk, EdgeBody};
 use crate::log::{End, Log};
@@ -19,6 +20,8 @@ const CHUNK_WEIGHT: u64 = 64;
 /// Bytes that a body which is not stored may be ahead of its slowest reader, beside the chunk that comes next. None, while
 /// the budget is used up.
 const AHEAD: u64 = 64 << 10;
+/// Longest chunk of such a body: whoever has read so much has got on.
+const PIECE: usize = 32 << 10;
 /// How long it waits for that reader to get on, and for one that has not looked at the head yet.
 const SLOWEST: Duration = Duration::from_secs(30);
 /// What that reader must have read in this time if others wait for it.
@@ -156,15 +159,10 @@ impl<'a> Pump<'a> {
     }
 
     async fn add(&mut self, mut chunk: Chunk) {
-        let log = &*self.entry.body;
-        let size = match &chunk {
-            Chunk::Data(data) => data.len() as u64 + CHUNK_WEIGHT,
-            Chunk::Trailers(_) => CHUNK_WEIGHT,
-        };
         if self.keeps {
             if self.bytes > self.cache.config().max_object_bytes {
                 self.stop_keeping("too-large").await;
-            } else if !self.budget.take(size) {
+            } else if !self.budget.take(weight(&chunk)) {
                 self.stop_keeping("memory").await;
             }
         }
@@ -172,10 +170,22 @@ impl<'a> Pump<'a> {
             chunk = self.keep(chunk);
         } else {
             self.wait_for_room().await;
+            if let Chunk::Data(data) = &mut chunk {
+                while data.len() > PIECE {
+                    self.append(Chunk::Data(data.split_to(PIECE)));
+                    self.wait_for_room().await;
+                }
+                *data = detached(std::mem::take(data)).into();
+            }
         }
+        self.append(chunk);
+    }
+
+    fn append(&mut self, chunk: Chunk) {
+        let log = &*self.entry.body;
+        self.window.add(weight(&chunk));
         log.append(chunk);
         log.wake();
-        self.window.add(size);
         self.chunks += 1;
     }
 
@@ -273,6 +283,13 @@ impl<'a> Pump<'a> {
 async fn deserted(log: &Log<Chunk>, flight: &Flight) {
     flight.phase.closed().await;
     std::future::poll_fn(|cx| log.poll_deserted(cx)).await;
+}
+
+fn weight(chunk: &Chunk) -> u64 {
+    match chunk {
+        Chunk::Data(data) => data.len() as u64 + CHUNK_WEIGHT,
+        Chunk::Trailers(_) => CHUNK_WEIGHT,
+    }
 }
 
 /// The same body in one chunk, if it came in many small ones: those cost more than their bytes.

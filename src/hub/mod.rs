@@ -67,7 +67,7 @@ pub struct LogLimits {
     pub bytes: usize,
     /// Age of a message. Default 15 min.
     pub age: Duration,
-    /// Bytes of all channels together. Default 256 MiB.
+    /// Bytes of all channels together, with what each message and each channel takes itself. Default 256 MiB.
     pub total_bytes: usize,
 }
 
@@ -86,7 +86,7 @@ pub struct OrderTooLarge {
 pub struct HubStats {
     /// Channels that are remembered.
     pub channels: usize,
-    /// Bytes of their logs.
+    /// Bytes that those with messages take, about.
     pub bytes: usize,
     /// Subscriptions, one for each channel of each hold.
     pub subscriptions: usize,
@@ -159,6 +159,12 @@ impl Hub {
     /// Applies an order at the next position.
     pub(crate) fn apply(&self, mut order: Order, now: Instant) -> Position {
         let pinned = self.0.pins.lock().oldest(now);
+        // Before the lock: URLs may be long.
+        let marks = order.purges.iter().flat_map(|purge| {
+            let keys = purge.target.mark_keys().into_iter().flatten();
+            keys.map(|key| (key, purge.mode))
+        });
+        let marks: Vec<_> = marks.collect();
         let (at, wakes) = {
             let mut state = self.0.state.write();
             let at = self.now().next();
@@ -179,10 +185,8 @@ impl Hub {
                     now + Duration::from_millis(1),
                 );
             }
-            for purge in &order.purges {
-                for key in purge.target.mark_keys().into_iter().flatten() {
-                    state.marks.set(key, purge.mode, at, now);
-                }
+            for (key, mode) in marks {
+                state.marks.set(key, mode, at, now);
             }
             self.0.now.store(at.get(), Ordering::SeqCst);
             let mut wakes = Vec::new();

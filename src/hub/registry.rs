@@ -18,7 +18,8 @@ const FLOORS: usize = 1_024;
 
 pub(super) struct Registry {
     limits: LogLimits,
-    topics: HashMap<Channel, Topic>,
+    /// In boxes, so that a map which grows under the lock moves little.
+    topics: HashMap<Channel, Box<Topic>>,
     /// The last message of the forgotten channels that share a floor.
     floors: Box<[Position]>,
     hasher: RandomState,
@@ -78,22 +79,21 @@ impl Registry {
         let limits = self.limits;
         let channel = publication.channel.clone();
         let topic = self.topic(&channel);
-        let before = topic.entries;
-        let grown = topic.append(publication, at, now)?;
-        let mut freed = 0;
+        let before = (topic.entries, topic.weight(&channel));
+        if !topic.append(publication, at, now) {
+            return None;
+        }
         while topic.bytes > limits.bytes
             || (topic.entries > limits.entries && topic.oldest().is_some_and(|(at, _)| !needed(at, pinned)))
         {
-            let Some(bytes) = topic.evict() else { break };
-            freed += bytes;
+            if !topic.evict() {
+                break;
+            }
         }
-        let (log, index, after) = (
-            topic.log.clone(),
-            topic.first + topic.entries as u64 - 1,
-            topic.entries,
-        );
-        self.entries = self.entries + after - before;
-        self.bytes = self.bytes.saturating_add_signed(grown - freed as isize);
+        let (log, index) = (topic.log.clone(), topic.first + topic.entries as u64 - 1);
+        let after = (topic.entries, topic.weight(&channel));
+        self.entries = self.entries + after.0 - before.0;
+        self.bytes = self.bytes + after.1 - before.1;
         self.order.push_back((channel, index));
         Some(log)
     }
@@ -109,8 +109,10 @@ impl Registry {
                 if !old && self.bytes <= self.limits.total_bytes {
                     break;
                 }
-                self.bytes -= topic.evict().unwrap_or_default();
+                let before = topic.weight(channel);
+                topic.evict();
                 self.entries -= 1;
+                self.bytes = self.bytes + topic.weight(channel) - before;
                 if topic.first <= *index {
                     continue;
                 }
@@ -147,7 +149,7 @@ impl Registry {
         let floor = self.floors[self.floor_slot(channel)];
         self.topics
             .entry(channel.clone())
-            .or_insert_with(|| Topic::new(floor))
+            .or_insert_with(|| Box::new(Topic::new(floor)))
     }
 
     pub(super) fn cursors(&mut self, channels: &[Channel], above: Position) -> Vec<(Channel, Cursor<Item>)> {

@@ -6,10 +6,17 @@ use tokio::time::Instant;
 
 use super::subscription::Wants;
 use crate::log::Log;
-use crate::message::{Message, ResponseForm, StreamForm};
+use crate::message::{Channel, Message, ResponseForm, StreamForm};
 use crate::order::Publication;
 use crate::position::Position;
 use crate::sync::Arc;
+
+/// What a message takes beside itself: its places in the log and in the order of all. Measured.
+const ENTRY_WEIGHT: usize = 112;
+/// What an id takes beside itself. Measured.
+const ID_WEIGHT: usize = 64;
+/// What a channel takes beside its name and its messages. Measured.
+const CHANNEL_WEIGHT: usize = 512;
 
 /// A message at its place.
 #[derive(Clone, Debug)]
@@ -53,24 +60,31 @@ impl Topic {
         }
     }
 
-    /// Appends. Returns the bytes that this takes and frees, or `None` for a message that is already here.
-    pub(super) fn append(&mut self, publication: Publication, at: Position, now: Instant) -> Option<isize> {
+    /// Bytes of memory that it takes under this name, about. Without messages it is only there for its readers, who
+    /// are not counted.
+    pub(super) fn weight(&self, name: &Channel) -> usize {
+        match self.entries {
+            0 => 0,
+            entries => {
+                let fixed = CHANNEL_WEIGHT + name.as_str().len();
+                fixed + self.bytes + entries * ENTRY_WEIGHT + self.ids.len() * ID_WEIGHT
+            }
+        }
+    }
+
+    /// Appends. Returns false for a message that is already here.
+    pub(super) fn append(&mut self, publication: Publication, at: Position, now: Instant) -> bool {
         let mut message = publication.message;
         if publication.latest && message.prev_id.is_some() {
             // It follows whatever a hold has: there is no gap between states.
             std::sync::Arc::make_mut(&mut message).prev_id = None;
         }
         if message.id.as_ref().is_some_and(|id| self.ids.contains_key(id)) {
-            return None;
+            return false;
         }
-        let mut freed = 0;
         if publication.latest {
             self.log.set_skips();
-            while self.oldest_is_covered_by(&message)
-                && let Some((_, bytes)) = self.pop()
-            {
-                freed += bytes;
-            }
+            while self.oldest_is_covered_by(&message) && self.pop().is_some() {}
         }
         if let Some(id) = &message.id {
             *self.ids.entry(id.clone()).or_default() += 1;
@@ -83,15 +97,14 @@ impl Topic {
         if matches!(message.response, Some(ResponseForm::Hint)) {
             self.last_response_act = at;
         }
-        let weight = message.weight();
-        self.bytes += weight;
+        self.bytes += message.weight();
         self.entries += 1;
         self.log.append(Item {
             at,
             born: now,
             message,
         });
-        Some(weight as isize - freed as isize)
+        true
     }
 
     /// Whether a message with this id is here.
@@ -99,11 +112,11 @@ impl Topic {
         self.ids.contains_key(id)
     }
 
-    /// Forgets the oldest message: for whoever may need it, [`Topic::floor`] has risen. Returns its bytes.
-    pub(super) fn evict(&mut self) -> Option<usize> {
-        let (at, bytes) = self.pop()?;
+    /// Forgets the oldest message, if there is one: for whoever may need it, [`Topic::floor`] has risen.
+    pub(super) fn evict(&mut self) -> bool {
+        let Some(at) = self.pop() else { return false };
         self.floor = self.floor.max(at);
-        Some(bytes)
+        true
     }
 
     /// Whether whoever takes the oldest message also takes this one: only then is it enough.
@@ -117,12 +130,11 @@ impl Topic {
         })
     }
 
-    fn pop(&mut self) -> Option<(Position, usize)> {
+    fn pop(&mut self) -> Option<Position> {
         let item = self.log.pop_front()?;
-        let weight = item.message.weight();
         self.first += 1;
         self.entries -= 1;
-        self.bytes -= weight;
+        self.bytes -= item.message.weight();
         if let Some(id) = &item.message.id
             && let Some(count) = self.ids.get_mut(id)
         {
@@ -131,7 +143,7 @@ impl Topic {
                 self.ids.remove(id);
             }
         }
-        Some((item.at, weight))
+        Some(item.at)
     }
 
     /// When the oldest message that is still here came, and where.

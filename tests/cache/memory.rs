@@ -1,10 +1,21 @@
 //! Bounds.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use gripstack::cache::CacheConfig;
-use http_body_util::BodyExt;
+use gripstack::{Edge, EdgeBody};
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use tower::util::BoxCloneSyncService;
+use tower::{Layer, ServiceExt, service_fn};
 
 use crate::origin::{Gate, Reply, Step};
-use crate::world::{World, chunk, done, get, ms, pass, settle};
+use crate::world::{World, chunk, done, get, ms, pass, secs, settle};
+
+type Boxed = BoxCloneSyncService<Request<EdgeBody>, Response<EdgeBody>, Infallible>;
 
 fn config(capacity: u64, largest: u64) -> CacheConfig {
     CacheConfig {
@@ -227,4 +238,62 @@ async fn what_was_fetched_for_nobody_is_forgotten() {
     }
     pass(ms(1)).await;
     world.is_empty();
+}
+
+/// A cache in front of a body of this many chunks of 100 kB, and how many of them were taken.
+fn long_body(chunks: usize, length: bool) -> (Edge, Boxed, Arc<AtomicUsize>) {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counted = taken.clone();
+    let origin = service_fn(move |_: Request<EdgeBody>| {
+        let counted = counted.clone();
+        let piece = move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, Infallible>(Frame::data(chunk(100_000)))
+        };
+        let body = StreamBody::new(tokio_stream::iter((0..chunks).map(piece)));
+        let mut response = Response::new(EdgeBody::new(body));
+        let headers = response.headers_mut();
+        headers.insert("cache-control", "max-age=60".parse().expect("valid"));
+        if length {
+            headers.insert("content-length", (chunks * 100_000).into());
+        }
+        async { Ok::<_, Infallible>(response) }
+    });
+    let edge = Edge::new();
+    let service = BoxCloneSyncService::new(edge.cache_layer().layer(origin));
+    (edge, service, taken)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_read_what_is_not_stored_costs_little() {
+    for length in [true, false] {
+        let (edge, service, taken) = long_body(1_000, length);
+        let reader = service.oneshot(get("/a").into_request()).await.expect("answered");
+        pass(secs(10)).await;
+        let bytes = taken.load(Ordering::Relaxed) as u64 * 100_000;
+        let counted = edge.cache().stats().arriving_bytes;
+        assert!(
+            bytes < counted + 500_000,
+            "{bytes}, of which {counted} are counted"
+        );
+        drop(reader);
+        settle().await;
+        assert_eq!(edge.cache().stats().arriving_bytes, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_reads_slowly_gets_all_of_what_is_not_stored() {
+    for length in [true, false] {
+        let (edge, service, _) = long_body(300, length);
+        let response = service.oneshot(get("/a").into_request()).await.expect("answered");
+        let (mut body, mut bytes) = (response.into_body(), 0);
+        while let Some(frame) = body.frame().await {
+            bytes += frame.expect("whole").into_data().expect("data").len();
+            // 5 kB/s
+            pass(secs(10)).await;
+        }
+        assert_eq!(bytes, 30_000_000, "{length}");
+        assert_eq!(edge.cache().stats().arriving_bytes, 0);
+    }
 }

@@ -1,5 +1,7 @@
 //! Compression that leaves alone what it would harm.
 
+mod fair;
+
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,6 +14,8 @@ use tower::{Layer, Service};
 use tower_http::CompressionLevel;
 use tower_http::compression::predicate::Predicate;
 use tower_http::compression::{Compression, CompressionLayer};
+
+use self::fair::{Pieces, Turns, is_large};
 
 /// Compresses text whose length is known, of 256 bytes and more, for clients that take gzip or br.
 ///
@@ -36,7 +40,9 @@ struct Marked<S>(S);
 
 /// The mark.
 #[derive(Clone, Copy)]
-struct NotEncoded;
+struct NotEncoded {
+    is_large: bool,
+}
 
 /// What gains from compression and comes to no harm.
 #[derive(Clone, Copy)]
@@ -91,11 +97,15 @@ where
         let response = self.compressed.call(request);
         Box::pin(async move {
             let (mut parts, body) = response.await?.into_parts();
-            let is_new = parts.extensions.remove::<NotEncoded>().is_some();
-            if is_new && parts.headers.contains_key(header::CONTENT_ENCODING) {
+            let new = parts.extensions.remove::<NotEncoded>();
+            if new.is_some() && parts.headers.contains_key(header::CONTENT_ENCODING) {
                 weaken(&mut parts.headers);
             }
-            Ok(Response::from_parts(parts, EdgeBody::new(body)))
+            let body = match new {
+                Some(NotEncoded { is_large: true }) => EdgeBody::new(Turns::new(body)),
+                _ => EdgeBody::new(body),
+            };
+            Ok(Response::from_parts(parts, body))
         })
     }
 }
@@ -146,7 +156,11 @@ where
         Box::pin(async move {
             let mut response = response.await?;
             if !response.headers().contains_key(header::CONTENT_ENCODING) {
-                response.extensions_mut().insert(NotEncoded);
+                let is_large = is_large(response.body()) && Worthwhile.should_compress(&response);
+                response.extensions_mut().insert(NotEncoded { is_large });
+                if is_large {
+                    response = response.map(|body| EdgeBody::new(Pieces::new(body)));
+                }
             }
             Ok(response)
         })
@@ -301,6 +315,27 @@ mod tests {
             *response.body_mut() = EdgeBody::new(Endless);
         });
         assert!(!stream.await.headers().contains_key(header::CONTENT_ENCODING));
+    }
+
+    #[tokio::test]
+    async fn a_large_text_lets_others_have_the_thread() {
+        // It comes to a few kilobytes: what takes the time is what goes in.
+        let large = answer("gzip", |response| {
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+            *response.body_mut() = EdgeBody::from(vec![b'x'; 4 << 20]);
+        });
+        let mut body = large.await.into_body();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let (mut bytes, mut pauses) = (0, 0);
+        loop {
+            match Pin::new(&mut body).poll_frame(&mut cx) {
+                Poll::Ready(Some(frame)) => bytes += frame.expect("whole").into_data().expect("data").len(),
+                Poll::Ready(None) => break,
+                Poll::Pending => pauses += 1,
+            }
+        }
+        assert!(pauses >= 15, "{pauses} pauses");
+        assert!(bytes < 20_000, "{bytes} bytes: a pause must not end a block");
     }
 
     #[tokio::test]

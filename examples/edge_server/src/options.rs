@@ -160,7 +160,7 @@ pub struct Options {
     )]
     pub outage: Option<Span>,
 
-    /// Memory for stored answers [default: 256M]
+    /// Memory for stored answers; 64M more for those that arrive or are still read [default: 256M]
     #[arg(
         long,
         value_name = "BYTES",

@@ -131,6 +131,11 @@ fn describe() {
     describe_counter!(names::FETCHES, "Requests that the cache sent to the origin");
     describe_counter!(names::FETCH_ERRORS, "Of these, those that failed");
     describe_gauge!(names::CACHE_BYTES, "Bytes of stored answers");
+    describe_gauge!(
+        names::CACHE_MEMORY_BYTES,
+        "Bytes of stored answers, of arriving ones, and of those that clients still read"
+    );
+    describe_gauge!(names::CHANNEL_BYTES, "Bytes that channels with messages take");
     describe_gauge!(names::CHANNELS, "Channels that are remembered");
     describe_gauge!(
         names::SUBSCRIPTIONS,

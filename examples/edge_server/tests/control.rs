@@ -200,6 +200,8 @@ fn metrics_have_their_names() {
         "gripstack_fetches_total 1",
         "gripstack_channels ",
         "gripstack_subscriptions ",
+        "gripstack_channel_bytes ",
+        "gripstack_cache_memory_bytes ",
         "gripstack_origin_requests_total{",
         "gripstack_connections{listener=\"public\"}",
     ] {

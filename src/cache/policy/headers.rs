@@ -13,7 +13,8 @@ use crate::hop_by_hop;
 /// The fields of a response that are stored, in their order, each value as it came: all but hop-by-hop fields, what
 /// `Connection` lists, what `private=` or `no-cache=` names, and `Age`, which is a number by then.
 ///
-/// Whoever else gets the response while it is not stored (those who waited for it) gets these, too.
+/// Whoever else gets the response while it is not stored (those who waited for it) gets these, too. [`detach`] them
+/// when nothing more is taken off.
 pub(crate) fn stored_headers(response: &HeaderMap, policy: &CacheControl) -> HeaderMap {
     let mut stored = HeaderMap::with_capacity(response.keys_len());
     for name in response.keys() {
@@ -24,7 +25,6 @@ pub(crate) fn stored_headers(response: &HeaderMap, policy: &CacheControl) -> Hea
             stored.append(name.clone(), value.clone());
         }
     }
-    detach(&mut stored);
     stored
 }
 
@@ -44,8 +44,8 @@ pub(crate) fn own_fields(response: &HeaderMap, policy: &CacheControl) -> HeaderM
     own
 }
 
-/// Moves all values into one buffer of their own. As they came, each of them keeps the whole buffer that its message was
-/// read into.
+/// Moves all values into one buffer of their own, which what is taken off later stays in. As they came, each of them
+/// keeps the whole buffer that its message was read into.
 pub(crate) fn detach(headers: &mut HeaderMap) {
     let mut values = BytesMut::with_capacity(headers.values().map(HeaderValue::len).sum());
     for value in headers.values() {

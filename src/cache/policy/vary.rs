@@ -72,6 +72,7 @@ impl VarySpec {
         }
         fields.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
         fields.dedup();
+        fields.shrink_to_fit();
         Self::Fields(fields)
     }
 
