@@ -50,12 +50,16 @@ fn answer_all(stream: &TcpStream, head: &str) -> Option<()> {
     }
 }
 
-/// Stores objects of these sizes in turn. Returns what the heap grew by, and what the store says that it holds.
-fn store(head: &'static str, sizes: &[usize]) -> (i64, u64) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .expect("a runtime");
+        .expect("a runtime")
+}
+
+/// Stores objects of these sizes in turn. Returns what the heap grew by, and what the store says that it holds.
+fn store(head: &'static str, sizes: &[usize]) -> (i64, u64) {
+    let runtime = runtime();
     let edge = Edge::new();
     let origin = Origin::new(&format!("http://{}", origin(head))).expect("a URL");
     let cache = edge.cache_layer().layer(origin);
@@ -121,10 +125,7 @@ fn what_an_answer_names_weighs_what_it_takes() {
 
 #[test]
 fn trailers_weigh_what_they_take() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = runtime();
     let edge = Edge::new();
     let origin = tower::service_fn(async |_: Request<EdgeBody>| {
         let mut trailers = http::HeaderMap::new();
@@ -201,10 +202,7 @@ fn taken_by<B>(
 where
     B: Iterator<Item = Bytes> + Send + 'static,
 {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = runtime();
     let edge = Edge::builder()
         .cache(CacheConfig {
             capacity_bytes: 2 << 20,
@@ -241,9 +239,9 @@ where
         });
     });
     println!("{} bytes for {clients} clients", grown.bytes_current);
-    drop(held);
     let stats = edge.cache().stats();
     assert!(stats.memory_bytes <= 3 << 20, "{stats:?}");
+    drop(held);
     grown.bytes_current
 }
 
@@ -301,10 +299,7 @@ fn what_proves_too_large_counts_until_its_reader_has_had_it() {
 #[test]
 fn a_stored_body_does_not_keep_the_buffers_that_its_pieces_are_cut_from() {
     const PIECES: usize = 100;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = runtime();
     let edge = Edge::new();
     let origin = tower::service_fn(async |_: Request<EdgeBody>| {
         let piece = |_| Ok::<_, Infallible>(Frame::data(Bytes::from(vec![b'x'; 65_536]).slice(..2_000)));

@@ -47,9 +47,7 @@ impl EdgeBody {
             remaining: length,
         })))
     }
-}
 
-impl EdgeBody {
     /// Some bytes of a whole body, from the first to the last one, without its trailers. None of them is copied.
     pub(crate) fn part_of(chunks: &[Chunk], first: u64, last: u64) -> Self {
         let mut part = Vec::new();

@@ -246,27 +246,8 @@ impl<S, E> Trip<S, E> {
         }
         let in_background = self.tell.is_none();
         let own = arrived.own_fields();
-        if arrived.is_kept_for_validation() {
-            let landed = arrived.into_landed(
-                &self.cache,
-                &self.resource,
-                sent,
-                self.is_https,
-                self.by_hold,
-                stamp,
-            );
-            let tell = self.tell.take();
-            let announce = |flight: &Flight, landed| {
-                let why = NoStore::NoCache.as_str();
-                let gone = Gone::NotShareable { why, error: None };
-                flight.phase.send_replace(Phase::Gone(gone));
-                if let Some(tell) = tell {
-                    let _ = tell.send(Told::Landed(Box::new(landed), own));
-                }
-            };
-            return carry(self.cache, landing, landed, in_background, announce).await;
-        }
-        if let Some(why) = arrived.why_private() {
+        let is_kept = arrived.is_kept_for_validation();
+        if let Some(why) = arrived.why_private().filter(|_| !is_kept) {
             if error.is_none() && arrived.verdict.storable.is_err() {
                 let memo = Memo::new(&self.cache, &self.resource, &arrived, why, Instant::now());
                 self.cache.remember_uncacheable(self.resource.key(), memo);
@@ -289,6 +270,18 @@ impl<S, E> Trip<S, E> {
             self.by_hold,
             stamp,
         );
+        if is_kept {
+            let tell = self.tell.take();
+            let announce = |flight: &Flight, landed| {
+                let why = NoStore::NoCache.as_str();
+                let gone = Gone::NotShareable { why, error: None };
+                flight.phase.send_replace(Phase::Gone(gone));
+                if let Some(tell) = tell {
+                    let _ = tell.send(Told::Landed(Box::new(landed), own));
+                }
+            };
+            return carry(self.cache, landing, landed, in_background, announce).await;
+        }
         self.tell_fields(own);
         carry(self.cache, landing, landed, in_background, to_all).await;
     }

@@ -14,7 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 
 /// Longest piece.
 const PIECE: usize = 64 << 10;
-/// So many pieces in a row: together they take about a millisecond to compress.
+/// So many pieces are compressed in a row, before others have their turn.
 const IN_A_ROW: u8 = 4;
 
 /// A body on its way into the compressor.
