@@ -528,3 +528,21 @@ async fn d2_ids_across_a_replay_and_a_gap() {
     publish(&edge, with_ids("14", "14", "13")).await;
     assert_eq!(ready(body), ["14"]);
 }
+
+/// Longest of all durations: nothing overflows, and the hold just stays.
+#[tokio::test(start_paused = true)]
+async fn a_hold_may_last_for_ever() {
+    let edge = Edge::new();
+    let layer = edge.hold_layer().max_age(Duration::MAX).marked_age(Duration::MAX);
+    let mut response = get(&Origin::streams("0").held(layer.clone())).await;
+    publish(&edge, bytes("1")).await;
+    assert_eq!(ready(response.body_mut()), ["0", "1"]);
+    let origin = Origin::polls("nothing");
+    let service = origin.held(layer);
+    let waiting = start(&service, request(Method::GET, "/", &[]));
+    assert_eq!(
+        text(waiting.done().await).await,
+        "nothing",
+        "its own timeout counts"
+    );
+}

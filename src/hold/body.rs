@@ -23,6 +23,7 @@ use crate::handoff::Keep;
 use crate::hub::{Delivery, Subscription};
 use crate::message::StreamForm;
 use crate::position::Position;
+use crate::time::after;
 
 /// After so many messages in a row it is looked whether the hold ends.
 const BURST: u8 = 64;
@@ -226,7 +227,7 @@ impl Live {
     /// Messages were gone before the initial body was read: the client is made to come back.
     fn mark(&mut self) {
         self.guard.marked();
-        let end = (Instant::now() + self.marked_age, EndReason::Gap);
+        let end = (after(Instant::now(), self.marked_age), EndReason::Gap);
         if end.0 < self.end.0 {
             self.end = end;
         }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::grip::{KeepAlive, KeepAliveMode};
+use crate::time::after;
 
 /// Keep-alives go out earlier than asked by at most this, at random: a message that reaches many holds at once
 /// starts all their clocks together.
@@ -37,7 +38,7 @@ impl KeepAliveClock {
 
     /// When the next one goes out.
     pub(super) fn due(&self) -> Instant {
-        self.since + self.period
+        after(self.since, self.period)
     }
 
     /// Something else was sent. `now` is asked only where it counts.

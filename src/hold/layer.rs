@@ -15,6 +15,7 @@ use crate::grip::FEATURES;
 use crate::hub::Hub;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::time::times;
 
 /// Longest hold unless told otherwise.
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -162,12 +163,12 @@ impl std::fmt::Debug for GripHoldLayer {
 impl Shared {
     /// How long one hold may last.
     pub(super) fn max_age(&self) -> Duration {
-        self.options.max_age.mul_f64(0.9 + 0.2 * fastrand::f64())
+        times(self.options.max_age, 0.9 + 0.2 * fastrand::f64())
     }
 
     /// How long one marked stream may last.
     pub(super) fn marked_age(&self) -> Duration {
-        self.options.marked_age.mul_f64(0.5 + fastrand::f64())
+        times(self.options.marked_age, 0.5 + fastrand::f64())
     }
 
     /// Logs a wrong order of layers, once.

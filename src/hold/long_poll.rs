@@ -26,6 +26,7 @@ use crate::hub::{Delivery, Fetch, SubscribeError, Subscription, Wants};
 use crate::message::{Message, PushedResponse, ResponseForm};
 use crate::mutants::mutant;
 use crate::position::Position;
+use crate::time::after;
 
 /// A long poll that waits.
 struct Poll {
@@ -93,7 +94,7 @@ where
             subscription: begun.start.subscription,
             ids: Ids::new(channels, RESPONSE_PATIENCE),
             deaf_to: begun.start.deaf_to,
-            deadline: Instant::now() + timeout.min(self.shared.max_age()),
+            deadline: after(Instant::now(), timeout.min(self.shared.max_age())),
             drained: self.drained(),
         };
         let marked = begun.start.marked;

@@ -16,6 +16,7 @@ use crate::error::BoxError;
 use crate::grip::HoldMode;
 use crate::hub::{Fetch, SubscribeError, Subscription, Wants};
 use crate::position::Position;
+use crate::time::after;
 
 /// A subscription, and what is known of what it lacks.
 pub(super) struct Start {
@@ -66,10 +67,10 @@ where
     fn held(&self, mut answer: Answer, start: Start) -> Response<EdgeBody> {
         let guard = self.guard(HoldMode::Stream);
         let now = Instant::now();
-        let mut end = (now + self.shared.max_age(), EndReason::Expired);
+        let mut end = (after(now, self.shared.max_age()), EndReason::Expired);
         if start.marked {
             self.note_mark(&guard);
-            let marked = now + self.shared.marked_age();
+            let marked = after(now, self.shared.marked_age());
             if marked < end.0 {
                 end = (marked, EndReason::Gap);
             }

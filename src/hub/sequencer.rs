@@ -15,6 +15,7 @@ use crate::message::Channel;
 use crate::order::{Publication, Purge};
 use crate::position::Position;
 use crate::sync::Mutex;
+use crate::time::after;
 
 /// How long an item waits for its predecessor.
 const LONGEST: Duration = Duration::from_secs(5);
@@ -112,7 +113,7 @@ impl Sequencer {
         };
         waiters.push(Waiter {
             released,
-            deadline: now + LONGEST,
+            deadline: after(now, LONGEST),
         });
         waiting.count += 1;
         let watch = !std::mem::replace(&mut waiting.watched, true);

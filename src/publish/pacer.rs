@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::message::Channel;
 use crate::order::{Order, OrderId, Publication, Purge, Target};
+use crate::time::after;
 
 /// Targets that the order of one channel gathers while it waits.
 pub(super) const MAX_TARGETS: usize = 4_096;
@@ -171,7 +172,7 @@ impl Pacer {
             }
             self.pending_bytes += pending.weigh();
         }
-        let until = since + rest;
+        let until = after(since, rest);
         if until <= now && lane.pending.is_none() {
             self.channels.remove(channel);
             return;

@@ -244,3 +244,19 @@ fn without_an_interval_all_are_sent_one_after_the_other() {
     pacer.finish(&start.channel, None, now);
     assert_eq!(pacer.sizes(), (0, 0, 0));
 }
+
+#[test]
+fn an_interval_may_be_for_ever() {
+    let (mut pacer, now) = (pacer(), Instant::now());
+    let first = Update {
+        interval: Duration::MAX,
+        ..plain("c", "1")
+    };
+    let start = started(one(&mut pacer, first, now));
+    pacer.finish(&start.channel, None, now);
+    assert!(matches!(
+        one(&mut pacer, plain("c", "2"), now + 1_000 * T),
+        Verdict::Waits { .. }
+    ));
+    assert!(pacer.due(now + 1_000 * T).is_empty());
+}
