@@ -22,6 +22,8 @@ pub mod message;
 mod mutants;
 pub mod order;
 pub mod position;
+#[cfg(feature = "purge")]
+mod public_path;
 #[doc = include_str!("rules.md")]
 pub mod rules {}
 mod sync;

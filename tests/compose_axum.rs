@@ -314,6 +314,38 @@ async fn nested_routers_with_equal_inner_paths_do_not_share_keys() {
     );
 }
 
+/// Its layer sees `/item` as well, and purges what the client named.
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn a_purge_inside_a_nest_names_the_public_url() {
+    let edge = Edge::new();
+    let asked = Arc::default();
+    let inner = part("A", &asked).layer(edge.purge_layer(auth()));
+    let router = Router::new()
+        .nest("/outer", Router::new().nest("/a", inner))
+        .layer(edge.cache_layer());
+    let client = axum_serve(router).await;
+    let text = async || client.get("/outer/a/item").await.text().await;
+    assert_eq!(text().await, "A /item 1\n");
+    assert_eq!(text().await, "A /item 1\n");
+    assert_eq!(client.send(purge("/outer/a/item")).await.status, 200);
+    assert_eq!(text().await, "A /item 2\n");
+}
+
+/// The same without the feature, and below whatever else strips a prefix.
+#[tokio::test]
+async fn a_purge_layer_with_a_namespace_names_the_public_url() {
+    let edge = Edge::new();
+    let asked = Arc::default();
+    let inner = part("A", &asked).layer(edge.purge_layer(auth()).namespace("/a"));
+    let router = Router::new().nest("/a", inner).layer(edge.cache_layer());
+    let client = axum_serve(router).await;
+    let text = async || client.get("/a/item").await.text().await;
+    assert_eq!(text().await, "A /item 1\n");
+    assert_eq!(client.send(purge("/a/item")).await.status, 200);
+    assert_eq!(text().await, "A /item 2\n");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_timeout_of_tower_below_the_layers() {
     let edge = Edge::new();

@@ -53,6 +53,7 @@ fn settings(prefix: &str) -> Settings {
         enabled: true,
         api: true,
         prefix: prefix.to_owned(),
+        namespace: String::new(),
         service: None,
         mode: PurgeMode::Hard,
         key_headers: true,
@@ -70,7 +71,9 @@ fn check(route: Route<'_>, parts: &Parts) {
     match route {
         Route::Method => {
             // `http://:/` has an authority, of no host.
-            if let Some(url) = url(wire::url_of_request(parts), route).filter(|url| !url.host().is_empty()) {
+            if let Some(url) =
+                url(wire::url_of_request(parts, ""), route).filter(|url| !url.host().is_empty())
+            {
                 // The API takes the same URL in its path, whatever the scheme.
                 for scheme in ["", "http://", "HTTPS://"] {
                     let target = wire::url_of_api(&format!("{scheme}{}", url.as_str()));
@@ -87,7 +90,7 @@ fn check(route: Route<'_>, parts: &Parts) {
                 if let Ok(uri) = format!("http://{}", url.as_str()).parse() {
                     let mut parts = parts.clone();
                     parts.uri = uri;
-                    let target = wire::url_of_request(&parts);
+                    let target = wire::url_of_request(&parts, "");
                     assert!(target == Ok(Target::Url(url)), "{target:?} of {rest}");
                 }
             }

@@ -27,6 +27,7 @@ pub(super) struct Settings {
     pub(super) enabled: bool,
     pub(super) api: bool,
     pub(super) prefix: String,
+    pub(super) namespace: String,
     pub(super) service: Option<String>,
     pub(super) mode: PurgeMode,
     pub(super) key_headers: bool,
@@ -54,6 +55,7 @@ impl PurgeLayer {
                 enabled: true,
                 api: false,
                 prefix: String::new(),
+                namespace: String::new(),
                 service: None,
                 mode: PurgeMode::Hard,
                 key_headers: false,
@@ -86,6 +88,13 @@ impl PurgeLayer {
     #[must_use]
     pub fn prefix(self, prefix: &str) -> Self {
         self.with(|settings| settings.prefix = normal_prefix(prefix))
+    }
+
+    /// Where the layer sits below a router that strips a prefix, that prefix, for instance `/a`: the method `PURGE` then
+    /// names the public URL. Default: none. With the feature `axum`, below axum's `nest`, it need not be said.
+    #[must_use]
+    pub fn namespace(self, prefix: &str) -> Self {
+        self.with(|settings| settings.namespace = normal_prefix(prefix))
     }
 
     /// The API knows this service only; calls for others are answered 404. Default: any id will do.

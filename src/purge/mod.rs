@@ -20,7 +20,8 @@
 //!
 //! An answer is given when the order has been applied: no request that comes later gets what was purged, however
 //! many fetches were under way. The public URL of a request is its target's authority, else its `Host`, with its
-//! path and query as they arrive: keep this layer outside of whatever rewrites them.
+//! path and query as they arrive: keep this layer outside of whatever rewrites them. Below a router that strips a prefix
+//! the [namespace](PurgeLayer::namespace) is put back; with the feature `axum`, below axum's `nest`, by itself.
 //!
 //! ```
 //! use gripstack::purge::{Auth, PurgeLayer};

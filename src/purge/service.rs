@@ -123,7 +123,7 @@ impl Wanted {
                     .find_map(|name| wire::keys_of_headers(headers, name));
                 match keys {
                     Some(keys) => Self::Each(keys?),
-                    None => Self::One(wire::url_of_request(parts)?),
+                    None => Self::One(wire::url_of_request(parts, &settings.namespace)?),
                 }
             }
             Route::Url(rest) => Self::One(wire::url_of_api(rest)?),

@@ -16,6 +16,7 @@ use crate::body::EdgeBody;
 use crate::control::{Denied, authority, respond, under, whole_seconds};
 use crate::order::{PurgeMode, Target, Url};
 use crate::position::Position;
+use crate::public_path::public_path;
 
 /// Keys of one request. Fastly's limit.
 const MAX_KEYS: usize = 256;
@@ -96,11 +97,11 @@ impl<'a> Route<'a> {
 
 // === targets ===
 
-/// The URL of a `PURGE`.
-pub(super) fn url_of_request(parts: &Parts) -> Result<Target, Failure> {
+/// The URL of a `PURGE`: the public one, also below a router that strips a prefix.
+pub(super) fn url_of_request(parts: &Parts, namespace: &str) -> Result<Target, Failure> {
     let authority = authority(parts).ok_or_else(|| Failure::bad("the request names no host"))?;
-    let path_and_query = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    Ok(Target::Url(Url::new(authority, path_and_query)))
+    let path_and_query = public_path(&parts.uri, &parts.extensions, namespace);
+    Ok(Target::Url(Url::new(authority, &path_and_query)))
 }
 
 /// The URL in the path of an API call: with or without a scheme, which means nothing here.
