@@ -73,7 +73,8 @@ const fn is_name(byte: u8) -> bool {
 }
 
 /// Normal form: lower case, without the root's dot, the port without leading zeros and only where it is not a default
-/// one (an empty one is: RFC 3986 6.2.3). What is no port stays as it is, and so do several dots: no name ends in them.
+/// one (an empty one is: RFC 3986 6.2.3). What is no port stays as it is, and so do several dots, for no name ends in them,
+/// and a dot alone: what is a host stays one.
 pub(crate) fn normal(authority: &str) -> Cow<'_, str> {
     if is_normal_host(authority.as_bytes()) {
         return Cow::Borrowed(authority);
@@ -89,7 +90,9 @@ pub(crate) fn normal(authority: &str) -> Cow<'_, str> {
         .find(':')
         .map_or(host.len(), |colon| address + colon);
     let (name, port) = host.split_at(end);
-    let root = name.strip_suffix('.').filter(|name| !name.ends_with('.'));
+    let root = name
+        .strip_suffix('.')
+        .filter(|name| !name.is_empty() && !name.ends_with('.'));
     let name = root.unwrap_or(name);
     let digits = port.strip_prefix(':').unwrap_or_default();
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -145,6 +148,7 @@ mod tests {
         assert_eq!(normal("h:08080"), "h:8080");
         assert_eq!(normal("[::1]:"), "[::1]");
         assert_eq!(normal("[::443]"), "[::443]");
+        assert_eq!(normal(".:80"), ".");
     }
 
     #[test]
@@ -179,7 +183,10 @@ mod tests {
             if is_normal_host(authority.as_bytes()) {
                 prop_assert!(is_host(authority.as_bytes()));
                 let longer = normal(&format!("{authority}@{authority}")).into_owned();
-                prop_assert_eq!(longer, authority);
+                prop_assert_eq!(longer, authority.as_str());
+            }
+            if is_host(authority.as_bytes()) {
+                prop_assert!(is_host(normal(&authority).as_bytes()));
             }
         }
     }

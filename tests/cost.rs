@@ -85,6 +85,20 @@ fn passing_through_a_layer_costs_at_most_so_much() {
     }
 }
 
+/// A purge marks, and walks through nothing.
+#[test]
+fn pur_20_a_purge_takes_no_more_for_all_that_it_concerns() {
+    let Some(one) = instructions("purge-of-1") else {
+        return;
+    };
+    let many = instructions("purge-of-5k").expect("counted above");
+    println!("purge of 1 object: {one} instructions, of 5,000: {many}");
+    assert!(
+        one.abs_diff(many) * 20 <= one,
+        "1 object: {one} instructions, 5,000: {many}"
+    );
+}
+
 #[test]
 fn a_hit_allocates_at_most_four_times() {
     let request = allocations("request");

@@ -403,6 +403,18 @@ async fn a_path_to_purge_needs_a_host() {
 }
 
 #[tokio::test]
+async fn a_url_to_purge_is_one_that_a_request_can_be_for() {
+    let bench = Bench::open();
+    for url in ["http://u@h/x", "http://h:65536/x", "https://a,b/x"] {
+        let mut item = item("a", "1");
+        item["purge"] = json!([url]);
+        let answer = bench.post(items(&[item])).await;
+        assert_eq!(answer.status, 400, "{url}: {}", answer.body);
+    }
+    assert_eq!(bench.now(), Position::ZERO);
+}
+
+#[tokio::test]
 async fn credentials_are_asked_for() {
     let bench = Bench::new(Auth::Keys(vec![Key::token("secret"), Key::basic("u", "p")]));
     let send = async |header: Option<(&str, &str)>| {

@@ -12,7 +12,8 @@ use bytes::Bytes;
 use gripstack::publish::{PublishConfig, Publisher};
 use gripstack::{Channel, Edge, EdgeBody, Message, PurgeMode, Target};
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, HeaderMap, HeaderName, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, ETAG, HOST, HeaderMap, HeaderName, HeaderValue,
+    USER_AGENT,
 };
 use http::{Request, Response};
 use http_body::{Body, Frame};
@@ -40,6 +41,8 @@ pub const SCENES: &[&str] = &[
     "hit-1k-moved",
     "hold-hit-1k",
     "all-hit-1k",
+    "purge-of-1",
+    "purge-of-5k",
 ];
 
 /// Prepares a scene.
@@ -109,6 +112,8 @@ pub fn prepare(scene: &str) -> Repeat {
             as_it_is,
             is_hit,
         ),
+        "purge-of-1" => purge_of(1, edge),
+        "purge-of-5k" => purge_of(5_000, edge),
         other => panic!("no scene {other:?}; there are {SCENES:?}"),
     }
 }
@@ -274,6 +279,33 @@ fn after_orders(edge: Edge, mut repeat: Repeat) -> Repeat {
             let purge = edge.purge(Target::Key("other".into()), PurgeMode::Hard);
             runtime.block_on(purge).expect("it fits");
             repeat(1);
+        }
+    })
+}
+
+/// Purges by a key that this many stored objects carry.
+fn purge_of(objects: u64, edge: Edge) -> Repeat {
+    let runtime = runtime();
+    let tagged = origin(100, FRESH).map_response(|mut response: Response<Full<Bytes>>| {
+        let key = HeaderValue::from_static("t");
+        response.headers_mut().insert("surrogate-key", key);
+        response
+    });
+    let mut service = edge.cache_layer().layer(tagged);
+    let template = template();
+    runtime.block_on(async {
+        for n in 0..objects {
+            let mut request = request(&template);
+            *request.uri_mut() = format!("/{n}").parse().expect("a path");
+            exchange(&mut service, request).await;
+            tokio::task::yield_now().await;
+        }
+    });
+    assert_eq!(edge.cache().stats().entries as u64, objects);
+    Box::new(move |times| {
+        for _ in 0..times {
+            let purge = edge.purge(Target::Key("t".into()), PurgeMode::Hard);
+            black_box(runtime.block_on(purge).expect("it fits"));
         }
     })
 }

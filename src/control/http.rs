@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use crate::authority::is_host;
 use crate::body::EdgeBody;
 use crate::error::BoxError;
+use crate::order::Url;
 
 /// Why a body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +37,18 @@ where
     }
 }
 
-/// The public authority of a request: that of its target, else its `Host` (RFC 9112 3.2.2); if that is a host.
+/// What a request says its public authority is: its target, else its `Host` (RFC 9112 3.2.2).
 pub(crate) fn authority(parts: &Parts) -> Option<&str> {
     let authority = parts.uri.authority().map(|authority| authority.as_str());
     let host = || parts.headers.get(HOST)?.to_str().ok();
-    authority.or_else(host).filter(|host| is_host(host.as_bytes()))
+    authority.or_else(host)
+}
+
+/// The URL of this authority and this path with its query, both as somebody wrote them who wants it purged. `None`
+/// where no request can be for it, whatever way it was named: its host is none, or it has something else for a path.
+pub(crate) fn url(authority: &str, path_and_query: &str) -> Option<Url> {
+    let is_path = matches!(path_and_query.as_bytes(), [] | [b'/' | b'?', ..]);
+    (is_path && is_host(authority.as_bytes())).then(|| Url::new(authority, path_and_query))
 }
 
 /// What follows a prefix of whole path segments.
@@ -121,12 +129,29 @@ mod tests {
             builder.body(()).expect("the test made it well").into_parts().0
         };
         assert_eq!(authority(&parts("http://a/x", Some("b"))), Some("a"));
-        assert_eq!(authority(&parts("http://u@a/x", Some("b"))), None);
         assert_eq!(authority(&parts("/x", Some("b:1"))), Some("b:1"));
-        assert_eq!(authority(&parts("/x", Some(""))), None);
-        assert_eq!(authority(&parts("/x", Some("b/y"))), None);
-        assert_eq!(authority(&parts("/x", Some("b?y"))), None);
-        assert_eq!(authority(&parts("/x", Some("u@b"))), None);
         assert_eq!(authority(&parts("/x", None)), None);
+    }
+
+    #[test]
+    fn a_url_is_one_that_a_request_can_be_for() {
+        let named = |authority, path| url(authority, path).map(|url| url.as_str().to_owned());
+        assert_eq!(named("A.:80", "/x?y").as_deref(), Some("a/x?y"));
+        assert_eq!(named("a:81", "").as_deref(), Some("a:81/"));
+        assert_eq!(named("[::1]", "?y").as_deref(), Some("[::1]/?y"));
+        for authority in [
+            "",
+            ":80",
+            "u@b",
+            "b/y",
+            "b?y",
+            "b,c",
+            "$http:QQQQQ",
+            "b:65536",
+            "%61",
+        ] {
+            assert_eq!(named(authority, "/x"), None, "{authority}");
+        }
+        assert_eq!(named("a", "*"), None);
     }
 }

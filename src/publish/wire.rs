@@ -9,9 +9,9 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use super::publisher::{Item, PublishError, PublishOptions, Receipt};
 use crate::body::EdgeBody;
-use crate::control::{Denied, authority, respond, text, whole_seconds};
+use crate::control::{Denied, authority, respond, text, url, whole_seconds};
 use crate::grip::{ItemPurge, PublishFormatError, PublishItem};
-use crate::order::{Purge, PurgeMode, Target, Url};
+use crate::order::{Purge, PurgeMode, Target};
 
 /// Says at which position an order was applied.
 const POSITION: &str = "gripstack-position";
@@ -34,6 +34,8 @@ pub(super) enum Failure {
     Format(PublishFormatError),
     /// A path is to be purged, and the request names no host.
     NoHost,
+    /// What is to be purged is no URL that a request can be for.
+    NoUrl,
     Publish(PublishError),
 }
 
@@ -82,7 +84,7 @@ pub(super) fn item(item: PublishItem, parts: &Parts, mode: PurgeMode) -> Result<
         let named = uri.authority().map(|authority| authority.as_str());
         let host = named.or_else(|| authority(parts)).ok_or(Failure::NoHost)?;
         let path_and_query = uri.path_and_query().map_or("/", |target| target.as_str());
-        Ok(Target::Url(Url::new(host, path_and_query)))
+        url(host, path_and_query).map(Target::Url).ok_or(Failure::NoUrl)
     });
     let purges = keys
         .chain(urls)
@@ -163,6 +165,10 @@ impl Failure {
             Self::NoHost => text(
                 StatusCode::BAD_REQUEST,
                 "Invalid format: a URL to purge has no host, and neither has the request",
+            ),
+            Self::NoUrl => text(
+                StatusCode::BAD_REQUEST,
+                "Invalid format: no request can be for a URL to purge",
             ),
             Self::Publish(error) => {
                 let status = match &error {

@@ -13,8 +13,8 @@ use super::auth::Scope;
 use super::layer::Settings;
 use super::limit::{Allowance, Exceeded};
 use crate::body::EdgeBody;
-use crate::control::{Denied, authority, respond, under, whole_seconds};
-use crate::order::{PurgeMode, Target, Url};
+use crate::control::{Denied, authority, respond, under, url, whole_seconds};
+use crate::order::{PurgeMode, Target};
 use crate::position::Position;
 use crate::public_path::public_path;
 
@@ -101,7 +101,9 @@ impl<'a> Route<'a> {
 pub(super) fn url_of_request(parts: &Parts, namespace: &str) -> Result<Target, Failure> {
     let authority = authority(parts).ok_or_else(|| Failure::bad("the request names no host"))?;
     let path_and_query = public_path(&parts.uri, &parts.extensions, namespace);
-    Ok(Target::Url(Url::new(authority, &path_and_query)))
+    let url = url(authority, &path_and_query);
+    url.map(Target::Url)
+        .ok_or_else(|| Failure::bad("the request names no URL"))
 }
 
 /// The URL in the path of an API call: with or without a scheme, which means nothing here.
@@ -118,10 +120,9 @@ pub(super) fn url_of_api(rest: &str) -> Result<Target, Failure> {
     };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path_and_query) = rest.split_at(end);
-    if authority.is_empty() || authority.parse::<http::uri::Authority>().is_err() {
-        return Err(Failure::bad("the path names no host"));
-    }
-    Ok(Target::Url(Url::new(authority, path_and_query)))
+    let url = url(authority, path_and_query);
+    url.map(Target::Url)
+        .ok_or_else(|| Failure::bad("the path names no URL"))
 }
 
 /// A key that stands in a path: all of it, decoded once.
@@ -352,7 +353,7 @@ impl Failure {
 mod tests {
     use super::*;
 
-    fn url(rest: &str) -> Result<String, Failure> {
+    fn url_of(rest: &str) -> Result<String, Failure> {
         url_of_api(rest).map(|target| match target {
             Target::Url(url) => url.as_str().to_owned(),
             other => panic!("{other:?}"),
@@ -376,10 +377,20 @@ mod tests {
             ("example.com:8080/a", "example.com:8080/a"),
             ("Example.com:443//a", "example.com//a"),
         ] {
-            assert_eq!(url(rest).as_deref(), Ok(expected), "{rest}");
+            assert_eq!(url_of(rest).as_deref(), Ok(expected), "{rest}");
         }
-        for rest in ["", "/x", "?x", "http://", "http:///", "a b/x", "<x>/y"] {
-            assert!(url(rest).is_err(), "{rest}");
+        for rest in [
+            "",
+            "/x",
+            "?x",
+            "http://",
+            "http:///",
+            "a b/x",
+            "<x>/y",
+            "$http:QQQQQ",
+            "u@h/x",
+        ] {
+            assert!(url_of(rest).is_err(), "{rest}");
         }
     }
 

@@ -41,13 +41,10 @@ async fn pur_01_a_flight_does_not_undo_a_purge() {
     }
 }
 
-/// In real time: a purge marks, and walks through nothing.
-#[tokio::test]
-async fn pur_20_a_purge_takes_no_longer_for_all_that_it_concerns() {
-    let objects = match std::env::var("GRIPSTACK_FULL") {
-        Ok(full) if full == "1" => 200_000,
-        _ => 10_000,
-    };
+/// A purge marks, and walks through nothing. `tests/cost.rs` counts what it takes.
+#[tokio::test(start_paused = true)]
+async fn pur_20_a_purge_touches_nothing_of_all_that_it_concerns() {
+    let objects = 10_000;
     let world = World::new(|_| Reply::ok("1").cc("max-age=60").header("surrogate-key", "t"));
     for n in 0..objects {
         world.get(get(&format!("/{n}"))).await;
@@ -55,13 +52,7 @@ async fn pur_20_a_purge_takes_no_longer_for_all_that_it_concerns() {
     settle().await;
     let stored = world.edge.cache().stats();
     assert_eq!(stored.entries, objects);
-    let mut quickest = secs(1);
-    for _ in 0..9 {
-        let start = tokio::time::Instant::now();
-        world.purge_key("t", PurgeMode::Hard).await;
-        quickest = quickest.min(start.elapsed());
-    }
-    assert!(quickest < ms(1), "{quickest:?}");
+    world.purge_key("t", PurgeMode::Hard).await;
     assert_eq!(world.edge.cache().stats(), stored, "nothing was touched");
     assert_eq!(world.get("/7").await.in_short().1, "fwd=uri-miss; stored");
 }
