@@ -2,9 +2,10 @@
 #![cfg(all(feature = "purge", feature = "publish"))]
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use gripstack::control::NotFound;
@@ -14,6 +15,8 @@ use gripstack::{BoxError, Channel, Edge, EdgeBody, Position, RateLimitedPublishL
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty, Full};
+use tokio::sync::Notify;
+use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
 fn layers() -> (Edge, RateLimitedPublishLayer, PurgeLayer) {
@@ -198,6 +201,100 @@ async fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
         service.call(request).await.expect("infallible");
     }
     assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+/// Below this there is one place, and nobody leaves it before `leave`.
+fn crowded(
+    leave: Arc<Notify>,
+) -> impl Service<Request<EdgeBody>, Response = Response<EdgeBody>, Error = Infallible, Future: Send + 'static>
++ Clone
++ Send
++ 'static {
+    ServiceBuilder::new()
+        .concurrency_limit(1)
+        .service_fn(move |_: Request<EdgeBody>| {
+            let leave = leave.clone();
+            async move {
+                leave.notified().await;
+                Ok(Response::new(EdgeBody::from("left")))
+            }
+        })
+}
+
+fn get_request() -> Request<Empty<Bytes>> {
+    Request::get("/").body(Empty::new()).expect("a good request")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_controlled_does_not_wait_for_the_application() {
+    let (edge, publish, purge) = layers();
+    let leave = Arc::new(Notify::new());
+    let service = publish.layer(purge.layer(edge.hold_layer().layer(crowded(leave.clone()))));
+    let first = tokio::spawn(service.clone().oneshot(get_request()));
+    tokio::task::yield_now().await;
+    // All are asked through one service, as one connection does, which waits below all the time.
+    let mut one = service.clone();
+    for _ in 0..2 {
+        let ready = std::future::poll_fn(|cx| Service::<Request<Empty<Bytes>>>::poll_ready(&mut one, cx));
+        let ready = tokio::time::timeout(Duration::from_secs(60), ready).await;
+        ready.expect("in time").expect("infallible");
+        let purged = one.call(purge_request(Empty::new())).await;
+        assert_eq!(purged.expect("infallible").status(), 200);
+    }
+    let published = service.clone().oneshot(publish_request(Full::new)).await;
+    assert_eq!(published.expect("infallible").status(), 200);
+    // What passes waits for its turn, and nobody who did not pass stands before it.
+    let second = tokio::spawn(service.clone().oneshot(get_request()));
+    tokio::task::yield_now().await;
+    leave.notify_one();
+    assert_eq!(first.await.expect("no panic").expect("infallible").status(), 200);
+    leave.notify_one();
+    assert_eq!(second.await.expect("no panic").expect("infallible").status(), 200);
+    drop(one);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_may_publish_through_the_stack_that_it_is_in() {
+    let (edge, publish, purge) = layers();
+    let own: Arc<OnceLock<BoxCloneSyncService<_, _, Infallible>>> = Arc::default();
+    let stack = own.clone();
+    let handler = move |_: Request<EdgeBody>| {
+        let stack = stack.get().expect("it is set before the first request").clone();
+        async move { stack.oneshot(publish_request(Full::new)).await }
+    };
+    let inner = ServiceBuilder::new().concurrency_limit(1).service_fn(handler);
+    let stack = publish.layer(purge.layer(inner));
+    assert!(own.set(BoxCloneSyncService::new(stack.clone())).is_ok());
+    let answer = tokio::time::timeout(Duration::from_secs(60), stack.oneshot(get_request()));
+    assert_eq!(answer.await.expect("in time").expect("infallible").status(), 200);
+    assert_eq!(edge.hub().now(), Position::new(1));
+}
+
+/// It is never ready.
+#[derive(Clone)]
+struct Broken;
+
+impl Service<Request<EdgeBody>> for Broken {
+    type Response = Response<EdgeBody>;
+    type Error = &'static str;
+    type Future = std::future::Ready<Result<Response<EdgeBody>, &'static str>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), &'static str>> {
+        Poll::Ready(Err("broken"))
+    }
+
+    fn call(&mut self, _: Request<EdgeBody>) -> Self::Future {
+        panic!("called without being ready")
+    }
+}
+
+#[tokio::test]
+async fn an_error_of_the_application_is_for_what_passes() {
+    let (_, publish, purge) = layers();
+    let service = publish.layer(purge.layer(Broken));
+    let published = service.clone().oneshot(publish_request(Full::new)).await;
+    assert_eq!(published.expect("it is not asked").status(), 200);
+    assert_eq!(service.oneshot(get_request()).await.err(), Some("broken"));
 }
 
 /// What passes through keeps its trailers and its length, both ways.

@@ -13,8 +13,12 @@ use crate::body::EdgeBody;
 use crate::error::BoxError;
 
 pin_project_lite::pin_project! {
-    /// The response of a control layer. What passes through costs no box but that of a foreign body.
-    pub struct ResponseFuture<F> {
+    /// The response of a control layer. What passes through costs no box but that of a foreign body, unless it has to
+    /// wait for the service below.
+    pub struct ResponseFuture<F>
+    where
+        F: Future,
+    {
         #[pin]
         kind: Kind<F>,
     }
@@ -22,18 +26,30 @@ pin_project_lite::pin_project! {
 
 pin_project_lite::pin_project! {
     #[project = KindProjection]
-    enum Kind<F> {
+    enum Kind<F>
+    where
+        F: Future,
+    {
         Pass { #[pin] inner: F },
+        Wait { inner: Pin<Box<dyn Future<Output = F::Output> + Send>> },
         Own { answer: Pin<Box<dyn Future<Output = Response<EdgeBody>> + Send>> },
     }
 }
 
 // === impl ResponseFuture ===
 
-impl<F> ResponseFuture<F> {
+impl<F: Future> ResponseFuture<F> {
     pub(crate) fn pass(inner: F) -> Self {
         Self {
             kind: Kind::Pass { inner },
+        }
+    }
+
+    pub(crate) fn wait(inner: impl Future<Output = F::Output> + Send + 'static) -> Self {
+        Self {
+            kind: Kind::Wait {
+                inner: Box::pin(inner),
+            },
         }
     }
 
@@ -46,7 +62,7 @@ impl<F> ResponseFuture<F> {
     }
 }
 
-impl<F> fmt::Debug for ResponseFuture<F> {
+impl<F: Future> fmt::Debug for ResponseFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
@@ -61,11 +77,11 @@ where
     type Output = Result<Response<EdgeBody>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().kind.project() {
-            KindProjection::Pass { inner } => {
-                Poll::Ready(ready!(inner.poll(cx)).map(|response| response.map(EdgeBody::new)))
-            }
-            KindProjection::Own { answer } => answer.as_mut().poll(cx).map(Ok),
-        }
+        let response = match self.project().kind.project() {
+            KindProjection::Pass { inner } => ready!(inner.poll(cx)),
+            KindProjection::Wait { inner } => ready!(inner.as_mut().poll(cx)),
+            KindProjection::Own { answer } => return answer.as_mut().poll(cx).map(Ok),
+        };
+        Poll::Ready(response.map(|response| response.map(EdgeBody::new)))
     }
 }

@@ -1,7 +1,8 @@
 //! The service of a control layer: some requests are its own, all others pass through.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::mem;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -30,9 +31,13 @@ pub trait Endpoint: Clone + Send + 'static {
 }
 
 /// The service of a control layer: answers what is for its endpoint `E`, all else passes through to `S`.
-#[derive(Clone)]
+///
+/// It is always ready, for what it answers needs nothing of what is below, which may be at its limit, or busy with the
+/// very request whose handler publishes. What passes through waits for `S` itself.
 pub struct ControlService<S, E> {
     inner: S,
+    /// Whether this very `inner` was polled ready.
+    is_ready: bool,
     endpoint: E,
 }
 
@@ -40,7 +45,27 @@ pub struct ControlService<S, E> {
 
 impl<S, E> ControlService<S, E> {
     pub(crate) fn new(inner: S, endpoint: E) -> Self {
-        Self { inner, endpoint }
+        Self {
+            inner,
+            is_ready: false,
+            endpoint,
+        }
+    }
+}
+
+impl<S: Clone, E: Clone> Clone for ControlService<S, E> {
+    fn clone(&self) -> Self {
+        // To be ready is not cloned with a service.
+        Self::new(self.inner.clone(), self.endpoint.clone())
+    }
+}
+
+impl<S: Clone, E> ControlService<S, E> {
+    /// Puts a clone in the place of the inner service, which is returned.
+    fn renew(&mut self) -> S {
+        self.is_ready = false;
+        let fresh = self.inner.clone();
+        mem::replace(&mut self.inner, fresh)
     }
 }
 
@@ -68,17 +93,33 @@ where
     type Future = ResponseFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
+        match self.inner.poll_ready(cx) {
+            Poll::Ready(Ok(())) => self.is_ready = true,
+            Poll::Pending => self.is_ready = false,
+            // Who failed is done with. A request that passes asks another one, and gets its error.
+            Poll::Ready(Err(_)) => drop(self.renew()),
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let (mut head, body) = request.into_parts();
         if self.endpoint.takes(&head) {
+            // A place that was kept below, or waited for, is given back: who asks next may be long in coming.
+            drop(self.renew());
             return ResponseFuture::own(self.endpoint.clone().answer(head, body));
         }
         self.endpoint.pass(&mut head);
-        // The service that was polled ready is the one that is called, here and now: nothing to replace.
         let request = Request::from_parts(head, EdgeBody::new(body));
-        ResponseFuture::pass(self.inner.call(request))
+        if mem::take(&mut self.is_ready) {
+            // The service that was polled ready is the one that is called, here and now: nothing to replace.
+            return ResponseFuture::pass(self.inner.call(request));
+        }
+        // Who waited keeps its place in the queue.
+        let mut inner = self.renew();
+        ResponseFuture::wait(async move {
+            poll_fn(|cx| inner.poll_ready(cx)).await?;
+            inner.call(request).await
+        })
     }
 }
