@@ -80,7 +80,7 @@ async fn main() -> Result<(), BoxError> {
             parts.extensions.insert(ConnectInfo(peer.remote));
         })
         .drain(ctrl_c, Duration::from_secs(5))
-        .await;
+        .await?;
     Ok(())
 }
 

@@ -44,7 +44,7 @@ async fn main() -> Result<(), BoxError> {
     };
     gripstack::serve(listener, service)
         .drain(ctrl_c, Duration::from_secs(5))
-        .await;
+        .await?;
     Ok(())
 }
 

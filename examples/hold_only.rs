@@ -43,7 +43,7 @@ async fn main() -> Result<(), BoxError> {
     };
     gripstack::serve(listener, service)
         .drain(ctrl_c, Duration::from_secs(5))
-        .await;
+        .await?;
     Ok(())
 }
 

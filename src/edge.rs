@@ -8,13 +8,33 @@ use tokio::time::Instant;
 use crate::cluster::{Bus, BusError, Local};
 use crate::drain::{Drain, DrainSignal};
 use crate::hub::{Admission, Hub, LogLimits, OrderTooLarge, Released, Sequencer};
-use crate::message::{Channel, Message};
+use crate::message::{Channel, ChannelError, Message};
 use crate::order::{Order, Purge, PurgeMode, Target};
 use crate::position::Position;
 use crate::telemetry::{Counter, names};
 
 /// One edge: a clock, its marks and channels, and the way in for orders. A handle: clones share everything; all
 /// state of the layers lives here, so that a router may make a layer as often as it likes.
+///
+/// ```
+/// # #[cfg(feature = "full")] {
+/// use gripstack::cache::CacheConfig;
+/// use gripstack::publish::{self, PublishConfig};
+/// use gripstack::{Edge, purge};
+/// use tower::ServiceBuilder;
+///
+/// let config = CacheConfig { capacity_bytes: 64 << 20, ..CacheConfig::default() };
+/// let edge = Edge::builder().cache(config).build();
+/// // Outside in. Any of them may be missing.
+/// let stack = ServiceBuilder::new()
+///     .layer(edge.publisher(PublishConfig::new()).layer(publish::Auth::token("secret")))
+///     .layer(edge.purge_layer(purge::Auth::token("secret")))
+///     .layer(edge.hold_layer())
+///     .layer(edge.cache_layer())
+///     .service(gripstack::control::NotFound);
+/// # let _ = stack;
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Edge(Arc<Inner>);
 
@@ -41,6 +61,9 @@ pub struct EdgeBuilder {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
+    /// No channel may have this name.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
     /// It does not fit a channel's log. Nothing of it was applied.
     #[error(transparent)]
     TooLarge(#[from] OrderTooLarge),
@@ -99,11 +122,42 @@ impl Edge {
     /// Publishes one message, at once and in order. Resolves when it has a position.
     ///
     /// Cancel safe: a message that waits for its predecessor goes out although the future was dropped.
-    pub async fn publish(&self, channel: Channel, message: Message) -> Result<Position, SubmitError> {
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError::Channel`] if no channel may have this name, and those of [`submit`](Self::submit).
+    ///
+    /// ```
+    /// # use gripstack::{Edge, Message};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), gripstack::BoxError> {
+    /// let edge = Edge::new();
+    /// let first = edge.publish("news", Message::sse(None, "hello")).await?;
+    /// let second = edge.publish("news", Message::sse(None, "world")).await?;
+    /// assert!(first < second);
+    /// # Ok(()) }
+    /// ```
+    pub async fn publish<C>(&self, channel: C, message: Message) -> Result<Position, SubmitError>
+    where
+        C: TryInto<Channel, Error: Into<ChannelError>>,
+    {
+        let channel = channel.try_into().map_err(Into::into)?;
         self.submit(Order::publish(channel, message)).await
     }
 
-    /// Purges one target. Resolves when no request that comes later gets what it named.
+    /// Purges one target. Resolves when no request that comes later gets what it named. What is not cached is no error.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`submit`](Self::submit).
+    ///
+    /// ```
+    /// # use gripstack::{Edge, PurgeMode, Target};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), gripstack::BoxError> {
+    /// let edge = Edge::new();
+    /// edge.purge(Target::url("example.com", "/news?page=2"), PurgeMode::Hard).await?;
+    /// edge.purge(Target::key("article-7"), PurgeMode::SoftBlock).await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn purge(&self, target: Target, mode: PurgeMode) -> Result<Position, SubmitError> {
         self.submit(Order::purge(target, mode)).await
     }
@@ -111,6 +165,23 @@ impl Edge {
     /// Applies an order: its purges and publications in one step. Items whose predecessor is missing wait for it,
     /// up to 5 s; the purges are applied at once, and once more with each of them. Resolves with the last position
     /// when every item has one.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError::TooLarge`] if it does not fit a channel's log: then nothing of it was applied.
+    /// [`SubmitError::Bus`] if it could not be handed on, or if an item that waited was refused: what was applied by
+    /// then stays applied. The bus of one process refuses nothing.
+    ///
+    /// ```
+    /// # use gripstack::{Channel, Edge, Message, Order, Purge, PurgeMode, Target};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), gripstack::BoxError> {
+    /// let edge = Edge::new();
+    /// // Whoever gets the message and asks for the page gets none that is older.
+    /// let mut order = Order::publish(Channel::new("news")?, Message::sse(None, "2"));
+    /// order.purges.push(Purge { target: Target::key("front-page"), mode: PurgeMode::Hard });
+    /// edge.submit(order).await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn submit(&self, order: Order) -> Result<Position, SubmitError> {
         self.0.hub.check(&order)?;
         self.0.purged.add(order.purges.len() as u64);

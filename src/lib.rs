@@ -62,6 +62,8 @@ pub use body::EdgeBody;
 #[cfg(feature = "tower")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
 pub use builder_ext::ServiceBuilderExt;
+#[cfg(feature = "cache")]
+pub use cache::EdgeCacheLayer;
 pub use drain::{Drain, DrainSignal};
 pub use edge::{Edge, EdgeBuilder, SubmitError};
 pub use error::BoxError;

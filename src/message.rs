@@ -1,6 +1,7 @@
 //! What is published: a message for a channel, in the forms that the different holds take.
 
 use std::borrow::Borrow;
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ pub const MAX_CHANNEL_BYTES: usize = 1024;
 const FIELD_WEIGHT: usize = 112;
 
 /// The name of a channel: 1 to [`MAX_CHANNEL_BYTES`] bytes without control characters. Matched exactly.
+///
+/// Whatever takes a channel takes its name, too, and says if that is none.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Channel(Arc<str>);
 
@@ -147,6 +150,28 @@ impl fmt::Display for Channel {
 impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl TryFrom<String> for Channel {
+    type Error = ChannelError;
+
+    fn try_from(name: String) -> Result<Self, ChannelError> {
+        Self::new(&name)
+    }
+}
+
+impl TryFrom<&Channel> for Channel {
+    type Error = Infallible;
+
+    fn try_from(channel: &Channel) -> Result<Self, Infallible> {
+        Ok(channel.clone())
+    }
+}
+
+impl From<Infallible> for ChannelError {
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
 

@@ -176,6 +176,21 @@ impl Url {
 // === impl Target ===
 
 impl Target {
+    /// One public URL, of its authority and its path with the query: see [`Url::new`].
+    pub fn url(authority: &str, path_and_query: &str) -> Self {
+        Self::Url(Url::new(authority, path_and_query))
+    }
+
+    /// A surrogate key.
+    pub fn key(key: impl Into<Arc<str>>) -> Self {
+        Self::Key(key.into())
+    }
+
+    /// All of a host, with its port if that is not the default one.
+    pub fn host(authority: &str) -> Self {
+        Self::Host(authority::normal(authority).into())
+    }
+
     /// The key of a channel: objects whose URL names the channel carry it by themselves.
     pub fn channel(channel: &Channel) -> Self {
         Self::Key(format!("ch:{channel}").into())

@@ -25,6 +25,8 @@
 //! # Ok::<(), gripstack::grip::InstructError>(())
 //! ```
 
+#[cfg(feature = "axum")]
+mod axum;
 mod binary;
 mod builder;
 mod channel;

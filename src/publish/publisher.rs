@@ -11,12 +11,30 @@ use super::driver::Driver;
 use super::pacer::{Full, Update, Verdict};
 use crate::edge::{Edge, SubmitError};
 use crate::hub::OrderTooLarge;
-use crate::message::{Channel, Message};
+use crate::message::{Channel, ChannelError, Message};
 use crate::order::{Order, Publication, Purge};
 use crate::position::Position;
 
 /// Publishes to one edge as its configuration says. A handle: clones share the pacing of channels, two publishers
 /// do not. Needs a Tokio runtime around its calls.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), gripstack::BoxError> {
+/// use gripstack::publish::{PublishConfig, Publisher, Rule};
+/// use gripstack::{Edge, Message};
+///
+/// let edge = Edge::new();
+/// // `counter-..` carry states: the first goes out at once, then the last one, a second later.
+/// let publisher = Publisher::new(edge, PublishConfig::new().channels("counter-", Rule::latest()));
+/// let first = publisher.publish("counter-a", Message::sse(None, "1")).await?;
+/// let second = publisher.publish("counter-a", Message::sse(None, "2")).await?;
+/// assert!(first.position.is_some());
+/// assert_eq!((second.position, second.queued), (None, 1));
+/// // Any other channel has every message, at once.
+/// let news = publisher.publish("news", Message::sse(None, "hello")).await?;
+/// assert!(news.position > first.position);
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Publisher {
     driver: Driver,
@@ -63,6 +81,9 @@ pub struct Receipt {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
+    /// No channel may have this name.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
     /// They do not fit a channel's log.
     #[error(transparent)]
     TooLarge(#[from] OrderTooLarge),
@@ -101,18 +122,46 @@ impl Publisher {
     ///
     /// Cancel safe for a paced channel: once polled, it is published although the future was dropped. For others
     /// as [`Edge::publish`], once what was paced before it has gone out.
-    pub async fn publish(&self, channel: Channel, message: Message) -> Result<Receipt, PublishError> {
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::Channel`] if no channel may have this name, and those of [`publish_all`](Self::publish_all).
+    pub async fn publish<C>(&self, channel: C, message: Message) -> Result<Receipt, PublishError>
+    where
+        C: TryInto<Channel, Error: Into<ChannelError>>,
+    {
         self.publish_with(channel, message, PublishOptions::default())
             .await
     }
 
     /// The same with options.
-    pub async fn publish_with(
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish).
+    ///
+    /// ```
+    /// # use gripstack::publish::{Policy, PublishConfig, PublishOptions};
+    /// # use gripstack::{Edge, Message};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), gripstack::BoxError> {
+    /// let publisher = Edge::new().publisher(PublishConfig::new());
+    /// let options = PublishOptions { policy: Some(Policy::Latest), version: Some(7), ..Default::default() };
+    /// publisher.publish_with("counter", Message::sse(None, "7"), options.clone()).await?;
+    /// // Another process was slower.
+    /// let receipt = publisher.publish_with("counter", Message::sse(None, "7"), options).await?;
+    /// assert_eq!(receipt.superseded, 1);
+    /// # Ok(()) }
+    /// ```
+    pub async fn publish_with<C>(
         &self,
-        channel: Channel,
+        channel: C,
         message: Message,
         options: PublishOptions,
-    ) -> Result<Receipt, PublishError> {
+    ) -> Result<Receipt, PublishError>
+    where
+        C: TryInto<Channel, Error: Into<ChannelError>>,
+    {
+        let channel = channel.try_into().map_err(Into::into)?;
         let item = Item {
             channel,
             message,
@@ -124,6 +173,11 @@ impl Publisher {
     /// Publishes several, all or nothing. Those that are not paced, and their purges, go out as one order at one
     /// position; each update of a paced channel is an order of its own. If a channel has items of both kinds here,
     /// none of them waits: their order would be lost.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError::TooLarge`] if one does not fit its channel's log, [`PublishError::Full`] if too much waits
+    /// already, [`PublishError::Submit`] if the edge did not take what is not paced.
     pub async fn publish_all(&self, items: Vec<Item>) -> Result<Receipt, PublishError> {
         let (order, updates) = self.split(items);
         let hub = self.edge().hub();

@@ -172,12 +172,13 @@ impl Failure {
             ),
             Self::Publish(error) => {
                 let status = match &error {
+                    PublishError::Channel(_) => StatusCode::BAD_REQUEST,
                     PublishError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
                     PublishError::Full { .. } => StatusCode::TOO_MANY_REQUESTS,
                     PublishError::Submit(_) => StatusCode::SERVICE_UNAVAILABLE,
                 };
                 let retry_after = match &error {
-                    PublishError::TooLarge(_) => None,
+                    PublishError::Channel(_) | PublishError::TooLarge(_) => None,
                     PublishError::Full { retry_after } => Some(*retry_after),
                     PublishError::Submit(_) => Some(Duration::from_secs(1)),
                 };

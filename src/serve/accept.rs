@@ -142,11 +142,13 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    type Output = Drained;
-    type IntoFuture = Pin<Box<dyn Future<Output = Drained> + Send>>;
+    /// Resolves when it has drained: without [`Serve::drain`] never. There is no error today, for a connection that
+    /// cannot be accepted is the client's loss; it is a `Result` as that of `axum::serve` is.
+    type Output = io::Result<Drained>;
+    type IntoFuture = Pin<Box<dyn Future<Output = io::Result<Drained>> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
+        Box::pin(async move { Ok(self.run().await) })
     }
 }
 

@@ -31,7 +31,7 @@
 //! });
 //! gripstack::serve::serve(listener, service)
 //!     .drain(async { tokio::signal::ctrl_c().await.ok(); }, Duration::from_secs(30))
-//!     .await;
+//!     .await?;
 //! # Ok(())
 //! # }
 //! ```

@@ -27,14 +27,14 @@ pub type BoxService = BoxCloneSyncService<Request<EdgeBody>, Response<EdgeBody>,
 pub struct Server {
     pub stats: Stats,
     drain: Option<oneshot::Sender<()>>,
-    task: JoinHandle<Drained>,
+    task: JoinHandle<std::io::Result<Drained>>,
 }
 
 impl Server {
     pub fn start<L, S>(server: Serve<L, S>, deadline: Duration) -> Self
     where
         L: Listener,
-        Serve<L, S>: IntoFuture<Output = Drained, IntoFuture: Send + 'static>,
+        Serve<L, S>: IntoFuture<Output = std::io::Result<Drained>, IntoFuture: Send + 'static>,
     {
         let stats = server.stats();
         let (drain, signal) = oneshot::channel::<()>();
@@ -52,7 +52,8 @@ impl Server {
     }
 
     pub async fn drained(mut self) -> Drained {
-        soon(&mut self.task).await.expect("the server does not panic")
+        let drained = soon(&mut self.task).await.expect("the server does not panic");
+        drained.expect("there is no error")
     }
 }
 

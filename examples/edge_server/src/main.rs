@@ -152,7 +152,7 @@ async fn run(settings: Settings) -> Result<(), ConfigError> {
     start::announce(&settings, public.addr, control.addr, demo.as_ref());
 
     let controlling = tokio::spawn(controlling.into_future());
-    let drained = serving.await;
+    let drained = serving.await.map_err(|error| ConfigError::new("listen", error))?;
     tracing::info!(cut = drained.cut, "drained");
     drop(served);
     let _ = controlling.await;

@@ -84,7 +84,7 @@ impl Demo {
         let (stop, stopped) = oneshot::channel::<()>();
         let server = serve(listener, self.0.counters.clone()).drain(stopped, Duration::ZERO);
         let server = tokio::spawn(async move {
-            server.await;
+            let _ = server.await;
         });
         Running { stop, server }
     }
