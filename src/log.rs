@@ -3,19 +3,23 @@
 //! A cached body is a log of chunks that ends; a channel is a log of messages that does not. A reader is a
 //! cursor and a waker. Memory is the log's, never the reader's: a reader whose entries are gone has *lagged*.
 //!
-//! A reader looks and registers its waker under one lock, so no append falls between the two. Wakers are taken
-//! out under the lock and woken after it.
+//! The last entry may be replaced: who has not read it reads only the new one, who has reads that as well.
+//!
+//! A reader looks and registers its waker under one lock, so no append falls between the two. Entries and wakers are
+//! their users': under the lock they are moved, never dropped, woken or (wakers) cloned, for that may call back.
 
 #[cfg(any(feature = "cache", all(test, gripstack_shuttle)))]
 mod body;
+mod numbers;
 
 use std::collections::VecDeque;
 use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
 
+use self::numbers::Numbers;
 use crate::sync::{Arc, Mutex};
 
-/// An append-only log. Entries have consecutive indices, the first one 0.
+/// An append-only log. Entries have growing numbers, the first one 0.
 pub(crate) struct Log<T> {
     inner: Mutex<Inner<T>>,
     /// The entries of a log that has ended completely: read without a lock.
@@ -24,11 +28,10 @@ pub(crate) struct Log<T> {
 
 struct Inner<T> {
     entries: VecDeque<T>,
-    /// Index of the first entry that is still here.
-    base: u64,
+    numbers: Numbers,
+    /// A reader that has not come to this number has missed something that is gone.
+    missed: u64,
     end: Option<End>,
-    /// A reader that fell off the tail goes on at the oldest entry instead of lagging.
-    skips: bool,
     /// Entries are forgotten as soon as every reader has had them.
     window: bool,
     readers: Vec<Slot>,
@@ -44,6 +47,16 @@ struct Slot {
     next: u64,
     waker: Option<Waker>,
     taken: bool,
+}
+
+/// What is done once the lock is released.
+#[must_use]
+struct Trimmed<T> {
+    /// Entries that everybody has had. Mostly it is one.
+    last: Option<T>,
+    others: Vec<T>,
+    /// Who has room to write now.
+    writer: Option<Waker>,
 }
 
 /// How a log ended.
@@ -81,9 +94,9 @@ impl<T> Log<T> {
         Self {
             inner: Mutex::new(Inner {
                 entries: VecDeque::new(),
-                base: 0,
+                numbers: Numbers::default(),
+                missed: 0,
                 end: None,
-                skips: false,
                 window: false,
                 readers: Vec::new(),
                 free: Vec::new(),
@@ -94,11 +107,28 @@ impl<T> Log<T> {
         }
     }
 
-    /// Appends without waking anybody; [`Log::wake`] does that, once the caller holds no lock.
-    pub(crate) fn append(&self, entry: T) {
+    /// Appends without waking anybody; [`Log::wake`] does that, once the caller holds no lock. Returns its number.
+    pub(crate) fn append(&self, entry: T) -> u64 {
         let mut inner = self.inner.lock();
         debug_assert!(inner.end.is_none(), "append after the end");
         inner.entries.push_back(entry);
+        inner.numbers.number(inner.entries.len() - 1)
+    }
+
+    /// Puts this in the place of the last entry, which is returned, and gives it the next number. Wakes nobody either.
+    /// Without an entry it does nothing and returns what it was given.
+    pub(crate) fn replace_last(&self, entry: T) -> T {
+        let mut inner = self.inner.lock();
+        debug_assert!(!inner.window && inner.end.is_none(), "bodies only grow");
+        let entries = inner.entries.len();
+        match inner.entries.back_mut() {
+            None => entry,
+            Some(last) => {
+                let old = std::mem::replace(last, entry);
+                inner.numbers.replace_last(entries);
+                old
+            }
+        }
     }
 
     /// Wakes every waiting reader.
@@ -116,17 +146,28 @@ impl<T> Log<T> {
         }
     }
 
-    /// Forgets the oldest entry.
-    pub(crate) fn pop_front(&self) -> Option<T> {
-        let mut inner = self.inner.lock();
-        let entry = inner.entries.pop_front()?;
-        inner.base += 1;
-        Some(entry)
+    /// Forgets the oldest entry. Whether a reader that has not had it has `missed` something, or just goes on at the
+    /// next one.
+    pub(crate) fn pop_front(&self, missed: bool) -> Option<T> {
+        self.inner.lock().pop_front(missed)
     }
 
-    /// From now on a reader that fell off the tail goes on at the oldest entry.
-    pub(crate) fn set_skips(&self) {
-        self.inner.lock().skips = true;
+    /// The number of the oldest entry, or of the next one if there is none.
+    pub(crate) fn first(&self) -> u64 {
+        self.inner.lock().numbers.first()
+    }
+
+    /// The number of the last entry.
+    pub(crate) fn last(&self) -> Option<u64> {
+        let inner = self.inner.lock();
+        Some(inner.numbers.number(inner.entries.len().checked_sub(1)?))
+    }
+
+    /// Whether the entry of this number is still here.
+    pub(crate) fn has(&self, number: u64) -> bool {
+        let inner = self.inner.lock();
+        let (place, found) = inner.numbers.at_or_after(number);
+        found == number && place < inner.entries.len()
     }
 
     /// Cursors that have not been dropped, unless the log had ended when they were made.
@@ -138,7 +179,8 @@ impl<T> Log<T> {
     /// Reads from the first entry that `wanted` accepts on; entries must be ordered by it.
     pub(crate) fn read_from(self: &Arc<Self>, wanted: impl Fn(&T) -> bool) -> Cursor<T> {
         let mut inner = self.inner.lock();
-        let next = inner.base + inner.entries.partition_point(|entry| !wanted(entry)) as u64;
+        let place = inner.entries.partition_point(|entry| !wanted(entry));
+        let next = inner.numbers.number(place);
         let slot = (self.frozen.get().is_none()).then(|| inner.take_slot(next));
         Cursor {
             log: self.clone(),
@@ -148,7 +190,10 @@ impl<T> Log<T> {
     }
 
     /// Looks at the entries that are still here, oldest first.
-    pub(crate) fn with_entries<R>(&self, look: impl FnOnce(&mut dyn Iterator<Item = &T>) -> R) -> R {
+    pub(crate) fn with_entries<R>(
+        &self,
+        look: impl FnOnce(&mut dyn DoubleEndedIterator<Item = &T>) -> R,
+    ) -> R {
         match self.frozen.get() {
             Some(entries) => look(&mut entries.iter()),
             None => look(&mut self.inner.lock().entries.iter()),
@@ -177,28 +222,62 @@ impl<T> Inner<T> {
         }
     }
 
+    fn pop_front(&mut self, missed: bool) -> Option<T> {
+        let entry = self.entries.pop_front()?;
+        if missed {
+            self.missed = self.numbers.first() + 1;
+        }
+        self.numbers.pop_front();
+        Some(entry)
+    }
+
+    /// The number of the next entry to come.
+    fn head(&self) -> u64 {
+        self.numbers.next(self.entries.len())
+    }
+
     /// Where the slowest reader is. One that has lagged is not waited for.
     fn slowest(&self) -> Option<u64> {
         self.readers
             .iter()
-            .filter(|slot| slot.taken && slot.next >= self.base)
+            .filter(|slot| slot.taken && slot.next >= self.missed)
             .map(|slot| slot.next)
             .min()
     }
 
-    /// In a window, forgets what every reader has had. Returns the writer to wake, if it now has room.
-    fn trim(&mut self) -> Option<Waker> {
+    /// In a window, forgets what every reader has had.
+    fn trim(&mut self) -> Trimmed<T> {
+        let mut trimmed = Trimmed {
+            last: None,
+            others: Vec::new(),
+            writer: None,
+        };
         if !self.window {
-            return None;
+            return trimmed;
         }
-        let head = self.base + self.entries.len() as u64;
+        let head = self.head();
         let slowest = self.slowest().unwrap_or(head);
-        while self.base < slowest && self.entries.pop_front().is_some() {
-            self.base += 1;
+        while self.numbers.first() < slowest
+            && let Some(entry) = self.pop_front(true)
+        {
+            trimmed.others.extend(trimmed.last.replace(entry));
         }
-        match &self.writer {
-            Some((ahead, _)) if head - slowest <= *ahead => self.writer.take().map(|(_, waker)| waker),
-            _ => None,
+        if matches!(&self.writer, Some((ahead, _)) if head - slowest <= *ahead) {
+            trimmed.writer = self.writer.take().map(|(_, waker)| waker);
+        }
+        trimmed
+    }
+}
+
+// === impl Trimmed ===
+
+impl<T> Trimmed<T> {
+    /// To be called without the lock.
+    fn settle(self) {
+        let Self { last, others, writer } = self;
+        drop((others, last));
+        if let Some(writer) = writer {
+            writer.wake();
         }
     }
 }
@@ -222,35 +301,45 @@ impl<T: Clone> Cursor<T> {
                 None => Next::End(End::Complete),
             });
         }
-        let mut inner = self.log.inner.lock();
-        if self.next < inner.base {
-            if !inner.skips {
+        let mut new = None;
+        loop {
+            let mut inner = self.log.inner.lock();
+            if self.next < inner.missed {
                 return Poll::Ready(Next::Lagged);
             }
-            self.next = inner.base;
-        }
-        if let Some(entry) = inner.entries.get((self.next - inner.base) as usize) {
-            return Poll::Ready(Next::Entry(entry.clone()));
-        }
-        // Frozen since the look above, or ended otherwise.
-        if let Some(end) = &inner.end {
-            return match self
-                .log
-                .frozen
-                .get()
-                .and_then(|entries| entries.get(self.next as usize))
-            {
-                Some(entry) => Poll::Ready(Next::Entry(entry.clone())),
-                None => Poll::Ready(Next::End(end.clone())),
-            };
-        }
-        if let Some(slot) = self.slot {
-            let waker = &mut inner.readers[slot].waker;
-            if !waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
-                *waker = Some(cx.waker().clone());
+            let (place, number) = inner.numbers.at_or_after(self.next);
+            if let Some(entry) = inner.entries.get(place) {
+                self.next = number;
+                return Poll::Ready(Next::Entry(entry.clone()));
             }
+            // Frozen since the look above, or ended otherwise.
+            if let Some(end) = &inner.end {
+                let entries = self.log.frozen.get();
+                return match entries.and_then(|entries| entries.get(self.next as usize)) {
+                    Some(entry) => Poll::Ready(Next::Entry(entry.clone())),
+                    None => Poll::Ready(Next::End(end.clone())),
+                };
+            }
+            let Some(slot) = self.slot else {
+                return Poll::Pending;
+            };
+            let waker = &mut inner.readers[slot].waker;
+            if waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
+                return Poll::Pending;
+            }
+            // Cloned without the lock: then it is looked once more.
+            let old = match new.take() {
+                Some(new) => waker.replace(new),
+                None => {
+                    drop(inner);
+                    new = Some(cx.waker().clone());
+                    continue;
+                }
+            };
+            drop(inner);
+            drop(old);
+            return Poll::Pending;
         }
-        Poll::Pending
     }
 }
 
@@ -259,27 +348,24 @@ impl<T> Cursor<T> {
     pub(crate) fn advance(&mut self) {
         self.next += 1;
         let Some(slot) = self.slot else { return };
-        let writer = {
+        let trimmed = {
             let mut inner = self.log.inner.lock();
             inner.readers[slot].next = self.next;
             inner.trim()
         };
-        if let Some(writer) = writer {
-            writer.wake();
-        }
+        trimmed.settle();
     }
 
     /// Goes on at the oldest entry that is still here.
     pub(crate) fn skip_to_tail(&mut self) {
-        let base = self.log.inner.lock().base;
-        self.next = self.next.max(base);
+        self.next = self.next.max(self.log.first());
     }
 }
 
 impl<T> Drop for Cursor<T> {
     fn drop(&mut self) {
         let Some(slot) = self.slot else { return };
-        let (waker, writers) = {
+        let (waker, deserted, trimmed) = {
             let mut inner = self.log.inner.lock();
             let waker = inner.readers[slot].waker.take();
             inner.readers[slot].taken = false;
@@ -292,11 +378,12 @@ impl<T> Drop for Cursor<T> {
                 true => inner.deserted.take(),
                 false => None,
             };
-            (waker, [inner.trim(), deserted])
+            (waker, deserted, inner.trim())
         };
         drop(waker);
-        for writer in writers.into_iter().flatten() {
-            writer.wake();
+        trimmed.settle();
+        if let Some(deserted) = deserted {
+            deserted.wake();
         }
     }
 }

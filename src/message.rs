@@ -112,6 +112,14 @@ pub enum SocketKind {
     Pong,
 }
 
+/// The forms that a message can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Stream,
+    Response,
+    Socket,
+}
+
 // === impl Channel ===
 
 impl Channel {
@@ -211,6 +219,15 @@ impl Message {
         size_of::<Self>() + ids + stream + response + socket
     }
 
+    /// Whether whoever has not had the older one, which carries a state, has enough with this one, whatever the hold:
+    /// it sends something in each form in which the older one does. What closes or asks to ask anew is no state.
+    pub(crate) fn covers(&self, older: &Self) -> bool {
+        let forms = Form::ALL.into_iter().filter(|form| form.is_in(older));
+        forms
+            .into_iter()
+            .all(|form| form.is_sent_by(older) && form.is_sent_by(self))
+    }
+
     /// A message for stream holds: these bytes as they are.
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
         Self {
@@ -277,6 +294,30 @@ impl Message {
     pub fn with_prev_id(mut self, prev_id: impl Into<Arc<str>>) -> Self {
         self.prev_id = Some(prev_id.into());
         self
+    }
+}
+
+// === impl Form ===
+
+impl Form {
+    pub(crate) const ALL: [Self; 3] = [Self::Stream, Self::Response, Self::Socket];
+
+    /// Whether the message has this form.
+    pub(crate) fn is_in(self, message: &Message) -> bool {
+        match self {
+            Self::Stream => message.stream.is_some(),
+            Self::Response => message.response.is_some(),
+            Self::Socket => message.socket.is_some(),
+        }
+    }
+
+    /// Whether the message sends something in this form.
+    pub(crate) fn is_sent_by(self, message: &Message) -> bool {
+        match self {
+            Self::Stream => matches!(message.stream, Some(StreamForm::Send(_))),
+            Self::Response => matches!(message.response, Some(ResponseForm::Send(_))),
+            Self::Socket => matches!(message.socket, Some(SocketForm::Send(..))),
+        }
     }
 }
 

@@ -71,7 +71,8 @@ pub struct Publication {
     pub channel: Channel,
     /// What goes there.
     pub message: Arc<Message>,
-    /// The channel's state: whoever has not had an earlier one needs only this.
+    /// It carries a state: the next state takes its place for whoever has not had it, if nothing came between them and
+    /// it sends something in the same forms. What closes or hints is never replaced.
     pub latest: bool,
 }
 
@@ -111,6 +112,17 @@ impl Order {
         Self {
             purges: vec![Purge { target, mode }],
             ..Self::default()
+        }
+    }
+}
+
+// === impl Publication ===
+
+impl Publication {
+    /// A state follows whatever a hold has: there is no gap between states.
+    pub(crate) fn unchain_state(&mut self) {
+        if self.latest && self.message.prev_id.is_some() {
+            Arc::make_mut(&mut self.message).prev_id = None;
         }
     }
 }

@@ -19,6 +19,8 @@ mod topic;
 
 #[cfg(all(test, gripstack_shuttle))]
 mod model;
+#[cfg(all(test, gripstack_shuttle))]
+mod model_delivery;
 
 use std::time::Duration;
 
@@ -40,6 +42,7 @@ pub use self::subscription::{Delivery, SubscribeError, Subscription, Wants};
 pub(crate) use self::judge::{Quiet, Since};
 use self::pins::Pins;
 use self::registry::Registry;
+use self::topic::{Gone, Item};
 
 /// The clock, the marks and the channels of one edge. A handle: clones share everything.
 #[derive(Clone)]
@@ -158,6 +161,11 @@ impl Hub {
 
     /// Applies an order at the next position.
     pub(crate) fn apply(&self, mut order: Order, now: Instant) -> Position {
+        for publication in &mut order.publications {
+            publication.unchain_state();
+        }
+        // Dropped when no lock is held.
+        let mut gone = Gone::new();
         let pinned = self.0.pins.lock().oldest(now);
         // Before the lock: URLs may be long.
         let marks = order.purges.iter().flat_map(|purge| {
@@ -190,10 +198,21 @@ impl Hub {
             }
             self.0.now.store(at.get(), Ordering::SeqCst);
             let mut wakes = Vec::new();
-            for publication in std::mem::take(&mut order.publications) {
-                wakes.extend(state.registry.append(publication, at, now, pinned));
+            for (nth, publication) in (0..).zip(std::mem::take(&mut order.publications)) {
+                let item = Item {
+                    at,
+                    nth,
+                    latest: publication.latest,
+                    born: now,
+                    message: publication.message,
+                };
+                wakes.extend(
+                    state
+                        .registry
+                        .append(publication.channel, item, pinned, &mut gone),
+                );
             }
-            state.registry.forget_old(now, pinned);
+            state.registry.forget_old(now, pinned, &mut gone);
             (at, wakes)
         };
         for log in wakes {

@@ -15,7 +15,7 @@ use crate::message::{Message, StreamForm};
 
 const SCHEDULES: usize = 2_000;
 
-fn check(model: impl Fn() + Send + Sync + 'static) {
+pub(super) fn check(model: impl Fn() + Send + Sync + 'static) {
     let schedules = std::env::var("GRIPSTACK_SCHEDULES")
         .ok()
         .and_then(|n| n.parse().ok())
@@ -23,7 +23,7 @@ fn check(model: impl Fn() + Send + Sync + 'static) {
     shuttle::check_random(model, schedules);
 }
 
-fn channel(name: &str) -> Channel {
+pub(super) fn channel(name: &str) -> Channel {
     Channel::new(name).expect("a valid name")
 }
 
@@ -41,7 +41,7 @@ fn text(message: &Message) -> String {
     }
 }
 
-async fn read(subscription: &mut Subscription, count: usize) -> Vec<String> {
+pub(super) async fn read(subscription: &mut Subscription, count: usize) -> Vec<String> {
     let mut got = Vec::new();
     while got.len() < count {
         match subscription.next().await {

@@ -5,11 +5,11 @@ use std::hash::{BuildHasher, RandomState};
 
 use tokio::time::Instant;
 
-use super::topic::{Item, Topic};
+use super::topic::{Gone, Item, Topic};
 use super::{HubStats, LogLimits, OrderTooLarge};
 use crate::log::{Cursor, Log};
 use crate::message::Channel;
-use crate::order::{Order, Publication};
+use crate::order::Order;
 use crate::position::Position;
 use crate::sync::Arc;
 
@@ -23,7 +23,7 @@ pub(super) struct Registry {
     /// The last message of the forgotten channels that share a floor.
     floors: Box<[Position]>,
     hasher: RandomState,
-    /// Every message by its channel and its index there, oldest first, and some that are already gone.
+    /// Every message by its channel and its number there, oldest first, and some that are already gone.
     order: VecDeque<(Channel, u64)>,
     entries: usize,
     bytes: usize,
@@ -71,38 +71,35 @@ impl Registry {
     /// Appends, and forgets what that pushes out. Returns the log, if somebody may have to be woken.
     pub(super) fn append(
         &mut self,
-        publication: Publication,
-        at: Position,
-        now: Instant,
+        channel: Channel,
+        item: Item,
         pinned: Option<Position>,
+        gone: &mut Gone,
     ) -> Option<Arc<Log<Item>>> {
         let limits = self.limits;
-        let channel = publication.channel.clone();
         let topic = self.topic(&channel);
         let before = (topic.entries, topic.weight(&channel));
-        if !topic.append(publication, at, now) {
-            return None;
-        }
+        let number = topic.append(item, gone)?;
         while topic.bytes > limits.bytes
             || (topic.entries > limits.entries && topic.oldest().is_some_and(|(at, _)| !needed(at, pinned)))
         {
-            if !topic.evict() {
+            if !topic.evict(gone) {
                 break;
             }
         }
-        let (log, index) = (topic.log.clone(), topic.first + topic.entries as u64 - 1);
+        let log = topic.log.clone();
         let after = (topic.entries, topic.weight(&channel));
         self.entries = self.entries + after.0 - before.0;
         self.bytes = self.bytes + after.1 - before.1;
-        self.order.push_back((channel, index));
+        self.order.push_back((channel, number));
         Some(log)
     }
 
     /// Forgets what is too old, or too much in all, and channels that are left with nothing.
-    pub(super) fn forget_old(&mut self, now: Instant, pinned: Option<Position>) {
-        while let Some((channel, index)) = self.order.front() {
+    pub(super) fn forget_old(&mut self, now: Instant, pinned: Option<Position>, gone: &mut Gone) {
+        while let Some((channel, number)) = self.order.front() {
             if let Some(topic) = self.topics.get_mut(channel)
-                && topic.first <= *index
+                && topic.log.has(*number)
                 && let Some((at, born)) = topic.oldest()
             {
                 let old = now.saturating_duration_since(born) > self.limits.age && !needed(at, pinned);
@@ -110,10 +107,10 @@ impl Registry {
                     break;
                 }
                 let before = topic.weight(channel);
-                topic.evict();
+                topic.evict(gone);
                 self.entries -= 1;
                 self.bytes = self.bytes + topic.weight(channel) - before;
-                if topic.first <= *index {
+                if topic.log.has(*number) {
                     continue;
                 }
             }
@@ -121,11 +118,11 @@ impl Registry {
                 self.drop_idle(std::slice::from_ref(&channel));
             }
         }
-        // Channels that evict for themselves leave their entries here.
+        // Channels that evict for themselves, and states that replaced others, leave their entries here.
         if self.order.len() > 2 * self.entries + 1_024 {
             let topics = &self.topics;
             self.order
-                .retain(|(channel, index)| topics.get(channel).is_some_and(|topic| topic.first <= *index));
+                .retain(|(channel, number)| topics.get(channel).is_some_and(|topic| topic.log.has(*number)));
         }
     }
 

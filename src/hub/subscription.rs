@@ -1,7 +1,7 @@
 //! What a hold reads: several channels from one stamp, replay and live as one.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::Hub;
 use super::topic::Item;
@@ -74,6 +74,12 @@ pub enum SubscribeError {
     },
 }
 
+/// What a look at several channels finds: the index of one, and what is there.
+enum Look {
+    Item(usize, Item),
+    Lagged(usize),
+}
+
 // === impl Subscription ===
 
 impl Subscription {
@@ -86,37 +92,61 @@ impl Subscription {
         self.channels.iter().map(|(channel, _)| channel)
     }
 
-    /// The next message. With several channels, that of the lowest position.
+    /// The next message. With several channels, that of the lowest position; of one position, that which its publisher
+    /// wrote first.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery> {
-        'again: loop {
-            let mut first: Option<(usize, Item)> = None;
-            for (index, (_, cursor)) in self.channels.iter_mut().enumerate() {
+        let first = match ready!(self.poll_first(self.channels.len(), cx)) {
+            // Channels that were looked at before it was there may have an earlier one by now. What came before it is
+            // there, for it is.
+            Look::Item(channel, item) if channel > 0 => match self.poll_first(channel, cx) {
+                Poll::Ready(Look::Item(other, earlier)) if earlier.is_before(&item) => {
+                    Look::Item(other, earlier)
+                }
+                Poll::Ready(Look::Lagged(other)) => Look::Lagged(other),
+                Poll::Ready(Look::Item(..)) | Poll::Pending => Look::Item(channel, item),
+            },
+            first => first,
+        };
+        Poll::Ready(match first {
+            Look::Item(channel, item) => {
+                self.channels[channel].1.advance();
+                Delivery::Message {
+                    channel,
+                    at: item.at,
+                    message: item.message,
+                }
+            }
+            Look::Lagged(channel) => {
+                self.channels[channel].1.skip_to_tail();
+                Delivery::Lagged { channel }
+            }
+        })
+    }
+
+    /// The first message of the first so many channels, without moving past it; or one of them that has lagged.
+    fn poll_first(&mut self, channels: usize, cx: &mut Context<'_>) -> Poll<Look> {
+        let mut first: Option<(usize, Item)> = None;
+        for (index, (_, cursor)) in self.channels[..channels].iter_mut().enumerate() {
+            loop {
                 match cursor.poll_peek(cx) {
                     Poll::Ready(Next::Entry(item)) if !wanted(&item.message, self.wants) => {
                         cursor.advance();
-                        continue 'again;
+                        continue;
                     }
                     Poll::Ready(Next::Entry(item)) => {
-                        if first.as_ref().is_none_or(|(_, other)| item.at < other.at) {
+                        if first.as_ref().is_none_or(|(_, other)| item.is_before(other)) {
                             first = Some((index, item));
                         }
                     }
-                    Poll::Ready(Next::Lagged) => {
-                        cursor.skip_to_tail();
-                        return Poll::Ready(Delivery::Lagged { channel: index });
-                    }
+                    Poll::Ready(Next::Lagged) => return Poll::Ready(Look::Lagged(index)),
                     Poll::Ready(Next::End(_)) | Poll::Pending => {}
                 }
+                break;
             }
-            let Some((channel, item)) = first else {
-                return Poll::Pending;
-            };
-            self.channels[channel].1.advance();
-            return Poll::Ready(Delivery::Message {
-                channel,
-                at: item.at,
-                message: item.message,
-            });
+        }
+        match first {
+            Some((channel, item)) => Poll::Ready(Look::Item(channel, item)),
+            None => Poll::Pending,
         }
     }
 

@@ -1,8 +1,8 @@
 //! What bodies need of a log: it ends, and its writer can wait for its readers.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
-use super::{Cursor, End, Log, Next};
+use super::{Cursor, End, Inner, Log, Next};
 use crate::sync::Arc;
 
 // === impl Log ===
@@ -22,7 +22,7 @@ impl<T> Log<T> {
         if inner.end.is_some() {
             return;
         }
-        if end == End::Complete && inner.base == 0 && !inner.window {
+        if end == End::Complete && inner.numbers.first() == 0 && !inner.window {
             let entries: Vec<T> = std::mem::take(&mut inner.entries).into();
             let _ = self.frozen.set(entries.into());
         }
@@ -39,28 +39,30 @@ impl<T> Log<T> {
             return false;
         }
         inner.window = true;
-        inner.trim();
+        let trimmed = inner.trim();
+        drop(inner);
+        trimmed.settle();
         true
     }
 
     /// Ready when at most `ahead` entries wait for the slowest reader, or nobody reads.
     pub(crate) fn poll_room(&self, ahead: u64, cx: &mut Context<'_>) -> Poll<()> {
-        let mut inner = self.inner.lock();
-        let head = inner.base + inner.entries.len() as u64;
-        match inner.slowest() {
-            Some(slowest) if head - slowest > ahead => {
-                inner.writer = Some((ahead, cx.waker().clone()));
-                Poll::Pending
-            }
-            _ => Poll::Ready(()),
-        }
+        self.poll_unless(
+            |inner| {
+                inner
+                    .slowest()
+                    .is_some_and(|slowest| inner.head() - slowest > ahead)
+            },
+            |inner, waker| inner.writer.replace((ahead, waker)).map(|(_, old)| old),
+            cx,
+        )
     }
 
     /// Where the slowest reader is, and whether another one has had everything and waits.
     #[cfg(feature = "cache")]
     pub(crate) fn slowest(&self) -> Option<(u64, bool)> {
         let inner = self.inner.lock();
-        let head = inner.base + inner.entries.len() as u64;
+        let head = inner.head();
         let waits = |slot: &super::Slot| slot.taken && slot.next == head;
         Some((inner.slowest()?, inner.readers.iter().any(waits)))
     }
@@ -72,22 +74,47 @@ impl<T> Log<T> {
 
     /// Ready when nobody reads, or only who has lagged.
     pub(crate) fn poll_deserted(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut inner = self.inner.lock();
-        if inner.slowest().is_none() {
-            return Poll::Ready(());
+        self.poll_unless(
+            |inner| inner.slowest().is_some(),
+            |inner, waker| inner.deserted.replace(waker),
+            cx,
+        )
+    }
+
+    /// Pending while `waits` says so, with a waker that `keep` takes in the place of an old one.
+    fn poll_unless(
+        &self,
+        waits: impl Fn(&Inner<T>) -> bool,
+        keep: impl Fn(&mut Inner<T>, Waker) -> Option<Waker>,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let mut new = None;
+        loop {
+            let mut inner = self.inner.lock();
+            if !waits(&inner) {
+                return Poll::Ready(());
+            }
+            // Cloned without the lock: then it is looked once more.
+            let Some(new) = new.take() else {
+                drop(inner);
+                new = Some(cx.waker().clone());
+                continue;
+            };
+            let old = keep(&mut inner, new);
+            drop(inner);
+            drop(old);
+            return Poll::Pending;
         }
-        inner.deserted = Some(cx.waker().clone());
-        Poll::Pending
     }
 
     /// Forgets all but `ahead` entries: readers that have not had the others have lagged.
     pub(crate) fn cut(&self, ahead: u64) {
-        {
+        let gone: Vec<T> = {
             let mut inner = self.inner.lock();
-            while inner.entries.len() as u64 > ahead && inner.entries.pop_front().is_some() {
-                inner.base += 1;
-            }
-        }
+            let surplus = (inner.entries.len() as u64).saturating_sub(ahead);
+            (0..surplus).map_while(|_| inner.pop_front(true)).collect()
+        };
+        drop(gone);
         self.wake();
     }
 
@@ -107,7 +134,7 @@ impl<T> Log<T> {
             });
         }
         let mut inner = self.inner.lock();
-        if inner.base > 0 {
+        if inner.numbers.first() > 0 {
             return None;
         }
         let slot = (self.frozen.get().is_none()).then(|| inner.take_slot(0));
