@@ -320,7 +320,7 @@ async fn i34_head_is_answered_at_once_and_not_held() {
 }
 
 #[tokio::test]
-async fn r02_r03_r04_r08_grp05_what_the_origin_is_sent() {
+async fn r02_r03_r04_r08_grp_05_what_the_origin_is_sent() {
     let origin = Origin::fixed(200, &[], "");
     let service = origin.held(Edge::new().hold_layer());
     let forged = [

@@ -1,4 +1,4 @@
-//! Every answer of the purge layer, through the layer (P-1 to P-11), who may purge (7.4) and how often (7.5).
+//! Every answer of the purge layer, through the layer, who may purge and how often.
 #![cfg(feature = "purge")]
 
 use std::convert::Infallible;
@@ -466,7 +466,7 @@ impl Answer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p_08_a_purge_of_everything_says_how_many_more_and_until_when() {
+async fn rule_p8_a_purge_of_everything_says_how_many_more_and_until_when() {
     let bench = Bench::new(Auth::token("t"));
     let token = [("fastly-key", "t"), ("host", "h")];
     let all = async || bench.send("POST /service/s/purge_all", &token, "").await;
@@ -491,7 +491,7 @@ async fn p_08_a_purge_of_everything_says_how_many_more_and_until_when() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p_09_beyond_the_limit_it_is_429_and_nothing_is_purged() {
+async fn rule_p9_beyond_the_limit_it_is_429_and_nothing_is_purged() {
     let bench = Bench::open();
     let all = async || bench.send("POST /service/s/purge_all", &[], "").await;
     for _ in 0..10 {

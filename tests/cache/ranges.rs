@@ -63,7 +63,7 @@ async fn r9_a_part_of_what_is_stored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r10_a_part_that_is_not_there() {
+async fn rule_r10_a_part_that_is_not_there() {
     let world = stored().await;
     for range in [
         "bytes=10-",
@@ -155,7 +155,7 @@ async fn r9_a_date_of_the_same_second_is_no_strong_validator() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r10_a_condition_comes_before_a_range() {
+async fn rule_r10_a_condition_comes_before_a_range() {
     let world = stored().await;
     for range in ["bytes=0-0", "bytes=99-"] {
         let ask = get("/a").header("if-none-match", "\"1\"").header("range", range);

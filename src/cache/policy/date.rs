@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn s11_three_formats() {
+    fn rule_s11_three_formats() {
         for text in [
             "Sun, 06 Nov 1994 08:49:37 GMT",
             "Sunday, 06-Nov-94 08:49:37 GMT",
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn s11_everything_else_is_refused() {
+    fn rule_s11_everything_else_is_refused() {
         for text in [
             "",
             "0",
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn s11_two_digit_years_are_at_most_fifty_years_ahead() {
+    fn rule_s11_two_digit_years_are_at_most_fifty_years_ahead() {
         assert_eq!(parse("Thursday, 18-Aug-50 02:01:18 GMT"), Some(2_544_400_878));
         // 2076-08-18 is less than fifty years ahead of 2026-11-15, 2076-12-18 is more.
         assert_eq!(parse("Tuesday, 18-Aug-76 00:00:00 GMT"), Some(3_364_934_400));

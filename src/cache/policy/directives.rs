@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn s07_names_in_any_case_values_quoted_or_not() {
+    fn rule_s7_names_in_any_case_values_quoted_or_not() {
         let policy = parse(&[
             "Max-AGE=\"60\", S-MaxAge=5",
             "PUBLIC, must-revalidate, proxy-revalidate, must-understand, immutable, no-transform",
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn s07_quoted_strings_hide_directives() {
+    fn rule_s7_quoted_strings_hide_directives() {
         let policy = parse(&[r#"extension="max-age=3600", max-age=1"#]);
         assert_eq!(policy.max_age, seconds(1));
         let policy = parse(&[r#"extension="a, no-store, \", private", max-age=1"#]);
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn s08_deltas() {
+    fn rule_s8_deltas() {
         for (text, expected) in [
             ("max-age=003600", 3600),
             ("max-age=2147483648", 1 << 31),
@@ -285,13 +285,13 @@ mod tests {
     }
 
     #[test]
-    fn s09_space_around_the_equals_sign_makes_it_another_directive() {
+    fn rule_s9_space_around_the_equals_sign_makes_it_another_directive() {
         assert_eq!(parse(&["max-age =3600"]).max_age, None);
         assert_eq!(parse(&["max-age= 3600"]).max_age, None);
     }
 
     #[test]
-    fn s10_first_value_wins_across_lines() {
+    fn rule_s10_first_value_wins_across_lines() {
         assert_eq!(parse(&["max-age=1, max-age=2", "max-age=3"]).max_age, seconds(1));
         assert_eq!(parse(&["max-age=x", "max-age=3"]).max_age, seconds(0));
     }
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn s10_the_unqualified_form_rules() {
+    fn rule_s10_the_unqualified_form_rules() {
         for lines in [
             &["private=\"a\", private"][..],
             &["private", "private=\"a\""],

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn u04_a_304_replaces_every_value_of_its_fields() {
+    fn rule_u4_a_304_replaces_every_value_of_its_fields() {
         let mut stored = headers(&[
             ("x-multi", b"1"),
             ("x-multi", b"2"),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn u04_a_304_does_not_touch_what_describes_the_body() {
+    fn rule_u4_a_304_does_not_touch_what_describes_the_body() {
         let mut stored = headers(&[
             ("content-length", b"36"),
             ("content-encoding", b"gzip"),

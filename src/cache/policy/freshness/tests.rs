@@ -109,7 +109,7 @@ fn response_delay_counts_as_age() {
 }
 
 #[test]
-fn s11_expires() {
+fn rule_s11_expires() {
     let lifetime = |lines: &[(&'static str, &str)]| of(lines).0.lifetime();
     let (now, later, before) = (date(0), date(100), date(-100));
     assert_eq!(lifetime(&[("expires", &later), ("date", &before)]), secs(200));
@@ -127,7 +127,7 @@ fn s11_expires() {
 }
 
 #[test]
-fn s12_age_is_the_first_member_if_a_number() {
+fn rule_s12_age_is_the_first_member_if_a_number() {
     let initial = |lines: &[(&'static str, &str)]| {
         let (freshness, t) = of(lines);
         freshness.age(t).as_secs()
@@ -142,7 +142,7 @@ fn s12_age_is_the_first_member_if_a_number() {
 }
 
 #[test]
-fn s13_an_old_date_makes_nothing_older() {
+fn rule_s13_an_old_date_makes_nothing_older() {
     let (freshness, t) = of(&[("cache-control", "max-age=60"), ("date", &date(-7200))]);
     assert_eq!(freshness.age(t), secs(0));
     assert!(freshness.is_fresh(t));

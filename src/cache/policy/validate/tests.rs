@@ -41,7 +41,7 @@ fn strong_validators() {
 }
 
 #[test]
-fn u02_the_exact_entity_tag_else_last_modified() {
+fn rule_u2_the_exact_entity_tag_else_last_modified() {
     for etag in ["\"a\"", "W/\"a\"", "unquoted", "\"\u{fc}\""] {
         let mut request = headers(&[("if-none-match", "\"client\""), ("if-modified-since", NEW)]);
         validators(&[("etag", etag), ("last-modified", OLD)]).conditional_headers(&mut request);
@@ -53,7 +53,7 @@ fn u02_the_exact_entity_tag_else_last_modified() {
 }
 
 #[test]
-fn org_08_u03_a_304_must_be_about_what_is_stored() {
+fn org_08_u3_a_304_must_be_about_what_is_stored() {
     let strong = validators(&[("etag", "\"a\""), ("last-modified", OLD)]);
     let weak = validators(&[("etag", "W/\"a\"")]);
     let dated = validators(&[("last-modified", OLD)]);
@@ -81,7 +81,7 @@ fn org_08_u03_a_304_must_be_about_what_is_stored() {
 }
 
 #[test]
-fn r03_if_none_match_compares_weakly() {
+fn rule_r3_if_none_match_compares_weakly() {
     let stored = |etag| [("etag", etag)];
     assert!(not_modified(
         &[("if-none-match", "\"abcdef\"")],
@@ -110,7 +110,7 @@ fn r03_if_none_match_compares_weakly() {
 }
 
 #[test]
-fn r03_if_none_match_is_a_list_over_lines() {
+fn rule_r3_if_none_match_is_a_list_over_lines() {
     let stored = [("etag", "\"abcdef\"")];
     for list in [
         "\"abcdef\", \"1234\", \"5678\"",
@@ -137,7 +137,7 @@ fn r03_if_none_match_is_a_list_over_lines() {
 }
 
 #[test]
-fn r03_star_matches_all_and_malformed_tags_match_nothing() {
+fn rule_r3_star_matches_all_and_malformed_tags_match_nothing() {
     assert!(not_modified(&[("if-none-match", " * ")], &[]));
     assert!(!not_modified(
         &[("if-none-match", "abcdef")],
@@ -156,7 +156,7 @@ fn r03_star_matches_all_and_malformed_tags_match_nothing() {
 }
 
 #[test]
-fn r04_if_none_match_takes_precedence() {
+fn rule_r4_if_none_match_takes_precedence() {
     let stored = [("etag", "\"a\""), ("last-modified", OLD)];
     assert!(!not_modified(
         &[("if-none-match", "\"b\""), ("if-modified-since", NEW)],
@@ -170,7 +170,7 @@ fn r04_if_none_match_takes_precedence() {
 }
 
 #[test]
-fn r04_if_modified_since() {
+fn rule_r4_if_modified_since() {
     assert!(not_modified(
         &[("if-modified-since", OLD)],
         &[("last-modified", OLD)]
@@ -213,7 +213,7 @@ fn if_match_is_not_for_caches() {
 }
 
 #[test]
-fn r05_fields_of_a_304() {
+fn rule_r5_fields_of_a_304() {
     let stored = headers(&[
         ("cache-control", "max-age=60"),
         ("content-type", "text/html"),
@@ -246,7 +246,7 @@ fn r05_fields_of_a_304() {
 }
 
 #[test]
-fn r06_conditions_are_taken_out_of_a_fill() {
+fn rule_r6_conditions_are_taken_out_of_a_fill() {
     let lines = [
         ("if-none-match", "\"a\""),
         ("if-modified-since", OLD),
@@ -262,7 +262,7 @@ fn r06_conditions_are_taken_out_of_a_fill() {
 }
 
 #[test]
-fn v05_what_vary_names_is_forwarded() {
+fn rule_v5_what_vary_names_is_forwarded() {
     let mut request = headers(&[
         ("if-none-match", "\"a\""),
         ("if-modified-since", OLD),

@@ -29,7 +29,7 @@ fn same(name: &'static str, a: &[&str], b: &[&str]) -> bool {
 }
 
 #[test]
-fn v01_names_are_lower_case_and_once() {
+fn rule_v1_names_are_lower_case_and_once() {
     let spec = spec(&["Foo, accept", "BAR,foo, ,"]);
     assert_eq!(spec.names(), ["accept", "bar", "foo"]);
     assert!(spec.contains(&ACCEPT) && !spec.contains(&ACCEPT_ENCODING));
@@ -89,7 +89,7 @@ fn keys_differ_by_every_named_field_and_by_no_other() {
 }
 
 #[test]
-fn v01_absent_differs_from_empty() {
+fn rule_v1_absent_differs_from_empty() {
     for name in [
         "foo",
         "accept",
@@ -103,7 +103,7 @@ fn v01_absent_differs_from_empty() {
 }
 
 #[test]
-fn v03_white_space_around_commas_and_lines() {
+fn rule_v3_white_space_around_commas_and_lines() {
     assert!(same("foo", &["1,2"], &[" 1 ,\t2 "]));
     assert!(same("foo", &["1, 2"], &["1", "2"]));
     assert!(!same("foo", &["1, 2"], &["2, 1"]));
@@ -114,7 +114,7 @@ fn v03_white_space_around_commas_and_lines() {
 }
 
 #[test]
-fn v03_languages() {
+fn rule_v3_languages() {
     let same = |a: &str, b: &str| same("accept-language", &[a], &[b]);
     assert!(same("en, de", "de,EN"));
     assert!(same("en;q=1, de", "en, de;q=1.000"));
@@ -128,7 +128,7 @@ fn v03_languages() {
 }
 
 #[test]
-fn v03_media_types() {
+fn rule_v3_media_types() {
     let same = |a: &str, b: &str| same("accept", &[a], &[b]);
     assert!(same("text/event-stream", "Text/Event-Stream"));
     assert!(same("text/html;level=1, */*", "text/html ; level=1,*/*"));
@@ -137,7 +137,7 @@ fn v03_media_types() {
 }
 
 #[test]
-fn g12_entity_tags_are_a_set() {
+fn rule_g12_entity_tags_are_a_set() {
     let same = |a: &str, b: &str| same("if-none-match", &[a], &[b]);
     assert!(same("\"a\", \"b\"", "\"b\",\"a\", \"b\""));
     assert!(!same("\"a\"", "W/\"a\""));
