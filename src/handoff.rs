@@ -4,8 +4,10 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::Extensions;
+use http::header::AGE;
+use http::{Extensions, HeaderMap};
 
 use crate::grip::Instruct;
 use crate::position::{Position, Stamp};
@@ -32,8 +34,45 @@ pub struct Handoff {
     pub(crate) keep: Option<Keep>,
 }
 
-/// Keeps something alive, whatever it is.
-pub(crate) type Keep = Arc<dyn Any + Send + Sync>;
+/// In the extensions of a response that carries its instructions itself, because it is for one client only: what is to
+/// be kept while its hold lives.
+#[derive(Clone)]
+pub(crate) struct KeepAlong(pub(crate) Keep);
+
+/// Keeps one or two things alive, whatever they are.
+#[derive(Clone)]
+pub(crate) struct Keep {
+    _one: Anything,
+    _other: Option<Anything>,
+}
+
+type Anything = Arc<dyn Any + Send + Sync>;
+
+/// In the extensions of a response: it came through a cache that is not ours, although it may have no `Age`.
+#[derive(Clone, Copy, Debug)]
+pub struct BehindCache;
+
+/// How long a foreign cache may have kept this answer (rule X1). `None`: there is no such cache between. What is no
+/// number of seconds may be any.
+pub(crate) fn foreign_age(headers: &HeaderMap, extensions: &Extensions) -> Option<Duration> {
+    let Some(age) = headers.get(AGE) else {
+        return extensions.get::<BehindCache>().map(|_| Duration::ZERO);
+    };
+    let first = age
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .next()
+        .unwrap_or_default();
+    let digits = first.trim_ascii();
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    let add = |number: u64, digit: &u8| number.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
+    let seconds = if is_number {
+        digits.iter().fold(0, add)
+    } else {
+        u64::MAX
+    };
+    Some(Duration::from_secs(seconds))
+}
 
 // === impl AskedByHold ===
 
@@ -54,6 +93,18 @@ impl AskedByHold {
             request.insert(self);
         }
         request.insert(Asked).is_some()
+    }
+}
+
+// === impl Keep ===
+
+#[cfg(feature = "cache")]
+impl Keep {
+    pub(crate) fn new(one: Anything, other: Option<Anything>) -> Self {
+        Self {
+            _one: one,
+            _other: other,
+        }
     }
 }
 

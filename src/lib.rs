@@ -4,6 +4,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod authority;
+#[cfg(feature = "cache")]
+mod below;
 pub mod body;
 #[cfg(feature = "tower")]
 mod builder_ext;

@@ -208,6 +208,11 @@ impl Target {
         Self::Key(format!("ch:{channel}").into())
     }
 
+    /// Whether it is the key of a channel.
+    pub(crate) fn is_of_channel(&self) -> bool {
+        matches!(self, Self::Key(key) if key.starts_with("ch:"))
+    }
+
     /// What marks are set for: a URL also in the form that API clients rebuild.
     pub(crate) fn mark_keys(&self) -> [Option<TargetKey>; 2] {
         let canonical = match self {

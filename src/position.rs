@@ -16,13 +16,19 @@ pub struct Position(u64);
 pub struct ClockId(u64);
 
 /// What a fetch, and the answer and object made of it, know of the one order: which order, and how far it had
-/// come when the request left.
+/// come when the request left (rule C3).
+///
+/// Both positions are the same unless a foreign cache stands between (rule X1): then the answer is older than its
+/// fetch, by how much is known only roughly.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub struct Stamp {
     /// The order.
     pub clock: ClockId,
-    /// How far that order had come.
+    /// How far that order had come: every purge at or before it is heeded in this answer.
     pub at: Position,
+    /// Every message at or before it is in this answer: a replay starts here. Never above `at`.
+    pub replay: Position,
 }
 
 // === impl Position ===
@@ -60,6 +66,31 @@ impl ClockId {
     /// A clock that no other process, and no earlier run of this one, shares.
     pub fn random() -> Self {
         Self(RandomState::new().hash_one(std::process::id()))
+    }
+}
+
+// === impl Stamp ===
+
+impl Stamp {
+    /// Of a fetch that reaches the origin itself, at this position.
+    pub const fn new(clock: ClockId, at: Position) -> Self {
+        Self {
+            clock,
+            at,
+            replay: at,
+        }
+    }
+
+    /// Of an answer that a foreign cache may have kept (rule X1): purges count from `at`, messages from `replay`. Never
+    /// younger than it was.
+    #[must_use]
+    pub(crate) fn backdated(self, at: Position, replay: Position) -> Self {
+        let at = self.at.min(at);
+        Self {
+            at,
+            replay: self.replay.min(replay).min(at),
+            ..self
+        }
     }
 }
 

@@ -1,35 +1,48 @@
 //! A response of the service below, looked at: who may have it, and what it names.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, DATE, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, DATE, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, response};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 
-use super::entry::{Entry, channel_weight};
+use super::channels::Named;
+use super::entry::{Entry, Head};
 use super::flight::{Failure, Landed};
 use super::handle::Cache;
+use super::key::VariantKey;
+use super::memo::{Forbids, is_for_us, speaks_of_reuse};
 use super::policy::{
-    CDN_CACHE_CONTROL, CacheControl, Freshness, RequestFacts, ResponseFacts, Validators, VarySpec, Verdict,
-    detach, format_http_date, judge, own_fields, stored_headers,
+    CDN_CACHE_CONTROL, CacheControl, Freshness, NoStore, RequestFacts, ResponseFacts, Validators, VarySpec,
+    Verdict, decide, detach, format_http_date, own_fields, stored_headers,
 };
 use super::resource::Resource;
-use super::serve::{CACHE_STATUS, Lines, with_places};
+use super::serve::{CACHE_STATUS, with_places};
 use super::tags::{SURROGATE_KEY, Tags};
 use crate::body::{EdgeBody, Held};
 use crate::error::{CloseDelimited, OriginError};
 use crate::grip::{self, Instruct, JsonResponse, MAX_INSTRUCT_BYTES};
-use crate::hub::Quiet;
+use crate::handoff::{Keep, KeepAlong, foreign_age};
 use crate::log::Log;
-use crate::message::Channel;
-use crate::position::Position;
+use crate::position::Stamp;
 use crate::sync::Arc;
 use crate::time::Now;
 
 /// Longest wait for the body of `application/grip-instruct`.
 const INSTRUCT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A request that was sent, as it was sent, and when.
+#[derive(Clone, Copy)]
+pub(super) struct Sent<'a> {
+    pub(super) method: &'a Method,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) is_https: bool,
+    pub(super) by_hold: bool,
+    /// Of its fetch, as if no foreign cache stood between.
+    pub(super) stamp: Stamp,
+    pub(super) at: Now,
+}
 
 /// A response that has been looked at.
 pub(super) struct Arrived {
@@ -40,27 +53,51 @@ pub(super) struct Arrived {
     instruct: Option<Instruct>,
     policy: CacheControl,
     freshness: Freshness,
-    pub(super) verdict: Verdict,
+    stamp: Stamp,
+    verdict: Verdict,
     /// Why nobody else may have it, beyond the verdict.
-    pub(super) unusable: Option<&'static str>,
+    unusable: Option<&'static str>,
     /// Why it is not kept, beyond the verdict.
     incomplete: Option<&'static str>,
+    tags: Tags,
+    /// The channels that it names.
+    named: Option<Arc<Named>>,
+    is_head: bool,
 }
 
-/// Looks at the head of a response to a request with these fields; instructions in JSON are read first, for they name
-/// the channels.
+/// What becomes of an answer, for whomever it came: the one decision.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Disposition {
+    /// It was not an origin that answered: nobody who waits gets more.
+    Failed(Failure),
+    /// It is for the request that it answers. Says why.
+    Private(&'static str),
+    /// So it is, but it is kept, and the origin asked for each later request whether it is still right. Says why.
+    Kept(&'static str),
+    /// It is for all who wait, and kept; or why it is not.
+    Shared(Result<(), &'static str>),
+}
+
+/// Looks at the head of the response to a request; instructions in JSON are read first, for they name the channels. Those
+/// become the URL's, whoever may have the answer.
 pub(super) async fn look_at(
     cache: &Cache,
-    sent: &HeaderMap,
+    resource: &Resource,
+    sent: Sent<'_>,
     response: Response<EdgeBody>,
-    asked: Now,
 ) -> Result<Arrived, Failure> {
     let answered = Now::read();
-    let (parts, mut body) = response.into_parts();
-    let asks_conditionally = sent.contains_key(IF_NONE_MATCH) || sent.contains_key(IF_MODIFIED_SINCE);
+    let (mut parts, mut body) = response.into_parts();
+    let asks_conditionally =
+        sent.headers.contains_key(IF_NONE_MATCH) || sent.headers.contains_key(IF_MODIFIED_SINCE);
     if parts.status == StatusCode::NOT_MODIFIED && !asks_conditionally {
         return Err(Failure::Unasked304);
     }
+    if parts.status == StatusCode::NO_CONTENT {
+        // It has none (RFC 9110 8.6).
+        parts.headers.remove(CONTENT_LENGTH);
+    }
+    let is_head = *sent.method == Method::HEAD;
     let mut unusable = None;
     if parts.extensions.get::<Held>().is_some() {
         held_below();
@@ -69,17 +106,23 @@ pub(super) async fn look_at(
     let mut incomplete = None;
     let (mut instruct, mut json) = (None, None);
     if grip::is_instruct_type(&parts.headers) {
-        let whole = tokio::time::timeout(INSTRUCT_TIMEOUT, Limited::new(body, MAX_INSTRUCT_BYTES).collect());
-        let bytes = whole
-            .await
-            .map_err(|_| Failure::Timeout)?
-            .map_err(|_| Failure::BrokenInstruct)?
-            .to_bytes();
-        match Instruct::from_json(parts.status, &parts.headers, &bytes) {
-            Ok((parsed, described)) => (instruct, json) = (Some(parsed), Some(described)),
-            Err(_) => unusable = Some("grip-malformed"),
+        if is_head {
+            // What it names stands in a body that it does not have.
+            unusable = Some("grip-instruct");
+        } else {
+            let whole =
+                tokio::time::timeout(INSTRUCT_TIMEOUT, Limited::new(body, MAX_INSTRUCT_BYTES).collect());
+            let bytes = whole
+                .await
+                .map_err(|_| Failure::Timeout)?
+                .map_err(|_| Failure::BrokenInstruct)?
+                .to_bytes();
+            match Instruct::from_json(parts.status, &parts.headers, &bytes) {
+                Ok((parsed, described)) => (instruct, json) = (Some(parsed), Some(described)),
+                Err(_) => unusable = Some("grip-malformed"),
+            }
+            body = EdgeBody::from(bytes);
         }
-        body = EdgeBody::from(bytes);
     } else {
         match Instruct::from_headers(&parts.headers) {
             Ok(parsed) => instruct = parsed,
@@ -87,7 +130,7 @@ pub(super) async fn look_at(
         }
     }
     let policy = CacheControl::of(&parts.headers);
-    let freshness = Freshness::of(asked, answered, &parts.headers, &policy).of_status(parts.status);
+    let freshness = Freshness::of(sent.at, answered, &parts.headers, &policy).of_status(parts.status);
     let facts = ResponseFacts {
         status: parts.status,
         headers: &parts.headers,
@@ -95,11 +138,26 @@ pub(super) async fn look_at(
         freshness: &freshness,
         has_instructions: instruct.is_some(),
     };
-    let verdict = judge(&RequestFacts::of(&Method::GET, sent), &facts, &cache.limits());
+    let verdict = decide(
+        &RequestFacts::of(sent.method, sent.headers),
+        &facts,
+        &cache.limits(),
+    );
     if json.is_none() && parts.extensions.get::<CloseDelimited>().is_some() {
         // Whether all of it came cannot be known.
         incomplete = Some("close-delimited");
     }
+    let tags = Tags::of(&parts.headers);
+    let mut channels = tags.channels.clone();
+    // Those that are named without a hold are the URL's, too.
+    let named = instruct.as_ref().map_or(&[][..], Instruct::channels);
+    channels.extend(named.iter().map(|channel| channel.name.clone()));
+    // Before anybody is given the answer: the URL's channels are tested for all its variants.
+    let named = resource.learn(cache.hub(), channels, tags.more_channels);
+    let stamp = match foreign_age(&parts.headers, &parts.extensions) {
+        Some(age) => cache.hub().backdate(sent.stamp, sent.at.mono, age),
+        None => sent.stamp,
+    };
     Ok(Arrived {
         parts,
         body,
@@ -107,19 +165,38 @@ pub(super) async fn look_at(
         instruct,
         policy,
         freshness,
+        stamp,
         verdict,
         unusable,
         incomplete,
+        tags,
+        named,
+        is_head,
     })
 }
 
 // === impl Arrived ===
 
 impl Arrived {
-    /// Why it is for one request only.
-    pub(super) fn why_private(&self) -> Option<&'static str> {
-        self.unusable
-            .or(self.verdict.shareable.err().map(|why| why.as_str()))
+    /// The one decision on what becomes of it (RFC 9111 3).
+    pub(super) fn disposition(&self) -> Disposition {
+        if let Some(failure) = self.failure() {
+            return Disposition::Failed(failure);
+        }
+        if let Some(why) = self.unusable {
+            return Disposition::Private(why);
+        }
+        let is_whole = self.incomplete.is_none() && self.error().is_none();
+        match (self.verdict.shareable, self.verdict.storable) {
+            (Err(why), _) if self.verdict.is_kept_for_validation() && is_whole => {
+                Disposition::Kept(why.as_str())
+            }
+            (Err(why), _) => Disposition::Private(why.as_str()),
+            (Ok(()), storable) => {
+                let storable = storable.map_err(NoStore::as_str);
+                Disposition::Shared(self.incomplete.map_or(storable, Err))
+            }
+        }
     }
 
     /// The fields that only the request which was answered may have. Of those that a description in JSON is wrapped in,
@@ -131,28 +208,25 @@ impl Arrived {
         }
     }
 
-    /// Whether it is kept, although it is for one request only: the next one may have it as soon as the origin says so.
-    pub(super) fn is_kept_for_validation(&self) -> bool {
-        self.unusable.or(self.incomplete).is_none()
-            && self.error().is_none()
-            && self.verdict.is_kept_for_validation()
-    }
-
-    /// The one line of `Cache-Control` that forbids to keep or share this, whatever else it says. A copy: as it came it
-    /// would keep the buffer of the whole head.
-    pub(super) fn forbidden_by(&self) -> Option<HeaderValue> {
-        if self.parts.headers.contains_key(CDN_CACHE_CONTROL) {
+    /// What of it forbids to keep or share an answer, whatever else that says: one line of `Cache-Control`, or that there is
+    /// no word on it. A copy: as it came it would keep the buffer of the whole head.
+    pub(super) fn forbidden_by(&self) -> Option<Forbids> {
+        let headers = &self.parts.headers;
+        if headers.keys().any(is_for_us) || headers.contains_key(CDN_CACHE_CONTROL) {
             return None;
         }
-        let mut lines = self.parts.headers.get_all(CACHE_CONTROL).iter();
+        if !headers.keys().any(speaks_of_reuse) {
+            return Some(Forbids::Silence);
+        }
+        let mut lines = headers.get_all(CACHE_CONTROL).iter();
         let line = lines.next().filter(|_| lines.next().is_none())?;
         let forbids = (self.policy.no_store || self.policy.is_private()) && !self.policy.must_understand;
         let copy = || HeaderValue::from_bytes(line.as_bytes()).expect("it was one");
-        forbids.then(copy)
+        forbids.then(|| Forbids::Line(copy()))
     }
 
     /// What failed, if it was not the origin that answered: the same for all who wait.
-    pub(super) fn failure(&self) -> Option<Failure> {
+    fn failure(&self) -> Option<Failure> {
         let failure = self.parts.extensions.get::<OriginError>()?.failure;
         failure
             .is_outage()
@@ -173,90 +247,89 @@ impl Arrived {
         is_last_word && self.unusable.is_none() && refused.is_some_and(|why| !why.is_of_its_request())
     }
 
+    /// Whether what becomes of it tells what becomes of the next answer of its URL.
+    pub(super) fn tells_of_its_url(&self) -> bool {
+        let is_of_its_request =
+            |why: NoStore| why.is_of_its_request() && why != NoStore::SetCookie || why.is_of_a_condition();
+        let refused = self.verdict.shareable.err();
+        !self.is_head && self.error().is_none() && !refused.is_some_and(is_of_its_request)
+    }
+
+    /// The channels that it names.
+    pub(super) fn named(&self) -> Option<&Arc<Named>> {
+        self.named.as_ref()
+    }
+
     /// As it came, for the one request that may have it.
     pub(super) fn into_private(self) -> Response<EdgeBody> {
         let mut response = Response::from_parts(self.parts, self.body);
-        response.headers_mut().remove(SURROGATE_KEY);
+        if let Some(named) = self.named {
+            response
+                .extensions_mut()
+                .insert(KeepAlong(Keep::new(named, None)));
+        }
         response
     }
 
     /// An answer that can be given to several, and its body that is still to come. It is filed under what was asked
-    /// for, which may be less than what a client sent.
+    /// for, which may be less than what a client sent. `storable`: or why it is not kept.
     pub(super) fn into_landed(
         self,
         cache: &Cache,
-        resource: &Arc<Resource>,
-        sent: &HeaderMap,
-        is_https: bool,
-        by_hold: bool,
-        stamp: Position,
+        resource: &Resource,
+        sent: Sent<'_>,
+        storable: Result<(), &'static str>,
     ) -> (Landed, EdgeBody) {
-        let Arrived {
-            parts,
-            body,
-            json,
-            instruct,
-            policy,
-            freshness,
-            verdict,
-            incomplete,
-            ..
-        } = self;
-        let tags = Tags::of(&parts.headers);
-        let is_error = is_error_status(parts.status);
-        let vary = resource.rule(VarySpec::of(&parts.headers), is_error);
-        let (status, source, body) = match json {
+        let is_error = is_error_status(self.parts.status);
+        let vary = resource.rule(VarySpec::of(&self.parts.headers), is_error);
+        let (status, source, body) = match self.json {
             Some(json) => (json.status, json.headers, EdgeBody::from(json.body)),
-            None => (parts.status, parts.headers, body),
+            None => (self.parts.status, self.parts.headers, self.body),
         };
-        let mut headers = stored_headers(&source, &policy);
+        let mut headers = stored_headers(&source, &self.policy);
         grip::strip(&mut headers);
         headers.remove(SURROGATE_KEY);
         // A recipient with a clock records when it came (RFC 9110 6.6.1).
         headers
             .entry(DATE)
-            .or_insert_with(|| format_http_date(freshness.received().wall));
+            .or_insert_with(|| format_http_date(self.freshness.received().wall));
         detach(&mut headers);
-        let channel_weight = channel_weight(&tags.channels);
-        let mut channels: Vec<Channel> = tags.channels;
-        // Those that are named without a hold are the URL's, too.
-        let named = instruct.as_ref().map_or(&[][..], Instruct::channels);
-        channels.extend(named.iter().map(|channel| channel.name.clone()));
-        // Before anybody is given the answer: the URL's channels are tested for all its variants.
-        resource.learn(&channels);
-        let length = OnceLock::new();
-        if let Some(known) = body.size_hint().exact() {
-            let _ = length.set(known);
-        }
-        let entry = Arc::new(Entry {
-            resource: resource.clone(),
-            variant: cache.variant(Some(&vary), sent, is_https, by_hold),
+        let head = Head {
+            variant: cache.variant(Some(&vary), &sent),
             vary,
-            stamp,
+            stamp: self.stamp,
             status,
             validators: Validators::of(&headers),
             headers: with_places(headers),
-            instruct: instruct.map(std::sync::Arc::new),
-            freshness,
-            keys: tags.keys.into(),
-            channel_weight,
-            quiet: Quiet::default(),
-            body: Arc::new(Log::new()),
-            length,
-            lines: Lines::default(),
-            head: OnceLock::new(),
-        });
-        let why = incomplete.or(verdict.storable.err().map(|why| why.as_str()));
-        (
-            Landed {
-                entry,
-                storable: why.is_none(),
-                fwd_status: None,
-                is_error,
-                why,
-            },
-            body,
-        )
+            instruct: self.instruct.map(std::sync::Arc::new),
+            freshness: self.freshness,
+            tags: self.tags.text.into(),
+            keys: self.tags.keys.into(),
+            named: self.named,
+        };
+        let stamp = self.stamp;
+        let landed = Landed {
+            entry: Arc::new(Entry::new(
+                Arc::new(head),
+                Arc::new(Log::new()),
+                body.size_hint().exact(),
+            )),
+            behind: (stamp != sent.stamp).then_some(sent.stamp),
+            storable: storable.is_ok(),
+            fwd_status: None,
+            is_error,
+            why: storable.err(),
+        };
+        (landed, body)
+    }
+}
+
+// === impl Sent ===
+
+impl Cache {
+    /// The variant that a request is filed under.
+    pub(super) fn variant(&self, vary: Option<&VarySpec>, sent: &Sent<'_>) -> VariantKey {
+        self.variant_of(vary, sent.headers, sent.is_https, sent.by_hold)
     }
 }
 

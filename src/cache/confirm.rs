@@ -1,46 +1,57 @@
-//! A stored answer that a 304 has confirmed (RFC 9111 4.3.4, 3.2).
+//! A stored answer that a 304 has confirmed (RFC 9111 4.3.4, 3.2; rule C3).
 
-use std::sync::OnceLock;
+use http::header::{AGE, DATE, LAST_MODIFIED};
+use http::{HeaderMap, Method, Response};
 
-use http::header::{AGE, DATE};
-use http::{HeaderMap, Method};
-
-use super::arrived::own_fields_of;
-use super::entry::{Entry, channel_weight};
+use super::arrived::{Sent, own_fields_of};
+use super::entry::{Entry, Head};
 use super::handle::Cache;
 use super::policy::{
-    CacheControl, Freshness, RequestFacts, ResponseFacts, Validators, VarySpec, Verdict, detach,
-    format_http_date, judge, merge_304, stored_headers,
+    CacheControl, Freshness, RequestFacts, ResponseFacts, Validators, VarySpec, Verdict, decide, detach,
+    format_http_date, is_not_modified, merge_304, stored_headers,
 };
-use super::serve::{Lines, with_places, without_places};
+use super::resource::Resource;
+use super::serve::{with_places, without_places};
 use super::tags::{SURROGATE_KEY, Tags};
+use crate::body::EdgeBody;
 use crate::grip::{self, Instruct};
-use crate::hub::Quiet;
-use crate::message::Channel;
+use crate::handoff::foreign_age;
 use crate::mutants::mutant;
-use crate::position::Position;
+use crate::position::Stamp;
+use crate::sync::Arc;
 use crate::time::Now;
 
 /// A 304, and what it answers.
 pub(super) struct Confirmation<'a> {
     pub(super) old: &'a Entry,
-    /// Its fields.
-    pub(super) from: &'a HeaderMap,
-    /// The fields that were sent.
-    pub(super) sent: &'a HeaderMap,
-    /// The validator that was sent is a strong one: what was accepted before the request left is in the old answer.
+    pub(super) response: &'a Response<EdgeBody>,
+    pub(super) sent: Sent<'a>,
+    /// What was sent and what came back prove that the old answer is the present one, byte by byte: what was accepted
+    /// before the request left is in it.
     pub(super) is_strong: bool,
-    pub(super) stamp: Position,
-    pub(super) asked: Now,
-    pub(super) is_https: bool,
-    pub(super) by_hold: bool,
+    /// The fields of the request for which it was sent: with its own conditions.
+    pub(super) asked: &'a HeaderMap,
+}
+
+/// What a 304 makes of an answer. Its body is the same, not a copy.
+pub(super) struct Confirmed {
+    /// For those who asked.
+    pub(super) entry: Arc<Entry>,
+    /// For the store.
+    pub(super) kept: Arc<Entry>,
+    /// See [`Landed::behind`](super::flight::Landed::behind).
+    pub(super) behind: Option<Stamp>,
+    pub(super) verdict: Verdict,
+    /// What of the 304 is only for the request that it answers.
+    pub(super) own: HeaderMap,
 }
 
 impl Confirmation<'_> {
-    /// The old answer with its head brought up to date, and what of the 304 is only for the request that it answers. Its
-    /// body is the same, not a copy.
-    pub(super) fn apply(self, cache: &Cache) -> (Entry, Verdict, HeaderMap) {
-        let Self { old, from, sent, .. } = self;
+    /// The old answer with its head brought up to date.
+    pub(super) fn apply(self, cache: &Cache, resource: &Resource) -> Confirmed {
+        let Self { sent, asked, .. } = self;
+        let old = &*self.old.head;
+        let from = self.response.headers();
         let moves = self.is_strong || mutant!("weak-304");
         let answered = Now::read();
         let mut headers = without_places(old.headers.clone());
@@ -53,10 +64,10 @@ impl Confirmation<'_> {
             headers.insert(AGE, age.clone());
         }
         let policy = CacheControl::of(&headers);
-        let freshness = Freshness::of(self.asked, answered, &headers, &policy).of_status(old.status);
+        let freshness = Freshness::of(sent.at, answered, &headers, &policy).of_status(old.status);
         let brought = Instruct::from_headers(from).ok().flatten();
-        let verdict = judge(
-            &RequestFacts::of(&Method::GET, sent),
+        let verdict = decide(
+            &RequestFacts::of(&Method::GET, sent.headers),
             &ResponseFacts {
                 status: old.status,
                 headers: &headers,
@@ -66,61 +77,121 @@ impl Confirmation<'_> {
             },
             &cache.limits(),
         );
-        let tags = from.contains_key(SURROGATE_KEY).then(|| Tags::of(from));
-        let mut channels: Vec<Channel> = Vec::new();
-        if let Some(hold) = brought.as_ref().and_then(|instruct| instruct.hold.as_ref()) {
-            channels.extend(hold.channels.iter().map(|channel| channel.name.clone()));
-        }
-        let (keys, channel_weight) = match tags {
-            Some(tags) => {
-                let weight = channel_weight(&tags.channels);
-                channels.extend(tags.channels);
-                (tags.keys.into(), weight)
+        let (tags, keys, tag_channels, more) = match from.contains_key(SURROGATE_KEY) {
+            true => {
+                let tags = Tags::of(from);
+                (
+                    tags.text.into(),
+                    tags.keys.into(),
+                    tags.channels,
+                    tags.more_channels,
+                )
             }
-            None => (old.keys.clone(), old.channel_weight),
+            false => {
+                let named = old.named.as_ref();
+                let channels = named.map_or(&[][..], |named| named.channels());
+                (
+                    old.tags.clone(),
+                    old.keys.clone(),
+                    channels.to_vec(),
+                    named.is_some_and(|named| named.has_more()),
+                )
+            }
         };
-        old.resource.learn(&channels);
-        let instruct = match brought {
-            Some(instruct) => Some(std::sync::Arc::new(instruct)),
-            // The ids name what the body contains, and that may be more by now.
-            None if moves => old.instruct.as_ref().map(|instruct| without_ids(instruct)),
-            None => old.instruct.clone(),
-        };
-        let vary = old.resource.rule(VarySpec::of(&headers), false);
+        let instruct = updated(old.instruct.as_ref(), brought.as_ref(), moves);
+        // Whatever it names is the URL's, with a hold or without.
+        let mut channels = tag_channels;
+        for instruct in brought.iter().chain(instruct.as_deref()) {
+            channels.extend(instruct.channels().iter().map(|channel| channel.name.clone()));
+        }
+        let named = resource.learn(cache.hub(), channels, more);
+        let vary = resource.rule(VarySpec::of(&headers), false);
+        let validators = Validators::of(&headers).or_else(|| old.validators.clone());
         let mut headers = stored_headers(&headers, &policy);
         grip::strip(&mut headers);
         headers.remove(SURROGATE_KEY);
-        detach(&mut headers);
-        let length = OnceLock::new();
-        if let Some(known) = old.length.get() {
-            let _ = length.set(*known);
+        if !old.headers.contains_key(LAST_MODIFIED) && old.has_last_modified() {
+            // The answer that brought the body did not hand it out.
+            headers.remove(LAST_MODIFIED);
         }
-        let entry = Entry {
-            resource: old.resource.clone(),
-            variant: cache.variant(Some(&vary), sent, self.is_https, self.by_hold),
+        detach(&mut headers);
+        let stamp = match foreign_age(from, self.response.extensions()) {
+            Some(age) => cache.hub().backdate(sent.stamp, sent.at.mono, age),
+            None => sent.stamp,
+        };
+        let head = Head {
+            variant: cache.variant(Some(&vary), &sent),
             vary,
-            stamp: if moves { self.stamp } else { old.stamp },
+            stamp: if moves { stamp } else { old.stamp },
             status: old.status,
-            validators: Validators::of(&headers),
+            validators,
             headers: with_places(headers),
             instruct,
             freshness,
+            tags,
             keys,
-            channel_weight,
-            quiet: Quiet::default(),
-            body: old.body.clone(),
-            length,
-            lines: Lines::default(),
-            head: OnceLock::new(),
+            named,
         };
-        (entry, verdict, own_fields_of(from, &policy))
+        // A hold that a 304 begins, of an answer that is validated for each request and has none, is for those who asked
+        // with that condition: without one the origin would have answered at once.
+        let holds = |instruct: &Option<_>| instruct.as_ref().is_some_and(is_hold);
+        let is_conditional =
+            verdict.is_kept_for_validation() && holds(&head.instruct) && !holds(&old.instruct);
+        let has_it = || is_not_modified(asked, &old.headers, old.freshness.received().wall);
+        let unheld = is_conditional.then(|| {
+            Arc::new(Head {
+                instruct: old.instruct.clone(),
+                ..head.clone()
+            })
+        });
+        let of_head = |head| {
+            let length = self.old.length.get().copied();
+            Arc::new(Entry::new(head, self.old.body.clone(), length))
+        };
+        let held = of_head(Arc::new(head));
+        let (entry, kept) = match unheld.map(of_head) {
+            Some(unheld) if has_it() => (held, unheld),
+            Some(unheld) => (unheld.clone(), unheld),
+            None => (held.clone(), held),
+        };
+        Confirmed {
+            entry,
+            kept,
+            behind: (moves && stamp != sent.stamp).then_some(sent.stamp),
+            verdict,
+            own: own_fields_of(from, &policy),
+        }
     }
 }
 
-fn without_ids(instruct: &Instruct) -> std::sync::Arc<Instruct> {
-    let mut instruct = instruct.clone();
-    for channel in instruct.hold.iter_mut().flat_map(|hold| &mut hold.channels) {
-        channel.prev_id = None;
+/// The instructions that a 304 leaves (rule C3): with a hold they are its own; without one the stored mode and channels
+/// stay, the ids that it names are taken over, and the others are cleared if the stamp moves: they name what the body
+/// contains, and that may be more by now.
+fn updated(
+    old: Option<&std::sync::Arc<Instruct>>,
+    brought: Option<&Instruct>,
+    moves: bool,
+) -> Option<std::sync::Arc<Instruct>> {
+    if let Some(brought) = brought.filter(|brought| brought.hold.is_some() || old.is_none()) {
+        return Some(std::sync::Arc::new(brought.clone()));
     }
-    std::sync::Arc::new(instruct)
+    let old = old?;
+    if brought.is_none() && !moves {
+        return Some(old.clone());
+    }
+    let mut instruct = Instruct::clone(old);
+    for channel in instruct.hold.iter_mut().flat_map(|hold| &mut hold.channels) {
+        let named = brought.into_iter().flat_map(Instruct::channels);
+        let id = { named }
+            .find(|named| named.name == channel.name)
+            .and_then(|named| named.prev_id.clone());
+        if id.is_some() || moves {
+            channel.prev_id = id;
+        }
+    }
+    Some(std::sync::Arc::new(instruct))
+}
+
+fn is_hold(instruct: &std::sync::Arc<Instruct>) -> bool {
+    instruct.hold.is_some()
 }

@@ -1,56 +1,50 @@
 //! Runs a flight: asks the service below, and lands what it answers.
 
-use std::time::Duration;
-
-use bytes::Bytes;
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE};
-use http::{HeaderMap, Method, Request, Response, StatusCode, request};
-use http_body::Body;
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, request};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tower_service::Service;
 
-use super::arrived::{Arrived, is_error_status, look_at};
-use super::confirm::Confirmation;
+use super::arrived::{Arrived, Disposition, Sent, is_error_status, look_at};
+use super::confirm::{Confirmation, Confirmed};
 use super::entry::Entry;
-use super::find::Start;
-use super::flight::{Failure, Flight, Gone, Landed, Phase};
+use super::find::Departure;
+use super::flight::{Failure, Flight, Gone, Landed, Landing, Phase};
 use super::handle::Cache;
-use super::look::{Ask, Look};
-use super::pass::Memo;
-use super::policy::{NoStore, Validators, VarySpec, Verdict, strip_client_conditionals};
+use super::look::{Look, Needs};
+use super::policy::{Validators, VarySpec, strip_client_conditionals};
 use super::pump::{Pump, Pumped, put_together};
 use super::resource::Resource;
 use super::unkeyed::is_keyed;
+use crate::below::{Below, call};
 use crate::body::{Chunk, EdgeBody};
-use crate::error::BoxError;
 use crate::grip;
 use crate::log::{End, Log};
 use crate::mutants::mutant;
-use crate::position::Position;
 use crate::sync::Arc;
 use crate::time::Now;
 
-/// First pause after a failed fetch, for those who can have an old answer; doubled with each.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+/// What a client says of what it has had already (rule D7): what others share is not made for it.
+pub(super) static RESUMING: [HeaderName; 2] = [
+    HeaderName::from_static("last-event-id"),
+    HeaderName::from_static("grip-last"),
+];
 
 /// What is needed to run a flight.
-pub(super) struct Trip<S, E> {
+pub(super) struct FlightTask<S: Below> {
     pub(super) cache: Cache,
-    pub(super) resource: Arc<Resource>,
-    pub(super) start: Start,
-    pub(super) inner: S,
+    pub(super) departure: Departure,
+    pub(super) below: S,
     /// The request of who started it.
     pub(super) request: request::Parts,
     pub(super) is_https: bool,
     pub(super) by_hold: bool,
     /// Where what only this request may have goes; `None`: nobody waits.
-    pub(super) tell: Option<oneshot::Sender<Told<E>>>,
+    pub(super) leader: Option<oneshot::Sender<ForLeader<S::Error>>>,
 }
 
 /// What only the request that started a flight may have.
-pub(super) enum Told<E> {
+pub(super) enum ForLeader<E> {
     Response(Box<Response<EdgeBody>>),
     /// With the fields that only this request may have.
     Landed(Box<Landed>, HeaderMap),
@@ -59,103 +53,110 @@ pub(super) enum Told<E> {
     Error(E),
 }
 
-/// Takes the flight off the list, however its task ends.
-struct Landing {
-    resource: Arc<Resource>,
-    flight: Arc<Flight>,
-}
-
-impl<S, E> Trip<S, E> {
+impl<S: Below> FlightTask<S> {
     /// Runs in a task of its own: no client that goes away takes it along.
-    pub(super) async fn run<B>(mut self)
-    where
-        S: Service<Request<EdgeBody>, Response = Response<B>, Error = E>,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        let flight = self.start.flight.clone();
-        let landing = Landing {
-            resource: self.resource.clone(),
-            flight: flight.clone(),
-        };
+    pub(super) async fn run(mut self) {
+        let flight = self.departure.landing.flight.clone();
         flight.wait_for_turn().await;
         if flight.turn.is_some() {
             let (now, interval) = (Instant::now(), self.cache.config().interval);
-            let mut state = self.resource.state.lock();
+            let mut state = self.resource().state.lock();
             state.took_turn(flight.files_under(), now, interval);
         }
-        // From here on whatever is accepted may be missing in the answer: read the clock first.
+        // Rule C3: from here on whatever is accepted may be missing in the answer, so the clock is read first.
         let since = Instant::now();
         let mut fetch = self.cache.hub().begin_fetch(since);
-        let stamp = fetch.stamp().at;
-        flight.phase.send_replace(Phase::Flying { stamp, since });
-        let mut old = self.start.old.clone().filter(|old| self.is_alive(old));
+        flight.phase.send_replace(Phase::Flying {
+            stamp: fetch.stamp(),
+            since,
+            hangs: false,
+        });
+        let mut old = self.departure.old.clone().filter(|old| self.is_alive(old));
         loop {
             let validators = old.as_ref().and_then(|old| self.usable_validators(old));
-            let asked = Now::read();
+            let at = Now::read();
             self.cache.counters().fetches.add(1);
             let request = self.request_for(validators.as_ref());
-            let sent = request.headers().clone();
-            let call = call(&mut self.inner, request);
+            let headers = request.headers().clone();
+            let call = call(&mut self.below, request);
             let response = match tokio::time::timeout(self.cache.config().flight_timeout, call).await {
                 Ok(Ok(response)) => response.map(EdgeBody::new),
                 Ok(Err(error)) => {
-                    if let Some(tell) = self.tell.take() {
-                        let _ = tell.send(Told::Error(error));
+                    if let Some(leader) = self.leader.take() {
+                        let _ = leader.send(ForLeader::Error(error));
                     }
-                    return self.fail(landing, Failure::Service);
+                    return self.fail(Failure::Service);
                 }
-                Err(_) => return self.fail(landing, Failure::Timeout),
+                Err(_) => return self.fail(Failure::Timeout),
             };
             if mutant!("stamp-late") {
                 fetch = self.cache.hub().begin_fetch(Instant::now());
             }
-            let stamp = fetch.stamp().at;
+            let sent = Sent {
+                method: &Method::GET,
+                headers: &headers,
+                is_https: self.is_https,
+                by_hold: self.by_hold,
+                stamp: fetch.stamp(),
+                at,
+            };
             if response.status() == StatusCode::NOT_MODIFIED
                 && let (Some(entry), Some(validators)) = (old.take(), &validators)
             {
                 if validators.selects(response.headers()) && self.is_alive(&entry) {
                     let confirmation = Confirmation {
                         old: &entry,
-                        from: response.headers(),
-                        sent: &sent,
-                        is_strong: validators.is_strong(),
-                        stamp,
-                        asked,
-                        is_https: self.is_https,
-                        by_hold: self.by_hold,
+                        response: &response,
+                        sent,
+                        is_strong: validators.confirmed_strongly_by(response.headers()),
+                        asked: &self.request.headers,
                     };
-                    let (entry, verdict, own) = confirmation.apply(&self.cache);
-                    return self.land_confirmed(landing, entry, verdict, own);
+                    let confirmed = confirmation.apply(&self.cache, self.resource());
+                    return self.land_confirmed(confirmed);
                 }
                 // It validated something else: ask once more, without a condition.
                 continue;
             }
-            let arrived = match look_at(&self.cache, &sent, response, asked).await {
-                Ok(arrived) => arrived,
-                Err(failure) => return self.fail(landing, failure),
+            return match look_at(&self.cache, self.resource(), sent, response).await {
+                Ok(arrived) => self.land(arrived, sent).await,
+                Err(failure) => self.fail(failure),
             };
-            return self.land(landing, arrived, &sent, stamp).await;
         }
+    }
+
+    fn resource(&self) -> &Arc<Resource> {
+        &self.departure.landing.resource
+    }
+
+    fn flight(&self) -> &Arc<Flight> {
+        &self.departure.landing.flight
     }
 
     fn is_alive(&self, entry: &Entry) -> bool {
-        let channels = self.resource.state.lock().channels.clone();
-        let look = Ask::default().look(self.cache.hub(), entry, &channels, Instant::now());
+        let channels = self.resource().channels(self.cache.hub());
+        let needs = Needs::any(self.cache.hub());
+        let look = needs.look(
+            self.cache.hub(),
+            self.resource(),
+            entry,
+            &channels,
+            Instant::now(),
+        );
         !matches!(look, Look::Dead)
     }
 
-    /// A weak validator cannot tell whether what was announced since is in the answer: a fetch whose answer has to
-    /// be younger asks without a condition. So does one whose variant depends on the client's condition: ours would
-    /// take its place.
+    /// Rule C3: what is asked for a younger stamp is asked with a condition only if the validator is strong. If a `Vary`
+    /// makes the client's own conditions part of the key, they select the variant, and nothing of ours may
+    /// take their place.
     fn usable_validators(&self, old: &Entry) -> Option<Validators> {
-        if old.vary.contains(&IF_NONE_MATCH) || old.vary.contains(&IF_MODIFIED_SINCE) {
+        let head = &old.head;
+        if head.vary.contains(&IF_NONE_MATCH) || head.vary.contains(&IF_MODIFIED_SINCE) {
             return None;
         }
         let usable = |validators: &&Validators| {
-            !self.start.moves_the_stamp || validators.is_strong() || mutant!("weak-304")
+            !self.departure.moves_the_stamp || validators.is_strong() || mutant!("weak-304")
         };
-        old.validators.as_ref().filter(usable).cloned()
+        head.validators.as_ref().filter(usable).cloned()
     }
 
     fn request_for(&self, validators: Option<&Validators>) -> Request<EdgeBody> {
@@ -164,14 +165,17 @@ impl<S, E> Trip<S, E> {
         *request.uri_mut() = self.request.uri.clone();
         *request.version_mut() = self.request.version;
         *request.extensions_mut() = self.request.extensions.clone();
-        let vary = self.resource.state.lock().vary.clone().unwrap_or_default();
+        let vary = self.resource().state.lock().vary.clone().unwrap_or_default();
         let mut headers = self.request.headers.clone();
-        if self.tell.is_none() {
+        if self.leader.is_none() {
             // In the background: what selects the variant, and nothing of whoever happened to come.
             headers = selecting(&headers, &vary);
         }
         strip_client_conditionals(&mut headers, &vary);
         headers.remove(RANGE);
+        for name in RESUMING.iter().filter(|name| !vary.contains(name)) {
+            headers.remove(name);
+        }
         if !self.by_hold {
             grip::strip(&mut headers);
         }
@@ -183,22 +187,26 @@ impl<S, E> Trip<S, E> {
     }
 
     /// Lands an answer whose body is here already.
-    fn land_confirmed(mut self, landing: Landing, entry: Entry, verdict: Verdict, own: HeaderMap) {
-        answered(&self.resource);
-        let entry = Arc::new(entry);
+    fn land_confirmed(mut self, confirmed: Confirmed) {
+        let Confirmed {
+            entry,
+            kept,
+            behind,
+            verdict,
+            own,
+        } = confirmed;
+        self.cache.origin_answered(self.resource());
         let why = verdict.storable.or(verdict.shareable).err();
         let landed = Landed {
             entry: entry.clone(),
+            behind,
             storable: why.is_none(),
             fwd_status: Some(304),
             is_error: false,
-            why: why.map(NoStore::as_str),
+            why: why.map(super::policy::NoStore::as_str),
         };
-        let moved = self
-            .start
-            .old
-            .as_ref()
-            .is_some_and(|old| old.variant != entry.variant);
+        let old = self.departure.old.as_ref();
+        let moved = old.is_some_and(|old| old.head.variant != kept.head.variant);
         if let Err(why) = verdict.shareable {
             let is_kept = verdict.is_kept_for_validation();
             if moved || !is_kept && !why.is_of_its_request() {
@@ -208,111 +216,110 @@ impl<S, E> Trip<S, E> {
                 why: why.as_str(),
                 error: None,
             };
-            landing.flight.phase.send_replace(Phase::Gone(gone));
-            if let Some(tell) = self.tell.take() {
-                let _ = tell.send(Told::Landed(Box::new(landed), own));
+            self.flight().phase.send_replace(Phase::Gone(gone));
+            if let Some(leader) = self.leader.take() {
+                let _ = leader.send(ForLeader::Landed(Box::new(landed), own));
             }
             if is_kept {
-                finish(&self.cache, &landing, Some(entry));
+                finish(&self.cache, &self.departure.landing, Some(kept));
             }
             return;
         }
         self.tell_fields(own);
-        landing.flight.phase.send_replace(Phase::Landed(landed));
+        self.flight().phase.send_replace(Phase::Landed(landed));
         if why.is_some() || moved {
             self.supersede();
         }
-        finish(&self.cache, &landing, why.is_none().then_some(entry));
+        finish(
+            &self.cache,
+            &self.departure.landing,
+            why.is_none().then_some(kept),
+        );
     }
 
     /// The origin has answered, and the answer is not kept: what was stored before is no longer its last word.
     fn supersede(&self) {
-        if let Some(old) = &self.start.old {
-            self.cache.store().remove(self.resource.key(), old);
+        if let Some(old) = &self.departure.old {
+            self.cache.store().remove(self.resource().key(), old);
         }
     }
 
-    async fn land(mut self, landing: Landing, arrived: Arrived, sent: &HeaderMap, stamp: Position) {
-        let error = arrived.error();
-        match error {
-            Some(_) => {
-                self.cache.counters().fetch_errors.add(1);
-                pause(&self.resource);
-            }
-            None => answered(&self.resource),
-        }
-        if error.is_none() && arrived.supersedes() {
-            self.supersede();
-        }
-        let in_background = self.tell.is_none();
-        let own = arrived.own_fields();
-        let is_kept = arrived.is_kept_for_validation();
-        if let Some(why) = arrived.why_private().filter(|_| !is_kept) {
-            if error.is_none() && arrived.verdict.storable.is_err() {
-                let memo = Memo::new(&self.cache, &self.resource, &arrived, why, Instant::now());
-                self.cache.remember_uncacheable(self.resource.key(), memo);
-            }
-            let gone = arrived
-                .failure()
-                .map_or(Gone::NotShareable { why, error }, Gone::Failed);
-            let response = arrived.into_private();
-            landing.flight.phase.send_replace(Phase::Gone(gone));
-            if let Some(tell) = self.tell.take() {
-                let _ = tell.send(Told::Response(Box::new(response)));
-            }
-            return;
-        }
-        let landed = arrived.into_landed(
-            &self.cache,
-            &self.resource,
-            sent,
-            self.is_https,
-            self.by_hold,
-            stamp,
+    async fn land(mut self, arrived: Arrived, sent: Sent<'_>) {
+        let disposition = arrived.disposition();
+        self.cache.take_note(
+            self.resource(),
+            &arrived,
+            disposition,
+            self.departure.old.as_ref(),
         );
-        if is_kept {
-            let tell = self.tell.take();
-            let announce = |flight: &Flight, landed| {
-                let why = NoStore::NoCache.as_str();
-                let gone = Gone::NotShareable { why, error: None };
-                flight.phase.send_replace(Phase::Gone(gone));
-                if let Some(tell) = tell {
-                    let _ = tell.send(Told::Landed(Box::new(landed), own));
-                }
-            };
-            return carry(self.cache, landing, landed, in_background, announce).await;
+        let in_background = self.leader.is_none();
+        let own = arrived.own_fields();
+        let error = arrived.error();
+        match disposition {
+            Disposition::Failed(failure) => {
+                self.hand_over(arrived, Gone::Failed(failure));
+            }
+            Disposition::Private(why) => {
+                self.hand_over(arrived, Gone::NotShareable { why, error });
+            }
+            Disposition::Kept(why) => {
+                let landed = arrived.into_landed(&self.cache, self.resource(), sent, Ok(()));
+                let leader = self.leader.take();
+                let announce = |flight: &Flight, landed| {
+                    let gone = Gone::NotShareable { why, error: None };
+                    flight.phase.send_replace(Phase::Gone(gone));
+                    if let Some(leader) = leader {
+                        let _ = leader.send(ForLeader::Landed(Box::new(landed), own));
+                    }
+                };
+                carry(
+                    self.cache,
+                    self.departure.landing,
+                    landed,
+                    in_background,
+                    announce,
+                )
+                .await;
+            }
+            Disposition::Shared(storable) => {
+                let landed = arrived.into_landed(&self.cache, self.resource(), sent, storable);
+                self.tell_fields(own);
+                carry(self.cache, self.departure.landing, landed, in_background, to_all).await;
+            }
         }
-        self.tell_fields(own);
-        carry(self.cache, landing, landed, in_background, to_all).await;
+    }
+
+    /// Gives an answer to the one request that may have it.
+    fn hand_over(&mut self, arrived: Arrived, gone: Gone) {
+        let response = arrived.into_private();
+        self.flight().phase.send_replace(Phase::Gone(gone));
+        if let Some(leader) = self.leader.take() {
+            let _ = leader.send(ForLeader::Response(Box::new(response)));
+        }
     }
 
     /// To be called before the answer is announced: who started it takes them along.
     fn tell_fields(&mut self, own: HeaderMap) {
         if !own.is_empty()
-            && let Some(tell) = self.tell.take()
+            && let Some(leader) = self.leader.take()
         {
-            let _ = tell.send(Told::Fields(own));
+            let _ = leader.send(ForLeader::Fields(own));
         }
     }
 
-    fn fail(&self, landing: Landing, failure: Failure) {
-        self.cache.counters().fetch_errors.add(1);
-        tracing::debug!(target: "gripstack::cache", url = self.resource.url.as_str(), why = failure.as_str(), "a fetch failed");
-        pause(&landing.resource);
-        landing
-            .flight
+    fn fail(&self, failure: Failure) {
+        self.cache.fetch_failed(self.resource(), failure);
+        if failure == Failure::Timeout {
+            // The first that waited out the time limit frees all.
+            let flights = self.resource().state.lock().flights.clone();
+            for flight in flights {
+                flight.hang();
+            }
+        }
+        self.flight()
             .phase
             .send_replace(Phase::Gone(Gone::Failed(failure)));
     }
-}
-
-/// Calls a service as soon as it is ready.
-pub(super) async fn call<S, B>(inner: &mut S, request: Request<EdgeBody>) -> Result<Response<B>, S::Error>
-where
-    S: Service<Request<EdgeBody>, Response = Response<B>>,
-{
-    std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
-    inner.call(request).await
 }
 
 /// The fields that select a variant, and the host.
@@ -361,9 +368,10 @@ async fn carry(
     let (is_error, mut storable, mut why) = (landed.is_error, landed.storable, landed.why);
     if storable && cache.is_budget_used_up() {
         (storable, why) = (false, Some("memory"));
+        cache.remember_unstorable(&landing.resource, &entry, "memory");
     }
     if is_error {
-        storable &= !has_better(&cache, &entry);
+        storable &= !has_better(&cache, &landing.resource, &entry);
     }
     let landed = Landed {
         storable,
@@ -371,14 +379,14 @@ async fn carry(
         ..landed
     };
     announce(&landing.flight, landed);
-    let pump = Pump::new(&cache, &landing.flight, &entry, storable, in_background);
+    let pump = Pump::new(&cache, &landing, &entry, storable, in_background);
     match pump.run(body).await {
         Pumped::Whole { bytes, chunks } => {
             let entry = match put_together(&cache, &entry.body, bytes, chunks) {
                 Some(body) => Arc::new(entry.with_body(body)),
                 None => entry,
             };
-            if is_error && has_better(&cache, &entry) {
+            if is_error && has_better(&cache, &landing.resource, &entry) {
                 return;
             }
             finish(&cache, &landing, Some(entry));
@@ -389,37 +397,43 @@ async fn carry(
 }
 
 /// Whether something is stored that can still be served when the origin fails: no error takes its place.
-fn has_better(cache: &Cache, error: &Entry) -> bool {
-    let Some(stored) = cache.store().get(error.resource.key(), error.variant) else {
+fn has_better(cache: &Cache, resource: &Resource, error: &Entry) -> bool {
+    let Some(stored) = cache.store().get(resource.key(), error.head.variant) else {
         return false;
     };
-    let channels = error.resource.state.lock().channels.clone();
-    !is_error_status(stored.status)
-        && Ask::default()
-            .may_have_old(cache.hub(), &stored, &channels, cache.outage(), Instant::now())
+    let channels = resource.channels(cache.hub());
+    let needs = Needs::any(cache.hub());
+    let now = Instant::now();
+    !is_error_status(stored.head.status)
+        && needs
+            .may_have_old(cache.hub(), resource, &stored, &channels, cache.outage(), now)
             .is_some()
 }
 
 /// Carries an answer that came outside the list of flights, because its URL was thought uncacheable.
-pub(super) async fn carry_alone(cache: Cache, flight: Arc<Flight>, landed: (Landed, EdgeBody)) {
-    let landing = Landing {
-        resource: landed.0.entry.resource.clone(),
-        flight,
-    };
+pub(super) async fn carry_alone(
+    cache: Cache,
+    resource: Arc<Resource>,
+    flight: Arc<Flight>,
+    landed: (Landed, EdgeBody),
+) {
+    let landing = Landing { resource, flight };
     carry(cache, landing, landed, false, to_all).await;
 }
 
 fn finish(cache: &Cache, landing: &Landing, entry: Option<Arc<Entry>>) {
-    let mut state = landing.resource.state.lock();
+    let resource = &landing.resource;
+    let mut state = resource.state.lock();
     if let Some(entry) = entry {
-        let url = entry.resource.key();
-        entry
-            .head
-            .get_or_init(|| cache.account().charge(entry.head_weight()));
-        if let Some(surplus) = state.stored(entry.variant) {
-            cache.store().forget(url, surplus);
+        entry.charge.get_or_init(|| {
+            cache
+                .account()
+                .charge(entry.head_weight() + resource.url.as_str().len() as u64)
+        });
+        if let Some(surplus) = state.stored(entry.head.variant) {
+            cache.store().forget(resource.key(), surplus);
         }
-        cache.store().insert(url, entry);
+        cache.store().insert(resource, entry);
     }
     // In the same step: whoever comes finds the one or the other.
     state
@@ -427,36 +441,4 @@ fn finish(cache: &Cache, landing: &Landing, entry: Option<Arc<Entry>>) {
         .retain(|flight| !Arc::ptr_eq(flight, &landing.flight));
     drop(state);
     cache.counters().bytes.set(cache.store().weight() as f64);
-}
-
-/// The origin has answered: no pause any more.
-fn answered(resource: &Resource) {
-    resource.state.lock().failing = None;
-}
-
-/// After a failure: a pause for those who can have an old answer.
-fn pause(resource: &Resource) {
-    let mut state = resource.state.lock();
-    let failures = state.failing.map_or(0, |(_, failures)| failures);
-    let pause = (FIRST_PAUSE * 2u32.pow(failures.min(8))).min(LONGEST_PAUSE);
-    state.failing = Some((Instant::now() + pause, failures + 1));
-}
-
-// === impl Landing ===
-
-impl Drop for Landing {
-    fn drop(&mut self) {
-        self.resource
-            .state
-            .lock()
-            .flights
-            .retain(|flight| !Arc::ptr_eq(flight, &self.flight));
-        self.flight.phase.send_if_modified(|phase| {
-            let died = matches!(phase, Phase::Waiting | Phase::Flying { .. });
-            if died {
-                *phase = Phase::Gone(Gone::Failed(Failure::Died));
-            }
-            died
-        });
-    }
 }

@@ -1,17 +1,35 @@
 //! The decision between a URL's stored answers and its flights, under its lock.
 
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, CACHE_CONTROL};
+use http::{HeaderMap, Method};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::channels::Channels;
 use super::config::PacedReads;
-use super::entry::{Entry, VariantKey};
-use super::flight::{Flight, Phase};
+use super::entry::Entry;
+use super::fields::Fields;
+use super::flight::{Flight, Landing, Phase};
 use super::handle::Cache;
-use super::look::{Ask, Look, Why};
-use super::policy::{Freshness, Fwd, VarySpec};
-use super::resource::{Channels, Resource, State};
+use super::key::VariantKey;
+use super::look::{Look, Needs, Why};
+use super::policy::{Freshness, Fwd, RequestDirectives, VarySpec};
+use super::resource::{Resource, State};
 use crate::mutants::mutant;
 use crate::sync::Arc;
+
+/// A request, as the decision sees it.
+#[derive(Clone, Copy)]
+pub(super) struct Asking<'a> {
+    pub(super) resource: &'a Arc<Resource>,
+    pub(super) needs: &'a Needs,
+    pub(super) method: &'a Method,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) fields: Fields,
+    pub(super) is_https: bool,
+}
 
 /// What a request does.
 pub(super) enum Found {
@@ -19,23 +37,18 @@ pub(super) enum Found {
     Answer {
         entry: Arc<Entry>,
         freshness: Freshness,
-        as_what: AsWhat,
-        refresh: Option<Start>,
+        served: Served,
+        refresh: Option<Departure>,
     },
-    /// It waits for a flight. `start`: one of its own.
-    Wait { wait: Wait, start: Option<Start> },
+    /// It waits for a flight. `departure`: one of its own.
+    Wait {
+        wait: Wait,
+        departure: Option<Departure>,
+    },
     /// It goes by itself, and says why.
     Alone(&'static str),
     /// There is nothing for it, and it does not want it fetched.
     Nothing,
-}
-
-/// What a request may get beside a stored answer.
-pub(super) struct Limits {
-    /// Nothing that has to be fetched (RFC 9111 5.2.1.7).
-    pub(super) only_if_cached: bool,
-    /// Nothing that another one asked for.
-    pub(super) has_authorization: bool,
 }
 
 /// A request that waits for a flight.
@@ -51,9 +64,9 @@ pub(super) struct Wait {
     pub(super) paced: bool,
 }
 
-/// How a stored answer is given.
+/// How a stored answer is served.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum AsWhat {
+pub(super) enum Served {
     Fresh,
     /// While it is revalidated.
     Stale,
@@ -63,139 +76,209 @@ pub(super) enum AsWhat {
     Paced,
 }
 
-/// A flight that has to be started, and at once: if it is on the list, others wait for it.
-pub(super) struct Start {
-    pub(super) flight: Arc<Flight>,
+/// A flight that has to be started, and at once: if it is on the list, others wait for it. Dropped, it is off the list.
+pub(super) struct Departure {
+    pub(super) landing: Landing,
     pub(super) old: Option<Arc<Entry>>,
     /// Its answer is of use only if it is stamped later than the old one.
     pub(super) moves_the_stamp: bool,
 }
 
+/// What is stored for a request that it cannot simply have.
+struct Stored {
+    old: Option<Arc<Entry>>,
+    why: Option<Why>,
+    fwd: Fwd,
+}
+
+impl Asking<'_> {
+    /// It wants less than the whole.
+    fn wants_less(&self) -> bool {
+        *self.method == Method::HEAD || self.fields.has(Fields::CONDITION) || self.fields.has(Fields::RANGE)
+    }
+
+    /// Nothing that has to be fetched (RFC 9111 5.2.1.7).
+    fn only_if_cached(&self) -> bool {
+        self.headers.contains_key(CACHE_CONTROL) && RequestDirectives::parse(self.headers).only_if_cached
+    }
+}
+
 impl Cache {
-    /// Decides for a request, whose variant under a `Vary` is `variant`. `limits`: of what it may get
-    /// where no stored answer will do.
-    pub(super) fn find(
-        &self,
-        resource: &Arc<Resource>,
-        ask: &Ask,
-        variant: impl Fn(Option<&VarySpec>) -> VariantKey,
-        limits: impl FnOnce() -> Limits,
-        now: Instant,
-    ) -> Found {
-        let hub = self.hub();
-        let mut state = resource.state.lock();
-        let variant = variant(state.vary.as_deref());
-        let channels = state.channels.clone();
-        let stored = self.store().get(resource.key(), variant);
-        if stored.is_some() {
-            state.used(variant);
-        }
-        let look = stored.as_ref().map(|entry| ask.look(hub, entry, &channels, now));
-        let mut fwd = Fwd::UriMiss;
-        let (old, why) = match (stored, look) {
-            (Some(entry), Some(Look::Fresh { aged })) => {
-                let refresh = aged.then(|| self.in_background(&mut state, &entry, Why::Aged, &channels, now));
-                return Found::Answer {
-                    freshness: entry.freshness,
-                    entry,
-                    as_what: AsWhat::Fresh,
-                    refresh: refresh.flatten(),
-                };
-            }
-            (Some(entry), Some(Look::Stale { freshness, why })) => {
-                let refresh = self.in_background(&mut state, &entry, why, &channels, now);
-                return Found::Answer {
-                    entry,
-                    freshness,
-                    as_what: AsWhat::Stale,
-                    refresh,
-                };
-            }
-            (Some(entry), Some(Look::Refetch(why))) => (Some(entry), Some(why)),
-            (Some(entry), _) => {
-                self.store().remove(resource.key(), &entry);
-                (None, None)
-            }
-            (None, _) => {
-                let has = |other| self.store().has(resource.key(), other);
-                if state.vary.as_ref().is_some_and(|vary| !vary.names().is_empty())
-                    && state.others(variant).any(has)
-                {
-                    fwd = Fwd::VaryMiss;
-                }
-                (None, None)
-            }
+    /// Decides for a request.
+    pub(super) fn find(&self, asking: &Asking<'_>, now: Instant) -> Found {
+        let mut state = asking.resource.state.lock();
+        let variant = self.variant_wanted(asking, state.vary.as_deref());
+        let channels = state.channels(self.hub());
+        let stored = match self.find_stored(asking, &mut state, variant, &channels, now) {
+            Ok(found) => return found,
+            Err(stored) => stored,
         };
-        if why.is_some() {
-            fwd = Fwd::Stale;
+        if let Some(found) = self.find_excused(asking, &mut state, &stored, &channels, now) {
+            return found;
         }
-        // Nobody gets what another one asked for, so nobody waits for that either.
-        let each = old
-            .as_ref()
-            .is_some_and(|entry| entry.freshness.always_validates());
-        if let (Some(entry), Some(why)) = (&old, why) {
-            let failing = state.failing.is_some_and(|(until, _)| now < until);
-            if failing && let Some(freshness) = ask.may_have_old(hub, entry, &channels, self.outage(), now) {
-                return Found::Answer {
-                    entry: entry.clone(),
-                    freshness,
-                    as_what: AsWhat::Outage,
-                    refresh: None,
-                };
-            }
-            if why.is_paced(&channels)
-                && ask.paced_reads == PacedReads::Stale
-                && !ask.by_hold
-                && let Some(freshness) = ask.may_have_old(hub, entry, &channels, self.pace(), now)
-            {
-                let refresh = self.in_background(&mut state, entry, why, &channels, now);
-                return Found::Answer {
-                    entry: entry.clone(),
-                    freshness,
-                    as_what: AsWhat::Paced,
-                    refresh,
-                };
-            }
-        }
-        let limits = limits();
-        if limits.only_if_cached {
+        if asking.only_if_cached() {
             return Found::Nothing;
         }
-        let paced = !each && why.is_some_and(|why| why.is_paced(&channels));
-        let alone = limits.has_authorization.then_some("authorization");
-        let memo = || self.memo(resource.key(), now).map(|memo| memo.why());
-        if old.is_none()
-            && let Some(why) = alone.or_else(memo)
+        if stored.old.is_none()
+            && let Some(why) = self.why_alone(asking, now)
         {
             return Found::Alone(why);
         }
+        self.find_flight(asking, &mut state, variant, stored, &channels, now)
+    }
+
+    /// A stored answer that will do; or what is stored otherwise.
+    fn find_stored(
+        &self,
+        asking: &Asking<'_>,
+        state: &mut State,
+        variant: VariantKey,
+        channels: &Channels,
+        now: Instant,
+    ) -> Result<Found, Stored> {
+        let Asking { resource, needs, .. } = asking;
+        let Some(entry) = self.store().get(resource.key(), variant) else {
+            let has = |other| self.store().has(resource.key(), other);
+            let varies = state.vary.as_ref().is_some_and(|vary| !vary.names().is_empty());
+            let fwd = match varies && state.others(variant).any(has) {
+                true => Fwd::VaryMiss,
+                false => Fwd::UriMiss,
+            };
+            return Err(Stored {
+                old: None,
+                why: None,
+                fwd,
+            });
+        };
+        state.used(variant);
+        match needs.look(self.hub(), resource, &entry, channels, now) {
+            Look::Fresh { aged } => {
+                let refresh = match aged {
+                    true => self.in_background(resource, state, &entry, Why::Aged, channels, now),
+                    false => None,
+                };
+                Ok(Found::Answer {
+                    freshness: entry.head.freshness,
+                    entry,
+                    served: Served::Fresh,
+                    refresh,
+                })
+            }
+            Look::Stale { freshness, why } => {
+                let refresh = self.in_background(resource, state, &entry, why, channels, now);
+                Ok(Found::Answer {
+                    entry,
+                    freshness,
+                    served: Served::Stale,
+                    refresh,
+                })
+            }
+            Look::Refetch(why) => Err(Stored {
+                old: Some(entry),
+                why: Some(why),
+                fwd: Fwd::Stale,
+            }),
+            Look::Dead => {
+                self.store().remove(resource.key(), &entry);
+                Err(Stored {
+                    old: None,
+                    why: None,
+                    fwd: Fwd::UriMiss,
+                })
+            }
+        }
+    }
+
+    /// The old answer, where there is no better one just now: fetches fail, or the next one is held back (rule M3).
+    fn find_excused(
+        &self,
+        asking: &Asking<'_>,
+        state: &mut State,
+        stored: &Stored,
+        channels: &Channels,
+        now: Instant,
+    ) -> Option<Found> {
+        let Asking { resource, needs, .. } = asking;
+        let (entry, why) = (stored.old.as_ref()?, stored.why?);
+        let may_have_old = |excuse| needs.may_have_old(self.hub(), resource, entry, channels, excuse, now);
+        if state.is_failing(now)
+            && let Some(freshness) = may_have_old(self.outage())
+        {
+            return Some(Found::Answer {
+                entry: entry.clone(),
+                freshness,
+                served: Served::Outage,
+                refresh: None,
+            });
+        }
+        let is_held_back = why.is_paced(channels) && needs.paced_reads == PacedReads::Stale && !needs.by_hold;
+        if is_held_back && let Some(freshness) = may_have_old(self.pace()) {
+            return Some(Found::Answer {
+                entry: entry.clone(),
+                freshness,
+                served: Served::Paced,
+                refresh: self.in_background(resource, state, entry, why, channels, now),
+            });
+        }
+        None
+    }
+
+    /// Why a request of a URL of which nothing is stored goes by itself.
+    fn why_alone(&self, asking: &Asking<'_>, now: Instant) -> Option<&'static str> {
+        if asking.headers.contains_key(AUTHORIZATION) {
+            return Some("authorization");
+        }
+        let memo = self.memo(asking.resource.key(), now)?;
+        memo.is_about(asking.wants_less()).then(|| memo.why())
+    }
+
+    /// A flight that is under way, or a new one.
+    fn find_flight(
+        &self,
+        asking: &Asking<'_>,
+        state: &mut State,
+        variant: VariantKey,
+        stored: Stored,
+        channels: &Channels,
+        now: Instant,
+    ) -> Found {
+        let Stored { old, why, fwd } = stored;
+        // Nobody gets what another one asked for, so nobody waits for that either.
+        let each = old
+            .as_ref()
+            .is_some_and(|entry| entry.head.freshness.always_validates());
+        let paced = !each && why.is_some_and(|why| why.is_paced(channels));
         let joinable = |flight: &&Arc<Flight>| {
-            !each && flight.files_under() == variant && self.can_join(flight, resource, ask, &channels, now)
+            !each && flight.files_under() == variant && self.can_join(flight, asking, channels, now)
         };
         if let Some(flight) = state.flights.iter().find(joinable) {
             if !paced {
                 flight.hurry();
             }
-            let (flight, phase) = (flight.clone(), flight.phase.subscribe());
             let wait = Wait {
-                flight,
-                phase,
+                phase: flight.phase.subscribe(),
+                flight: flight.clone(),
                 old,
                 fwd,
                 paced,
             };
-            return Found::Wait { wait, start: None };
+            return Found::Wait {
+                wait,
+                departure: None,
+            };
         }
         let turn = paced.then(|| state.turn(variant, now, self.config().interval));
         let flight = Arc::new(Flight::new(variant, turn));
         if !each {
             state.flights.push(flight.clone());
         }
-        let moves_the_stamp = why.is_some_and(Why::moves_the_stamp);
-        let start = Start {
-            flight: flight.clone(),
+        let departure = Departure {
+            landing: Landing {
+                resource: asking.resource.clone(),
+                flight: flight.clone(),
+            },
             old: old.clone(),
-            moves_the_stamp,
+            moves_the_stamp: why.is_some_and(Why::moves_the_stamp),
         };
         let wait = Wait {
             phase: flight.phase.subscribe(),
@@ -206,28 +289,22 @@ impl Cache {
         };
         Found::Wait {
             wait,
-            start: Some(start),
+            departure: Some(departure),
         }
     }
 
-    fn can_join(
-        &self,
-        flight: &Flight,
-        resource: &Resource,
-        ask: &Ask,
-        channels: &Channels,
-        now: Instant,
-    ) -> bool {
+    fn can_join(&self, flight: &Flight, asking: &Asking<'_>, channels: &Channels, now: Instant) -> bool {
+        let Asking { resource, needs, .. } = asking;
         match &*flight.phase.borrow() {
             Phase::Waiting => true,
-            Phase::Flying { stamp, since } => {
+            Phase::Flying { stamp, since, .. } => {
                 // Those who joined a slow one leave it by now: they make a new one, once for all of them.
-                now < *since + self.config().wait_timeout
-                    && ask.may_be_served_from(self.hub(), &resource.keys, channels, *stamp)
+                now.saturating_duration_since(*since) < self.config().wait_timeout
+                    && needs.may_be_served_from(self.hub(), resource, channels, *stamp)
             }
             Phase::Landed(landed) => {
                 (landed.storable || mutant!("join-any"))
-                    && ask.is_served_by(self.hub(), &landed.entry, channels)
+                    && needs.is_served_by(self.hub(), resource, &landed.entry, channels)
             }
             Phase::Gone(_) => false,
         }
@@ -237,27 +314,55 @@ impl Cache {
     /// are the reason, one ran in this interval.
     fn in_background(
         &self,
+        resource: &Arc<Resource>,
         state: &mut State,
         entry: &Arc<Entry>,
         why: Why,
         channels: &Channels,
         now: Instant,
-    ) -> Option<Start> {
-        let failing = state.failing.is_some_and(|(until, _)| now < until);
-        let under_way =
-            |flight: &Arc<Flight>| flight.files_under() == entry.variant && flight.may_be_stored();
-        if failing || state.flights.iter().any(under_way) {
+    ) -> Option<Departure> {
+        let variant = entry.head.variant;
+        let under_way = |flight: &Arc<Flight>| flight.files_under() == variant && flight.may_be_stored();
+        if state.is_failing(now) || state.flights.iter().any(under_way) {
             return None;
         }
         let turn = why
             .is_paced(channels)
-            .then(|| state.turn(entry.variant, now, self.config().interval));
-        let flight = Arc::new(Flight::new(entry.variant, turn));
+            .then(|| state.turn(variant, now, self.config().interval));
+        let flight = Arc::new(Flight::new(variant, turn));
         state.flights.push(flight.clone());
-        Some(Start {
-            flight,
+        Some(Departure {
+            landing: Landing {
+                resource: resource.clone(),
+                flight,
+            },
             old: Some(entry.clone()),
             moves_the_stamp: why.moves_the_stamp(),
         })
+    }
+
+    fn variant_wanted(&self, asking: &Asking<'_>, vary: Option<&VarySpec>) -> VariantKey {
+        let variant = match asking.fields.has(Fields::KEYED) {
+            true => Self::variant_of,
+            false => Self::plain_variant,
+        };
+        variant(self, vary, asking.headers, asking.is_https, asking.needs.by_hold)
+    }
+}
+
+impl State {
+    /// Fetches failed a moment ago: none now for those who can have an old answer.
+    fn is_failing(&self, now: Instant) -> bool {
+        self.failing.is_some_and(|(until, _)| now < until)
+    }
+
+    /// After a failure: a pause for those who can have an old answer.
+    pub(super) fn pause(&mut self, now: Instant) {
+        /// First pause; doubled with each failure.
+        const FIRST: Duration = Duration::from_secs(1);
+        const LONGEST: Duration = Duration::from_secs(4);
+        let failures = self.failing.map_or(0, |(_, failures)| failures);
+        let pause = (FIRST * 2u32.pow(failures.min(8))).min(LONGEST);
+        self.failing = Some((now + pause, failures.saturating_add(1)));
     }
 }

@@ -4,8 +4,10 @@ use http::StatusCode;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::entry::{Entry, VariantKey};
-use crate::position::Position;
+use super::entry::Entry;
+use super::key::VariantKey;
+use super::resource::Resource;
+use crate::position::Stamp;
 use crate::sync::Arc;
 
 /// A flight: run by a task, read by requests, the one that started it too.
@@ -23,8 +25,12 @@ pub(super) struct Flight {
 pub(super) enum Phase {
     /// It has not left: whoever joins now is served.
     Waiting,
-    /// It has left, with this stamp, at this moment.
-    Flying { stamp: Position, since: Instant },
+    /// It has left, with this stamp, at this moment. `hangs`: one that left before it had no answer in time.
+    Flying {
+        stamp: Stamp,
+        since: Instant,
+        hangs: bool,
+    },
     /// Its head is here, and the body arrives.
     Landed(Landed),
     /// It brought nothing that can be given to several.
@@ -35,6 +41,8 @@ pub(super) enum Phase {
 #[derive(Clone)]
 pub(super) struct Landed {
     pub(super) entry: Arc<Entry>,
+    /// The stamp of its fetch, where a foreign cache stands between, so that the entry's is an earlier one (rule X1).
+    pub(super) behind: Option<Stamp>,
     /// It is kept for later requests: who comes after the head may read along. Otherwise it is for those who
     /// waited.
     pub(super) storable: bool,
@@ -44,6 +52,13 @@ pub(super) struct Landed {
     pub(super) is_error: bool,
     /// Why it is not stored.
     pub(super) why: Option<&'static str>,
+}
+
+/// Takes a flight off its URL's list, however its task ends, and tells those who wait if there is no answer. It exists
+/// from the moment that the flight stands there.
+pub(super) struct Landing {
+    pub(super) resource: Arc<Resource>,
+    pub(super) flight: Arc<Flight>,
 }
 
 /// Why a flight has nothing for those who wait.
@@ -100,7 +115,7 @@ impl Flight {
     /// The variant that it is for, as far as that is known: the head may name more fields than were known.
     pub(super) fn files_under(&self) -> VariantKey {
         match &*self.phase.borrow() {
-            Phase::Landed(landed) => landed.entry.variant,
+            Phase::Landed(landed) => landed.entry.head.variant,
             _ => self.variant,
         }
     }
@@ -115,9 +130,38 @@ impl Flight {
         }
     }
 
+    /// Another one of its URL had no answer in time: who waits for this one has waited long enough, if there is an old
+    /// answer to be had.
+    pub(super) fn hang(&self) {
+        self.phase.send_if_modified(|phase| match phase {
+            Phase::Flying { hangs, .. } => !std::mem::replace(hangs, true),
+            Phase::Waiting | Phase::Landed(_) | Phase::Gone(_) => false,
+        });
+    }
+
     /// Somebody waits whom the pace does not concern.
     pub(super) fn hurry(&self) {
         self.hurry.notify_one();
+    }
+}
+
+// === impl Landing ===
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        let flights = &mut self.resource.state.lock().flights;
+        let place = flights
+            .iter()
+            .position(|flight| Arc::ptr_eq(flight, &self.flight));
+        // Nobody's last word is dropped under the lock.
+        let _flight = place.map(|place| flights.remove(place));
+        self.flight.phase.send_if_modified(|phase| {
+            let died = matches!(phase, Phase::Waiting | Phase::Flying { .. });
+            if died {
+                *phase = Phase::Gone(Gone::Failed(Failure::Died));
+            }
+            died
+        });
     }
 }
 

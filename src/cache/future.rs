@@ -81,10 +81,10 @@ where
                 let response = ready!(future.poll(cx))?.map(EdgeBody::new);
                 let passing = passing.take().expect("polled after it was ready");
                 match passing.answer(response) {
-                    Passed::Fits(response) => Poll::Ready(Ok(response)),
+                    Passed::Alike(response) => Poll::Ready(Ok(response)),
                     // In a box of its own: it is rare, and large.
-                    Passed::Misfit(misfit) => {
-                        let future: Boxed<E> = Box::pin(async move { Ok(misfit.settle().await) });
+                    Passed::Unlike(unlike) => {
+                        let future: Boxed<E> = Box::pin(async move { Ok(unlike.settle().await) });
                         this.kind.set(Kind::Waiting { future });
                         self.poll(cx)
                     }

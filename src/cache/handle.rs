@@ -2,14 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use quick_cache::Weighter;
 use quick_cache::sync::{Cache as Memos, DefaultLifecycle};
 use tokio::time::Instant;
 
+use super::account::Account;
 use super::config::CacheConfig;
-use super::entry::VariantKey;
-use super::memory::Account;
-use super::pass::Memo;
+use super::key::VariantKey;
+use super::memo::{ByLength, Memo};
 use super::policy::{Outage, StoreLimits, VariantHasher, VarySpec};
 use super::resource::Index;
 use super::store::Store;
@@ -22,8 +21,6 @@ use crate::telemetry::{Counter, Gauge, names};
 
 /// URLs that are remembered as uncacheable: fewer, if they are long.
 const MEMOS: usize = 65_536;
-/// Bytes of such a URL, and of what forbids to keep it, that count as one more.
-const MEMO_BYTES: usize = 256;
 
 /// A cache: what is stored, and what is under way. A handle: clones share everything.
 #[derive(Clone)]
@@ -43,10 +40,6 @@ struct Inner {
     account: Arc<Account>,
     counters: Counters,
 }
-
-/// Clients choose how long URLs are.
-#[derive(Clone)]
-struct ByLength;
 
 pub(super) struct Counters {
     pub(super) hit: Counter,
@@ -73,14 +66,6 @@ pub struct CacheStats {
     pub memory_bytes: u64,
     /// URLs of which a variant, a flight or a hold lives.
     pub urls: usize,
-}
-
-// === impl ByLength ===
-
-impl Weighter<TargetKey, Arc<Memo>> for ByLength {
-    fn weight(&self, _: &TargetKey, memo: &Arc<Memo>) -> u64 {
-        (1 + memo.bytes() / MEMO_BYTES) as u64
-    }
 }
 
 // === impl Cache ===
@@ -181,7 +166,9 @@ impl Cache {
             ..
         } = self.0.config;
         Some(Outage {
-            max_stale: outage.unwrap_or_default().max(interval + wait_timeout),
+            max_stale: outage
+                .unwrap_or_default()
+                .max(interval.saturating_add(wait_timeout)),
             despite_s_maxage: true,
             despite_proxy_revalidate: true,
         })
@@ -195,7 +182,7 @@ impl Cache {
     }
 
     /// The variant that a request wants, under this `Vary` and what counts without it.
-    pub(super) fn variant(
+    pub(super) fn variant_of(
         &self,
         vary: Option<&VarySpec>,
         request: &http::HeaderMap,
@@ -229,14 +216,14 @@ impl Cache {
     /// Says, while it is valid, that this URL is not collapsed.
     pub(super) fn memo(&self, url: TargetKey, now: Instant) -> Option<Arc<Memo>> {
         let memo = self.0.memos.get(&url)?;
-        if !memo.is_valid(self, now) {
+        if !memo.is_valid(self.hub(), now) {
             self.0.memos.remove(&url);
             return None;
         }
         Some(memo)
     }
 
-    pub(super) fn remember_uncacheable(&self, url: TargetKey, memo: Memo) {
+    pub(super) fn remember_memo(&self, url: TargetKey, memo: Memo) {
         self.0.memos.insert(url, Arc::new(memo));
     }
 
@@ -274,8 +261,9 @@ impl std::fmt::Debug for Cache {
 mod tests {
     use http::{Method, Request, Response};
 
-    use super::super::arrived::look_at;
-    use super::super::key::Named;
+    use super::super::arrived::{Sent, look_at};
+    use super::super::key::RequestUrl;
+    use super::super::memo::{About, MEMO_BYTES};
     use super::*;
     use crate::body::EdgeBody;
     use crate::order::Url;
@@ -291,21 +279,35 @@ mod tests {
         let (mut bytes, mut kept) = (0, 0);
         for n in 0..3_000 {
             let url = Url::new("h", &format!("/{n}?{}", "x".repeat(60_000)));
-            let key = Named::Url(url.clone()).key();
-            let resource = cache.index().resource(Named::Url(url), key).expect("its own");
+            let key = RequestUrl::Url(url.clone()).key();
+            let resource = cache
+                .index()
+                .resource(RequestUrl::Url(url), key)
+                .expect("its own");
             let request = Request::builder().method(Method::GET).body(()).expect("valid");
             let response = Response::builder()
                 .header("cache-control", &line)
                 .body(EdgeBody::empty())
                 .expect("valid");
-            let arrived = look_at(&cache, request.headers(), response, Now::read()).await;
+            let sent = Sent {
+                method: request.method(),
+                headers: request.headers(),
+                is_https: false,
+                by_hold: false,
+                stamp: cache.hub().stamp_at(cache.hub().now()),
+                at: Now::read(),
+            };
+            let arrived = look_at(&cache, &resource, sent, response).await;
             let now = Instant::now();
             let Ok(arrived) = arrived else {
                 panic!("it can be looked at")
             };
-            let memo = Memo::new(&cache, &resource, &arrived, "no-store", now);
+            let forbids = arrived.forbidden_by();
+            let why = ("no-store", About::All);
+            let until = now + cache.config().uncacheable_ttl;
+            let memo = Memo::new(cache.hub(), "x", &resource, None, why, forbids, until);
             assert!(!memo.shares(&line), "one word keeps a whole head");
-            cache.remember_uncacheable(key, memo);
+            cache.remember_memo(key, memo);
             if let Some(memo) = cache.memo(key, now) {
                 (bytes, kept) = (bytes + memo.bytes(), kept + 1);
             }

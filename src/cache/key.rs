@@ -7,8 +7,12 @@ use super::fields::Fields;
 use crate::authority::{is_host, is_normal_host, normal};
 use crate::order::{Target, TargetKey, Url};
 
+/// Names a variant of a URL: scheme, who asks, and the values of the fields that `Vary` names.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct VariantKey(pub(super) u128);
+
 /// The public URL of a request, written down only where that is needed.
-pub(super) enum Named<'a> {
+pub(super) enum RequestUrl<'a> {
     /// In normal form as it came.
     Plain {
         host: &'a [u8],
@@ -23,7 +27,7 @@ pub(super) fn named_by<'a>(
     uri: &'a Uri,
     (fields, host): (Fields, Option<&'a HeaderValue>),
     namespace: &str,
-) -> Option<Named<'a>> {
+) -> Option<RequestUrl<'a>> {
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let authority = uri.authority();
     let host = match authority {
@@ -32,23 +36,23 @@ pub(super) fn named_by<'a>(
         None => host?.as_bytes(),
     };
     if namespace.is_empty() && is_normal_host(host) && path.starts_with('/') {
-        return Some(Named::Plain { host, path });
+        return Some(RequestUrl::Plain { host, path });
     }
     if !is_host(host) {
         // Not every server looks at `Host`. With a path or a user in it this would become the key of another URL.
         return None;
     }
     let host = std::str::from_utf8(host).expect("a host is ASCII");
-    Some(Named::Url(if namespace.is_empty() {
+    Some(RequestUrl::Url(if namespace.is_empty() {
         Url::new(host, path)
     } else {
         Url::new(host, &format!("{namespace}{path}"))
     }))
 }
 
-// === impl Named ===
+// === impl RequestUrl ===
 
-impl Named<'_> {
+impl RequestUrl<'_> {
     pub(super) fn key(&self) -> TargetKey {
         match self {
             Self::Plain { host, path } => TargetKey::of_url(host, path),

@@ -2,22 +2,23 @@
 
 use tokio::time::Instant;
 
+use super::channels::Channels;
 use super::config::PacedReads;
 use super::entry::Entry;
+use super::flight::Landed;
 use super::policy::{Freshness, Outage, StaleReason};
-use super::resource::Channels;
-use crate::hub::{Hub, Since};
+use super::resource::Resource;
+use crate::hub::{Hub, Judgement, Since};
 use crate::marks::Standing;
 use crate::mutants::mutant;
-use crate::order::TargetKey;
-use crate::position::{Position, serves};
+use crate::position::{Position, Stamp, serves};
 
 /// What a request needs.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Ask {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Needs {
     /// The clock when it arrived.
-    pub(super) arrival: Position,
-    /// An answer stamped below this is of no use to it.
+    pub(super) arrival: Stamp,
+    /// A replay from below this is of no use to it.
     pub(super) at_least: Position,
     /// The hold layer asks: it replays what a stream missed, and takes instructions.
     pub(super) by_hold: bool,
@@ -54,35 +55,64 @@ pub(super) enum Why {
     AtLeast,
 }
 
-// === impl Ask ===
+// === impl Needs ===
 
-impl Ask {
-    /// Whether a hold starts from this entry that replays what came since: then messages do not make it older.
-    fn replays(&self, entry: &Entry) -> bool {
-        self.by_hold && !self.is_head && entry.is_stream()
+impl Needs {
+    /// Of nobody in particular.
+    pub(super) fn any(hub: &Hub) -> Self {
+        Self {
+            arrival: hub.stamp_at(hub.now()),
+            at_least: Position::ZERO,
+            by_hold: false,
+            is_head: false,
+            paced_reads: PacedReads::default(),
+        }
     }
 
-    /// Whether messages make this entry older for this request.
+    /// Whether a hold starts from this entry that replays what came since.
+    fn replays(&self, entry: &Entry) -> bool {
+        self.by_hold && !self.is_head && entry.head.is_stream()
+    }
+
+    /// The last message that makes this entry older for this request. Rule M1: a hold replays what comes on the channels
+    /// that it subscribes to; what else its own answer names makes it older, what other answers of the URL name does not.
+    /// Rules M2, M3: for everybody else all channels of the URL count.
     #[cfg_attr(
         not(gripstack_mutants),
         expect(clippy::if_same_then_else, reason = "each is broken by itself")
     )]
-    fn ages(&self, entry: &Entry) -> bool {
-        if self.replays(entry) {
-            return false;
+    fn last_message(&self, hub: &Hub, entry: &Entry, judged: &Judgement) -> Position {
+        let replay = entry.head.stamp.replay;
+        if judged.last_message <= replay {
+            return Position::ZERO;
         }
-        let polls = self.by_hold && !self.is_head && entry.is_hold();
-        if polls {
+        if self.replays(entry) {
+            return match (&entry.head.named, &entry.head.instruct) {
+                (Some(named), _) if named.has_more() => judged.last_message,
+                (Some(named), Some(instruct)) => hub.last_message_of(named.beside(instruct)),
+                _ => Position::ZERO,
+            };
+        }
+        let polls = self.by_hold && !self.is_head && entry.head.is_hold();
+        let ages = if polls {
             !mutant!("poll-old")
         } else {
             !mutant!("no-aging")
-        }
+        };
+        if ages { judged.last_message } else { Position::ZERO }
     }
 
-    /// What becomes of a stored answer.
-    pub(super) fn look(&self, hub: &Hub, entry: &Entry, channels: &Channels, now: Instant) -> Look {
-        let judged = hub.judge(entry.since(channels));
-        let has_channels = !channels.names.is_empty();
+    /// What becomes of a stored answer: rules C4, C5, and M1 to M5.
+    pub(super) fn look(
+        &self,
+        hub: &Hub,
+        resource: &Resource,
+        entry: &Entry,
+        channels: &Channels,
+        now: Instant,
+    ) -> Look {
+        let judged = hub.judge(entry.since(&resource.keys, channels));
+        let stamp = entry.head.stamp;
         let standing = if mutant!("no-purge-check") {
             Standing::Clean
         } else {
@@ -91,9 +121,10 @@ impl Ask {
         if standing == Standing::Dead {
             return Look::Dead;
         }
-        if entry.stamp < self.at_least {
+        if stamp.replay < self.at_least {
             return Look::Refetch(Why::AtLeast);
         }
+        let has_channels = !channels.is_empty();
         let mut ended_by_a_purge = false;
         match standing {
             Standing::Blocked | Standing::Invalidated { purged: true } => return Look::Refetch(Why::Purged),
@@ -106,20 +137,19 @@ impl Ask {
             Standing::Soft { .. } => ended_by_a_purge = true,
             Standing::Invalidated { .. } | Standing::Clean | Standing::Dead => {}
         }
-        let last_message = if channels.overflow {
-            hub.now()
-        } else {
-            judged.last_message
-        };
-        let aged = last_message > entry.stamp;
-        if self.ages(entry) && !serves(entry.stamp, self.arrival, last_message) {
+        if !serves(
+            stamp.replay,
+            self.arrival.at,
+            self.last_message(hub, entry, &judged),
+        ) {
             return Look::Refetch(Why::Aged);
         }
         let (freshness, why) = match ended_by_a_purge {
             true => (left_by(standing, entry, now), Why::Purged),
-            false => (entry.freshness, Why::Expired),
+            false => (entry.head.freshness, Why::Expired),
         };
         if freshness.is_fresh(now) {
+            let aged = judged.last_message > stamp.replay;
             Look::Fresh { aged }
         } else if freshness.may_serve_stale(now, StaleReason::Revalidating) {
             Look::Stale { freshness, why }
@@ -128,25 +158,41 @@ impl Ask {
         }
     }
 
-    /// Whether the answer of a flight serves this request, which waited for it or wants to read along.
-    pub(super) fn is_served_by(&self, hub: &Hub, entry: &Entry, channels: &Channels) -> bool {
+    /// Whether the answer of a flight serves this request, which waited for it or wants to read along: rule C5.
+    pub(super) fn is_served_by(
+        &self,
+        hub: &Hub,
+        resource: &Resource,
+        entry: &Entry,
+        channels: &Channels,
+    ) -> bool {
         if mutant!("join-any") {
             return true;
         }
-        let judged = hub.judge(entry.since(channels));
-        let mut last = if mutant!("no-purge-check") {
-            Position::ZERO
-        } else {
-            judged.last_mark
+        let judged = hub.judge(entry.since(&resource.keys, channels));
+        let stamp = entry.head.stamp;
+        let message = self.last_message(hub, entry, &judged);
+        stamp.replay >= self.at_least
+            && serves(stamp.at, self.arrival.at, last_mark(&judged))
+            && serves(stamp.replay, self.arrival.at, message)
+    }
+
+    /// Whether there is no better answer than this one, which does not serve: its fetch would, but a foreign cache between
+    /// answered that (rule X1). Asking again would bring the same.
+    pub(super) fn has_no_better(
+        &self,
+        hub: &Hub,
+        resource: &Resource,
+        landed: &Landed,
+        channels: &Channels,
+    ) -> bool {
+        let Some(fetched) = landed.behind else {
+            return false;
         };
-        if self.ages(entry) {
-            last = last.max(if channels.overflow {
-                hub.now()
-            } else {
-                judged.last_message
-            });
-        }
-        entry.stamp >= self.at_least && serves(entry.stamp, self.arrival, last)
+        let entry = &landed.entry;
+        let judged = hub.judge(entry.since(&resource.keys, channels));
+        let last = last_mark(&judged).max(self.last_message(hub, entry, &judged));
+        serves(fetched.at, self.arrival.at, last)
     }
 
     /// Whether a flight that left at this stamp, and whose answer is not known yet, can serve this request: what
@@ -154,33 +200,30 @@ impl Ask {
     pub(super) fn may_be_served_from(
         &self,
         hub: &Hub,
-        keys: &[TargetKey],
+        resource: &Resource,
         channels: &Channels,
-        stamp: Position,
+        stamp: Stamp,
     ) -> bool {
         if mutant!("join-any") {
             return true;
         }
         let judged = hub.judge(Since {
             stamp,
-            keys: [keys, &[]],
+            keys: [&resource.keys, &[]],
             quiet: None,
             channel_keys: &channels.keys,
             channels: &channels.names,
+            more_channels: channels.more,
+            left_at: channels.left_at,
         });
-        let mut last = if mutant!("no-purge-check") {
+        let message = if self.by_hold || mutant!("no-aging") {
             Position::ZERO
         } else {
-            judged.last_mark
+            judged.last_message
         };
-        if !self.by_hold && !mutant!("no-aging") {
-            last = last.max(if channels.overflow {
-                hub.now()
-            } else {
-                judged.last_message
-            });
-        }
-        stamp >= self.at_least && serves(stamp, self.arrival, last)
+        stamp.replay >= self.at_least
+            && serves(stamp.at, self.arrival.at, last_mark(&judged))
+            && serves(stamp.replay, self.arrival.at, message)
     }
 
     /// Whether the answer may be given although it should have been fetched anew, and how fresh it then is. What was
@@ -188,12 +231,13 @@ impl Ask {
     pub(super) fn may_have_old(
         &self,
         hub: &Hub,
+        resource: &Resource,
         entry: &Entry,
         channels: &Channels,
         excuse: Option<Outage>,
         now: Instant,
     ) -> Option<Freshness> {
-        let judged = hub.judge(entry.since(channels));
+        let judged = hub.judge(entry.since(&resource.keys, channels));
         if judged.standing == Standing::Dead {
             return None;
         }
@@ -204,13 +248,22 @@ impl Ask {
     }
 }
 
+fn last_mark(judged: &Judgement) -> Position {
+    if mutant!("no-purge-check") {
+        Position::ZERO
+    } else {
+        judged.last_mark
+    }
+}
+
 /// The freshness that marks leave: what they ended has ended, whatever its lifetime.
 fn left_by(standing: Standing, entry: &Entry, now: Instant) -> Freshness {
+    let freshness = entry.head.freshness;
     match standing {
-        Standing::Clean | Standing::Dead => entry.freshness,
-        Standing::Soft { since: Some(since) } => entry.freshness.as_if_expired_at(since),
+        Standing::Clean | Standing::Dead => freshness,
+        Standing::Soft { since: Some(since) } => freshness.as_if_expired_at(since),
         Standing::Soft { since: None } | Standing::Invalidated { .. } | Standing::Blocked => {
-            entry.freshness.as_if_expired_at(now)
+            freshness.as_if_expired_at(now)
         }
     }
 }
@@ -228,7 +281,7 @@ impl Why {
     pub(super) fn is_paced(self, channels: &Channels) -> bool {
         match self {
             Self::Aged => true,
-            Self::Invalidated => !channels.names.is_empty(),
+            Self::Invalidated => !channels.is_empty(),
             Self::Expired | Self::Purged | Self::AtLeast => false,
         }
     }

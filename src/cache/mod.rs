@@ -2,22 +2,25 @@
 //!
 //! ```text
 //! service    a request: pass it, or look for an answer
-//! pass       a URL that proved uncacheable: its requests go by
+//! memo       a URL whose answers are not kept; `pass`: its requests go by
 //! visit      answer it from memory, or wait for a flight
-//! resource   one URL: its variants, its channels, its flights, and the decision between them (`find`)
+//! resource   one URL: its variants, its `channels`, its flights, and the decision between them (`find`)
 //! look       what may become of a stored answer: fresh, stale, refetch, dead (the one test of `position::serves`)
 //! flight     a fetch that several requests wait for; `fetch` runs it in a task of its own
-//! entry      a stored answer, or one that is still arriving: the same thing
+//! arrived    what became of a fetch: the one disposition; `note`: what that tells of the URL
+//! entry      a stored answer, or one that is still arriving: the same thing; it knows no URL
 //! serve      an answer of an entry, for one request
-//! store      entries, bounded by bytes
-//! memory     what bodies take until the last reader lets go of them
+//! store      entries, each under its URL, bounded by bytes
+//! account    what bodies take until the last reader lets go of them
 //! policy/    pure functions of headers and time
 //! ```
 //!
 //! A hit is decided and answered in `call`, without a task, a wait or a copy of the body. A miss runs in a task
 //! that no client owns: clients read the growing log of its body, the first one too.
 
+mod account;
 mod arrived;
+mod channels;
 mod config;
 mod confirm;
 mod entry;
@@ -30,7 +33,8 @@ mod handle;
 mod key;
 mod layer;
 mod look;
-mod memory;
+mod memo;
+mod note;
 mod pass;
 mod policy;
 mod pump;

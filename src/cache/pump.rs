@@ -6,11 +6,11 @@ use std::time::Duration;
 use http::header::CONTENT_LENGTH;
 use http_body_util::BodyExt;
 
+use super::account::detached;
 use super::entry::Entry;
-use super::flight::{Flight, Phase};
+use super::flight::{Flight, Landing, Phase};
 use super::handle::Cache;
-use super::memory::detached;
-use super::policy::detach;
+use super::policy::{detach, stored_trailers};
 use crate::body::{Chunk, EdgeBody};
 use crate::log::{End, Log};
 use crate::sync::Arc;
@@ -57,7 +57,7 @@ struct Window {
 /// A body on its way.
 pub(super) struct Pump<'a> {
     cache: &'a Cache,
-    flight: &'a Arc<Flight>,
+    landing: &'a Landing,
     entry: &'a Entry,
     budget: Budget<'a>,
     /// All of it is in the log, for the store and for those who come later. If not, the log is a window.
@@ -73,14 +73,14 @@ pub(super) struct Pump<'a> {
 impl<'a> Pump<'a> {
     pub(super) fn new(
         cache: &'a Cache,
-        flight: &'a Arc<Flight>,
+        landing: &'a Landing,
         entry: &'a Entry,
         storable: bool,
         in_background: bool,
     ) -> Self {
         Self {
             cache,
-            flight,
+            landing,
             entry,
             budget: Budget { cache, taken: 0 },
             keeps: storable,
@@ -101,7 +101,7 @@ impl<'a> Pump<'a> {
             let frame = tokio::select! {
                 biased;
                 frame = body.frame() => frame,
-                () = deserted(log, self.flight), if !self.is_wanted_anyway() => {
+                () = deserted(log, &self.landing.flight), if !self.is_wanted_anyway() => {
                     if self.is_abandoned() {
                         return Pumped::NotKept;
                     }
@@ -122,7 +122,7 @@ impl<'a> Pump<'a> {
                     Ok(data) if data.is_empty() => continue,
                     Ok(data) => Chunk::Data(data),
                     Err(frame) => match frame.into_trailers() {
-                        Ok(trailers) => Chunk::Trailers(Arc::new(trailers)),
+                        Ok(trailers) => Chunk::Trailers(Arc::new(stored_trailers(trailers))),
                         Err(_) => continue,
                     },
                 },
@@ -235,7 +235,9 @@ impl<'a> Pump<'a> {
     /// From here on it passes, for those who read it already.
     async fn stop_keeping(&mut self, why: &'static str) {
         self.keeps = false;
-        self.flight.phase.send_if_modified(|phase| match phase {
+        self.cache
+            .remember_unstorable(&self.landing.resource, self.entry, why);
+        self.landing.flight.phase.send_if_modified(|phase| match phase {
             Phase::Landed(landed) if landed.storable => {
                 landed.storable = false;
                 landed.why = Some(why);
@@ -248,7 +250,7 @@ impl<'a> Pump<'a> {
 
     /// Once those who wait for the flight have taken their places at the beginning: nobody joins any more.
     async fn make_a_window(&self) {
-        let _ = tokio::time::timeout(SLOWEST, self.flight.phase.closed()).await;
+        let _ = tokio::time::timeout(SLOWEST, self.landing.flight.phase.closed()).await;
         self.entry.body.set_window();
     }
 
@@ -265,7 +267,8 @@ impl<'a> Pump<'a> {
     /// Whether nobody reads it, and nobody will: then it ends here.
     fn is_abandoned(&self) -> bool {
         let log = &*self.entry.body;
-        if log.is_read() || !self.entry.resource.abandon(self.flight, || log.is_read()) {
+        let Landing { resource, flight } = self.landing;
+        if log.is_read() || !resource.abandon(flight, || log.is_read()) {
             return false;
         }
         log.end(End::Failed("nobody reads it".into()));
@@ -274,7 +277,7 @@ impl<'a> Pump<'a> {
 
     /// How long it is, if it said so.
     fn declared(&self) -> Option<u64> {
-        let length = self.entry.headers.get(CONTENT_LENGTH)?;
+        let length = self.entry.head.headers.get(CONTENT_LENGTH)?;
         length.to_str().ok()?.parse().ok()
     }
 }

@@ -4,17 +4,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::entry::VariantKey;
+use super::channels::{Channels, Named, Union};
 use super::flight::Flight;
-use super::key::Named;
+use super::key::{RequestUrl, VariantKey};
 use super::policy::VarySpec;
+use crate::hub::Hub;
 use crate::message::Channel;
 use crate::order::{ByTarget, Target, TargetKey, Url};
 use crate::sync::{Arc, Mutex};
 use std::sync::Weak;
 
-/// Channels of one URL that are remembered; with more, the URL counts as changed by every message.
-const MAX_CHANNELS: usize = 64;
 /// Variants of one URL whose pace is remembered.
 const MAX_PACED: usize = 64;
 /// Variants of one URL that are stored; the one that was not asked for the longest goes first.
@@ -36,8 +35,8 @@ pub(crate) struct Resource {
 pub(super) struct State {
     /// What its answers are filed under: see [`Resource::rule`].
     pub(super) vary: Option<Arc<VarySpec>>,
-    /// The union of what its answers named.
-    pub(super) channels: Arc<Channels>,
+    /// What its answers named, as long as they live.
+    union: Union,
     pub(super) flights: Vec<Arc<Flight>>,
     /// Variants that are stored, or were: about in the order of their use.
     variants: Vec<VariantKey>,
@@ -45,15 +44,6 @@ pub(super) struct State {
     pub(super) paced: Vec<(VariantKey, Instant)>,
     /// Its fetches fail: none before this moment for those who can have an old answer; and how many failed.
     pub(super) failing: Option<(Instant, u32)>,
-}
-
-/// The channels of a URL, and the keys that make them targets of purges.
-#[derive(Default)]
-pub(super) struct Channels {
-    pub(super) names: Vec<Channel>,
-    pub(super) keys: Vec<TargetKey>,
-    /// There are more than are remembered.
-    pub(super) overflow: bool,
 }
 
 /// The key is that of another URL, which lives. One of the two is cached.
@@ -101,32 +91,17 @@ impl Resource {
         state.vary.as_ref().is_some_and(|vary| !vary.names().is_empty())
     }
 
-    /// Adds channels that an answer named.
-    pub(super) fn learn(&self, channels: &[Channel]) {
-        let mut state = self.state.lock();
-        if channels
-            .iter()
-            .all(|channel| state.channels.names.contains(channel))
-        {
-            return;
+    /// An answer names these channels: they are the URL's while what is given lives. `more`: it names others, too.
+    pub(super) fn learn(&self, hub: &Hub, channels: Vec<Channel>, more: bool) -> Option<Arc<Named>> {
+        if channels.is_empty() && !more {
+            return None;
         }
-        let mut known = Channels {
-            names: state.channels.names.clone(),
-            keys: state.channels.keys.clone(),
-            overflow: state.channels.overflow,
-        };
-        for channel in channels {
-            if known.names.contains(channel) {
-                continue;
-            }
-            if known.names.len() >= MAX_CHANNELS {
-                known.overflow = true;
-                break;
-            }
-            known.keys.push(TargetKey::of(&Target::channel(channel)));
-            known.names.push(channel.clone());
-        }
-        state.channels = Arc::new(known);
+        self.state.lock().union.learn(hub, channels, more)
+    }
+
+    /// The union of what its answers named.
+    pub(super) fn channels(&self, hub: &Hub) -> Arc<Channels> {
+        self.state.lock().channels(hub)
     }
 }
 
@@ -144,6 +119,11 @@ impl Drop for Resource {
 // === impl State ===
 
 impl State {
+    /// The union of what its answers named.
+    pub(super) fn channels(&mut self, hub: &Hub) -> Arc<Channels> {
+        self.union.get(hub).clone()
+    }
+
     /// A variant is stored. Returns the one that has to go for it.
     pub(super) fn stored(&mut self, variant: VariantKey) -> Option<VariantKey> {
         self.variants.retain(|other| *other != variant);
@@ -193,7 +173,11 @@ impl Index {
     }
 
     /// The resource of this URL and its key, if it lives.
-    pub(super) fn get(&self, named: &Named<'_>, key: TargetKey) -> Result<Option<Arc<Resource>>, KeyTaken> {
+    pub(super) fn get(
+        &self,
+        named: &RequestUrl<'_>,
+        key: TargetKey,
+    ) -> Result<Option<Arc<Resource>>, KeyTaken> {
         let living = self.shards[key.slot(SHARDS)]
             .lock()
             .get(&key)
@@ -207,7 +191,7 @@ impl Index {
     /// The resource of this URL and its key, made if it does not live.
     pub(super) fn resource(
         self: &Arc<Self>,
-        named: Named<'_>,
+        named: RequestUrl<'_>,
         key: TargetKey,
     ) -> Result<Arc<Resource>, KeyTaken> {
         let mut shard = self.shards[key.slot(SHARDS)].lock();
@@ -260,7 +244,7 @@ mod tests {
     fn two_urls_of_one_key_are_not_taken_for_each_other() {
         let index = Arc::new(Index::new());
         let key = TargetKey::of(&Target::Everything);
-        let named = |path| Named::Url(Url::new("h", path));
+        let named = |path| RequestUrl::Url(Url::new("h", path));
         let one = index.resource(named("/1"), key).expect("nothing is there");
         assert!(Arc::ptr_eq(
             &one,

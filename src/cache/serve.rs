@@ -5,13 +5,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::entry::Entry;
-use super::look::Ask;
+use super::look::Needs;
 use super::policy::{
     CacheStatus, Freshness, Part, is_not_modified, not_modified_headers, part_headers, unsatisfiable_headers,
 };
+use super::resource::Resource;
 use crate::body::EdgeBody;
-use crate::handoff::Handoff;
-use crate::position::Stamp;
+use crate::handoff::{Handoff, Keep};
 use crate::sync::{Arc, Mutex};
 
 /// Holds the place of our member of `Cache-Status`. No list that another cache may write looks so (RFC 9211 2).
@@ -24,7 +24,8 @@ pub(super) struct Lines(Mutex<Option<(u64, HeaderValue, HeaderValue)>>);
 
 /// How an entry is given to a request.
 pub(super) struct Given<'a> {
-    pub(super) ask: &'a Ask,
+    pub(super) resource: &'a Arc<Resource>,
+    pub(super) needs: &'a Needs,
     pub(super) request: &'a HeaderMap,
     /// It has `If-None-Match` or `If-Modified-Since`.
     pub(super) asks_conditionally: bool,
@@ -33,7 +34,6 @@ pub(super) struct Given<'a> {
     pub(super) now: Instant,
     /// The entry's, unless a purge has ended it.
     pub(super) freshness: Freshness,
-    pub(super) stamp: Stamp,
     /// `None`: a fresh hit.
     pub(super) status: Option<CacheStatus<'a>>,
     pub(super) name: &'a str,
@@ -42,33 +42,33 @@ pub(super) struct Given<'a> {
 impl Given<'_> {
     /// `None`, if the body can no longer be read from its beginning.
     pub(super) fn respond(self, entry: &Arc<Entry>) -> Option<Response<EdgeBody>> {
-        let Self { ask, request, .. } = self;
-        // A hold must have its instructions and its body: it is never told that nothing changed.
-        let holds = ask.by_hold && entry.is_hold();
-        let received = entry.freshness.received().wall;
+        let Self { needs, request, .. } = self;
+        let head = &*entry.head;
+        let holds = self.holds(entry);
+        let received = head.freshness.received().wall;
         let not_modified = self.asks_conditionally
             && !holds
-            && entry.status == StatusCode::OK
-            && is_not_modified(request, &entry.headers, received);
+            && head.status == StatusCode::OK
+            && is_not_modified(request, &head.headers, received);
         let length = entry.length.get().copied();
         let (status, mut headers, body) = if not_modified {
             (
                 StatusCode::NOT_MODIFIED,
-                not_modified_headers(&entry.headers),
+                not_modified_headers(&head.headers),
                 EdgeBody::empty(),
             )
-        } else if ask.is_head {
-            let mut headers = entry.headers.clone();
+        } else if needs.is_head {
+            let mut headers = head.headers.clone();
             if let Some(length) = length.filter(|_| !headers.contains_key(CONTENT_LENGTH)) {
                 headers.insert(CONTENT_LENGTH, length.into());
             }
-            (entry.status, headers, EdgeBody::empty())
+            (head.status, headers, EdgeBody::empty())
         } else if let Some(part) = self.part(entry) {
             part
         } else {
             (
-                entry.status,
-                entry.headers.clone(),
+                head.status,
+                head.headers.clone(),
                 EdgeBody::from_log(&entry.body, length)?,
             )
         };
@@ -76,32 +76,40 @@ impl Given<'_> {
         let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = headers;
-        if self.ask.by_hold
-            && let Some(instruct) = &entry.instruct
+        if needs.by_hold
+            && let Some(instruct) = &head.instruct
         {
-            let mut handoff = Handoff::new(instruct.clone(), self.stamp);
-            handoff.keep = Some(entry.resource.clone());
+            let mut handoff = Handoff::new(instruct.clone(), head.stamp);
+            // While the hold lives, its URL does, and the channels that this answer names are its URL's.
+            let named = head.named.clone();
+            handoff.keep = Some(Keep::new(self.resource.clone(), named.map(|named| named as _)));
             response.extensions_mut().insert(handoff);
         }
         Some(response)
     }
 
-    /// What a request for a part gets, where that is not the whole. A hold needs all of its body; so does whoever reads
-    /// one that is still arriving.
+    /// A hold must have its instructions and its body: it is never told that nothing changed, nor given a part.
+    fn holds(&self, entry: &Entry) -> bool {
+        self.needs.by_hold && entry.head.is_hold()
+    }
+
+    /// What a request for a part gets, where that is not the whole. Whoever reads a body that is still arriving gets all
+    /// of it.
     fn part(&self, entry: &Entry) -> Option<(StatusCode, HeaderMap, EdgeBody)> {
-        if !self.asks_for_a_part || self.ask.by_hold || entry.status != StatusCode::OK {
+        if !self.asks_for_a_part || self.holds(entry) || entry.head.status != StatusCode::OK {
             return None;
         }
         let chunks = entry.body.whole()?;
         let length = *entry.length.get()?;
-        match Part::of(self.request, &entry.headers, length, entry.freshness.received()) {
+        let head = &*entry.head;
+        match Part::of(self.request, &head.headers, length, head.freshness.received()) {
             Part::Whole => None,
             Part::Unsatisfiable => {
-                let headers = unsatisfiable_headers(&entry.headers, length);
+                let headers = unsatisfiable_headers(&head.headers, length);
                 Some((StatusCode::RANGE_NOT_SATISFIABLE, headers, EdgeBody::empty()))
             }
             Part::Bytes { first, last } => {
-                let headers = part_headers(&entry.headers, first, last, length);
+                let headers = part_headers(&head.headers, first, last, length);
                 let body = EdgeBody::part_of(chunks, first, last);
                 Some((StatusCode::PARTIAL_CONTENT, headers, body))
             }

@@ -11,15 +11,15 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::config::PacedReads;
-use super::fetch::call;
 use super::fields::Fields;
 use super::future::ResponseFuture;
 use super::handle::Cache;
-use super::key::{Named, is_cacheable_method, is_safe_method, named_by, same_origin_url};
+use super::key::{RequestUrl, is_cacheable_method, is_safe_method, named_by, same_origin_url};
 use super::pass::{Passed, Passing, passes};
 use super::policy::{CacheStatus, Fwd};
 use super::unkeyed::straighten;
 use super::visit::{Next, Visit, private};
+use crate::below::{Below, call};
 use crate::body::EdgeBody;
 use crate::error::BoxError;
 use crate::grip;
@@ -60,15 +60,11 @@ impl<S> EdgeCache<S> {
     }
 }
 
-impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for EdgeCache<S>
+impl<S, ReqBody> Service<Request<ReqBody>> for EdgeCache<S>
 where
-    S: Service<Request<EdgeBody>, Response = Response<ResBody>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Send,
+    S: Below,
     ReqBody: Body<Data = Bytes> + Send + 'static,
     ReqBody::Error: Into<BoxError>,
-    ResBody: Body<Data = Bytes> + Send + 'static,
-    ResBody::Error: Into<BoxError>,
 {
     type Response = Response<EdgeBody>;
     type Error = S::Error;
@@ -110,8 +106,8 @@ where
         straighten(&mut request, fields);
         let visit = Visit::new(&self.cache, resource, request, fields, self.paced_reads);
         match visit.decide(&self.inner, now) {
-            Next::Answer(entry, freshness, as_what)
-                if let Some(response) = visit.answer(&entry, freshness, as_what, now) =>
+            Next::Answer(entry, freshness, served)
+                if let Some(response) = visit.answer(&entry, freshness, served, now) =>
             {
                 ResponseFuture::ready(response)
             }
@@ -120,14 +116,7 @@ where
     }
 }
 
-impl<S, ResBody> EdgeCache<S>
-where
-    S: Service<Request<EdgeBody>, Response = Response<ResBody>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Send,
-    ResBody: Body<Data = Bytes> + Send + 'static,
-    ResBody::Error: Into<BoxError>,
-{
+impl<S: Below> EdgeCache<S> {
     /// What is remembered as uncacheable. It is sent at once, if the service below is ready.
     fn go_by(
         &self,
@@ -146,8 +135,8 @@ where
             Poll::Pending => ResponseFuture::waiting(async move {
                 let response = call(&mut inner, request).await?.map(EdgeBody::new);
                 Ok(match passing.answer(response) {
-                    Passed::Fits(response) => response,
-                    Passed::Misfit(misfit) => misfit.settle().await,
+                    Passed::Alike(response) => response,
+                    Passed::Unlike(unlike) => unlike.settle().await,
                 })
             }),
         }
@@ -183,7 +172,7 @@ where
             });
         }
         let fields = Fields::of(request.headers());
-        let url = named_by(request.uri(), fields, &self.namespace).map(Named::into_url);
+        let url = named_by(request.uri(), fields, &self.namespace).map(RequestUrl::into_url);
         let cache = self.cache.clone();
         ResponseFuture::waiting(async move {
             std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;

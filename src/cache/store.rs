@@ -4,20 +4,29 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
 
 use super::config::CacheConfig;
-use super::entry::{Entry, VariantKey};
+use super::entry::Entry;
+use super::key::VariantKey;
+use super::resource::Resource;
 use crate::order::{TargetKey, TargetKeyHashing};
 use crate::sync::Arc;
 
 type Key = (TargetKey, VariantKey);
 
-pub(super) struct Store(Cache<Key, Arc<Entry>, ByWeight, TargetKeyHashing>);
+pub(super) struct Store(Cache<Key, Shelved, ByWeight, TargetKeyHashing>);
+
+/// A stored answer, and the URL that it is stored under, which lives as long.
+#[derive(Clone)]
+pub(super) struct Shelved {
+    pub(super) entry: Arc<Entry>,
+    pub(super) resource: Arc<Resource>,
+}
 
 #[derive(Clone)]
 struct ByWeight;
 
-impl Weighter<Key, Arc<Entry>> for ByWeight {
-    fn weight(&self, _: &Key, entry: &Arc<Entry>) -> u64 {
-        entry.weight()
+impl Weighter<Key, Shelved> for ByWeight {
+    fn weight(&self, _: &Key, shelved: &Shelved) -> u64 {
+        shelved.entry.weight() + shelved.resource.url.as_str().len() as u64
     }
 }
 
@@ -48,16 +57,22 @@ impl Store {
     }
 
     pub(super) fn get(&self, url: TargetKey, variant: VariantKey) -> Option<Arc<Entry>> {
-        self.0.get(&(url, variant))
+        self.0.get(&(url, variant)).map(|shelved| shelved.entry)
     }
 
     /// Keeps the younger one. Call under the resource's lock.
-    pub(super) fn insert(&self, url: TargetKey, entry: Arc<Entry>) {
-        let key = (url, entry.variant);
-        if self.0.peek(&key).is_some_and(|stored| stored.stamp > entry.stamp) {
+    pub(super) fn insert(&self, resource: &Arc<Resource>, entry: Arc<Entry>) {
+        let key = (resource.key(), entry.head.variant);
+        let at = |entry: &Entry| entry.head.stamp.at;
+        if self
+            .0
+            .peek(&key)
+            .is_some_and(|stored| at(&stored.entry) > at(&entry))
+        {
             return;
         }
-        self.0.insert(key, entry);
+        let resource = resource.clone();
+        self.0.insert(key, Shelved { entry, resource });
     }
 
     /// Whether this variant is stored. That is no use of it.
@@ -72,8 +87,9 @@ impl Store {
 
     /// Removes it, if it is still that one.
     pub(super) fn remove(&self, url: TargetKey, entry: &Arc<Entry>) {
-        self.0
-            .remove_if(&(url, entry.variant), |stored| Arc::ptr_eq(stored, entry));
+        self.0.remove_if(&(url, entry.head.variant), |stored| {
+            Arc::ptr_eq(&stored.entry, entry)
+        });
     }
 
     pub(super) fn weight(&self) -> u64 {

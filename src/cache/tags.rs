@@ -8,6 +8,8 @@ use crate::order::{Target, TargetKey};
 /// The field that lists surrogate keys, separated by spaces.
 pub(super) const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
 
+/// How a key begins that names a channel.
+const CHANNEL: &str = "ch:";
 /// Longest key, in bytes.
 const MAX_KEY: usize = 1_024;
 /// Longest list, in bytes. The key that crosses it and all after it are ignored.
@@ -17,37 +19,46 @@ const MAX_LIST: usize = 16_384;
 #[derive(Debug, Default)]
 pub(super) struct Tags {
     pub(super) keys: Vec<TargetKey>,
+    /// Those, as they are written, separated by spaces.
+    pub(super) text: String,
     /// Keys of the form `ch:<channel>` make the channel one of the URL's.
     pub(super) channels: Vec<Channel>,
     /// The list was longer than is read.
     pub(super) truncated: bool,
+    /// Among what is not read are channels.
+    pub(super) more_channels: bool,
 }
 
 impl Tags {
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let mut tags = Self::default();
         let mut read = 0;
-        for line in headers.get_all(SURROGATE_KEY) {
-            for key in line
-                .as_bytes()
-                .split(|byte| *byte == b' ')
-                .filter(|key| !key.is_empty())
-            {
-                read += key.len() + 1;
-                if read > MAX_LIST || key.len() > MAX_KEY {
-                    tags.truncated = true;
-                    return tags;
-                }
-                let Ok(key) = std::str::from_utf8(key) else {
-                    continue;
-                };
-                tags.keys.push(TargetKey::of(&Target::Key(key.into())));
-                if let Some(channel) = key.strip_prefix("ch:").and_then(|name| Channel::new(name).ok()) {
-                    tags.channels.push(channel);
-                }
+        let lines = headers.get_all(SURROGATE_KEY).iter();
+        let keys = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b' '));
+        for key in keys.filter(|key| !key.is_empty()) {
+            read += key.len() + 1;
+            tags.truncated |= read > MAX_LIST || key.len() > MAX_KEY;
+            if tags.truncated {
+                tags.more_channels |= key.starts_with(CHANNEL.as_bytes());
+                continue;
             }
+            let Ok(key) = std::str::from_utf8(key) else {
+                continue;
+            };
+            tags.add(key);
         }
         tags
+    }
+
+    fn add(&mut self, key: &str) {
+        self.keys.push(TargetKey::of(&Target::Key(key.into())));
+        if let Some(channel) = key.strip_prefix(CHANNEL).and_then(|name| Channel::new(name).ok()) {
+            self.channels.push(channel);
+        }
+        if !self.text.is_empty() {
+            self.text.push(' ');
+        }
+        self.text.push_str(key);
     }
 }
 
@@ -70,12 +81,15 @@ mod tests {
         assert_eq!(tags.keys.len(), 16);
         let tags = Tags::of(&headers(&["a b".into(), "x".repeat(1_025), "c".into()]));
         assert_eq!((tags.keys.len(), tags.truncated), (2, true));
+        assert!(!tags.more_channels);
+        let tags = Tags::of(&headers(&["x".repeat(1_025), "ch:c".into()]));
+        assert!(tags.more_channels && tags.channels.is_empty());
     }
 
     #[test]
     fn a_key_can_name_a_channel() {
         let tags = Tags::of(&headers(&["a ch:updates  b".into()]));
         assert_eq!(tags.channels, [Channel::new("updates").expect("valid")]);
-        assert_eq!(tags.keys.len(), 3);
+        assert_eq!((tags.keys.len(), &*tags.text), (3, "a ch:updates b"));
     }
 }

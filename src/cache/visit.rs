@@ -1,34 +1,33 @@
 //! A request that may be answered from the cache: what becomes of it.
 
-use bytes::Bytes;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderName, HeaderValue};
+use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, request};
-use http_body::Body;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
-use tower_service::Service;
 
-use super::arrived::look_at;
+use super::arrived::{Arrived, Disposition, Sent, look_at};
 use super::config::PacedReads;
 use super::entry::Entry;
-use super::fetch::{Told, Trip, call, carry_alone};
+use super::fetch::{FlightTask, ForLeader, RESUMING, carry_alone};
 use super::fields::Fields;
-use super::find::{AsWhat, Found, Limits, Start, Wait};
+use super::find::{Asking, Departure, Found, Served, Wait};
 use super::flight::{Failure, Flight, Gone, Landed, Phase};
 use super::handle::Cache;
 use super::key::is_https;
-use super::look::Ask;
-use super::policy::{CacheStatus, Freshness, Fwd, Outage, RequestDirectives, reduce_accept_encoding};
+use super::look::Needs;
+use super::policy::{
+    CacheStatus, Freshness, Fwd, Outage, is_not_modified, not_modified_headers, reduce_accept_encoding,
+};
 use super::resource::Resource;
 use super::serve::{CACHE_STATUS, Given};
 use super::tags::SURROGATE_KEY;
+use crate::below::{Below, call};
 use crate::body::EdgeBody;
-use crate::error::BoxError;
 use crate::grip;
 use crate::handoff::AskedByHold;
-use crate::position::Position;
+use crate::position::{Position, Stamp};
 use crate::sync::Arc;
-use crate::time::Now;
+use crate::time::{Now, after};
 
 /// Why an answer of ours is not the origin's: for operators to search for.
 const GRIPSTACK_ERROR: HeaderName = HeaderName::from_static("gripstack-error");
@@ -40,10 +39,31 @@ const MAX_FLIGHTS: usize = 8;
 pub(super) struct Visit {
     cache: Cache,
     resource: Arc<Resource>,
-    ask: Ask,
+    needs: Needs,
     parts: request::Parts,
     fields: Fields,
     is_https: bool,
+}
+
+/// What a visit does next.
+pub(super) enum Next<E> {
+    Answer(Arc<Entry>, Freshness, Served),
+    /// It waits for a flight; if that is its own, what only its own request may have comes here.
+    Wait(Wait, Option<oneshot::Receiver<ForLeader<E>>>),
+    /// It asks for itself, and says why.
+    Alone(&'static str),
+    /// It gets nothing, for it wants nothing fetched.
+    Nothing,
+}
+
+/// What came of waiting.
+enum Waited<E> {
+    Response(Box<Response<EdgeBody>>),
+    Error(E),
+    /// Nothing for this request: it asks for itself, and says why. An old answer may still be better.
+    Alone(&'static str, Option<Arc<Entry>>),
+    /// Something too old, or another variant: decide anew.
+    Again,
 }
 
 // === impl Visit ===
@@ -57,11 +77,12 @@ impl Visit {
         paced_reads: PacedReads,
     ) -> Self {
         let by_hold = AskedByHold::of(request.extensions());
-        let arrival = cache.hub().now();
-        let ask = Ask {
+        let hub = cache.hub();
+        let arrival = hub.stamp_at(hub.now());
+        let needs = Needs {
             arrival,
             // No fetch of ours can bring more than this clock has reached.
-            at_least: by_hold.map_or(Position::ZERO, |asked| asked.at_least.min(arrival)),
+            at_least: by_hold.map_or(Position::ZERO, |asked| asked.at_least.min(arrival.at)),
             by_hold: by_hold.is_some(),
             is_head: *request.method() == Method::HEAD,
             paced_reads,
@@ -70,7 +91,7 @@ impl Visit {
         Self {
             cache: cache.clone(),
             resource,
-            ask,
+            needs,
             parts: request.into_parts().0,
             fields,
             is_https,
@@ -81,15 +102,16 @@ impl Visit {
     pub(super) fn of_url(
         cache: &Cache,
         resource: Arc<Resource>,
-        arrival: Position,
+        arrival: Stamp,
         (is_https, by_hold): (bool, bool),
     ) -> Self {
         Self {
-            ask: Ask {
+            needs: Needs {
                 arrival,
+                at_least: Position::ZERO,
                 by_hold,
+                is_head: false,
                 paced_reads: cache.config().paced_reads,
-                ..Ask::default()
             },
             cache: cache.clone(),
             resource,
@@ -101,59 +123,38 @@ impl Visit {
 
     /// Decides, and starts what that needs. Without an await between the two: a client that goes away leaves no
     /// flight behind that others wait for in vain.
-    pub(super) fn decide<S, B>(&self, inner: &S, now: Instant) -> Next<S::Error>
-    where
-        S: Service<Request<EdgeBody>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        match self.find(now) {
+    pub(super) fn decide<S: Below>(&self, below: &S, now: Instant) -> Next<S::Error> {
+        let asking = Asking {
+            resource: &self.resource,
+            needs: &self.needs,
+            method: &self.parts.method,
+            headers: &self.parts.headers,
+            fields: self.fields,
+            is_https: self.is_https,
+        };
+        match self.cache.find(&asking, now) {
             Found::Answer {
                 entry,
                 freshness,
-                as_what,
+                served,
                 refresh,
             } => {
-                if let Some(start) = refresh {
-                    self.start(start, inner.clone(), None);
+                if let Some(departure) = refresh {
+                    self.depart(departure, below, None);
                 }
-                Next::Answer(entry, freshness, as_what)
+                Next::Answer(entry, freshness, served)
             }
-            Found::Wait { wait, start } => {
-                let told = start.map(|start| {
+            Found::Wait { wait, departure } => {
+                let leader = departure.map(|departure| {
                     let (tell, told) = oneshot::channel();
-                    self.start(start, inner.clone(), Some(tell));
+                    self.depart(departure, below, Some(tell));
                     told
                 });
-                Next::Wait(wait, told)
+                Next::Wait(wait, leader)
             }
             Found::Alone(why) => Next::Alone(why),
             Found::Nothing => Next::Nothing,
         }
-    }
-
-    fn find(&self, now: Instant) -> Found {
-        let variant = |vary: Option<&_>| {
-            let variant = match self.fields.has(Fields::KEYED) {
-                true => Cache::variant,
-                false => Cache::plain_variant,
-            };
-            variant(
-                &self.cache,
-                vary,
-                &self.parts.headers,
-                self.is_https,
-                self.ask.by_hold,
-            )
-        };
-        let limits = || Limits {
-            only_if_cached: self.parts.headers.contains_key(CACHE_CONTROL)
-                && RequestDirectives::parse(&self.parts.headers).only_if_cached,
-            has_authorization: self.parts.headers.contains_key(AUTHORIZATION),
-        };
-        self.cache.find(&self.resource, &self.ask, variant, limits, now)
     }
 
     /// A stored answer. `None`, if its body cannot be read any more.
@@ -161,15 +162,15 @@ impl Visit {
         &self,
         entry: &Arc<Entry>,
         freshness: Freshness,
-        as_what: AsWhat,
+        served: Served,
         now: Instant,
     ) -> Option<Response<EdgeBody>> {
         let counters = self.cache.counters();
-        let status = match as_what {
-            AsWhat::Fresh => None,
-            AsWhat::Stale => Some(CacheStatus::hit().detail("swr")),
-            AsWhat::Outage => Some(CacheStatus::hit().detail("outage")),
-            AsWhat::Paced => Some(CacheStatus::hit().detail("paced")),
+        let status = match served {
+            Served::Fresh => None,
+            Served::Stale => Some(CacheStatus::hit().detail("swr")),
+            Served::Outage => Some(CacheStatus::hit().detail("outage")),
+            Served::Paced => Some(CacheStatus::hit().detail("paced")),
         };
         if status.is_none() {
             counters.hit.add(1)
@@ -197,85 +198,76 @@ impl Visit {
     ) -> Option<Response<EdgeBody>> {
         let name = self.cache.config().name;
         let given = Given {
-            ask: &self.ask,
+            resource: &self.resource,
+            needs: &self.needs,
             request: &self.parts.headers,
             asks_conditionally: self.fields.has(Fields::CONDITION),
             asks_for_a_part: self.fields.has(Fields::RANGE),
             now,
             freshness,
-            stamp: self.cache.hub().stamp_at(entry.stamp),
             status: status.map(|status| status.name(name)),
             name,
         };
         given.respond(entry)
     }
 
-    pub(super) async fn run<S, B>(
+    pub(super) async fn run<S: Below>(
         self,
-        inner: S,
+        below: S,
         mut next: Next<S::Error>,
-    ) -> Result<Response<EdgeBody>, S::Error>
-    where
-        S: Service<Request<EdgeBody>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        let until = Instant::now() + self.cache.config().flight_timeout;
+    ) -> Result<Response<EdgeBody>, S::Error> {
+        let until = after(Instant::now(), self.cache.config().flight_timeout);
         for _ in 0..MAX_FLIGHTS {
-            let (wait, told) = match next {
-                Next::Wait(wait, told) => (wait, told),
-                Next::Answer(entry, freshness, as_what) => {
-                    match self.answer(&entry, freshness, as_what, Instant::now()) {
+            let (wait, leader) = match next {
+                Next::Wait(wait, leader) => (wait, leader),
+                Next::Answer(entry, freshness, served) => {
+                    match self.answer(&entry, freshness, served, Instant::now()) {
                         Some(response) => return Ok(response),
-                        None => return self.go_alone(inner, "unreadable", None).await,
+                        None => return self.go_alone(below, "unreadable", None).await,
                     }
                 }
-                Next::Alone(why) => return self.go_alone(inner, why, None).await,
+                Next::Alone(why) => return self.go_alone(below, why, None).await,
                 Next::Nothing => return Ok(error(StatusCode::GATEWAY_TIMEOUT, "only-if-cached")),
             };
-            match self.wait(wait, told, until).await {
+            match self.wait(wait, leader, until).await {
                 Waited::Response(response) => return Ok(*response),
                 Waited::Error(error) => return Err(error),
-                Waited::Alone(why, old) => return self.go_alone(inner, why, old).await,
-                Waited::Again => next = self.decide(&inner, Instant::now()),
+                Waited::Alone(why, old) => return self.go_alone(below, why, old).await,
+                Waited::Again => next = self.decide(&below, Instant::now()),
             }
         }
         tracing::warn!(target: "gripstack::cache", url = self.resource.url.as_str(), "left too many flights");
-        self.go_alone(inner, "too-many-flights", None).await
+        self.go_alone(below, "too-many-flights", None).await
     }
 
-    fn start<S, B>(&self, start: Start, inner: S, tell: Option<oneshot::Sender<Told<S::Error>>>)
-    where
-        S: Service<Request<EdgeBody>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
+    /// Starts a flight. Whatever of this panics, or whoever drops it before it runs: the departure takes it off the list.
+    fn depart<S: Below>(
+        &self,
+        departure: Departure,
+        below: &S,
+        leader: Option<oneshot::Sender<ForLeader<S::Error>>>,
+    ) {
         let mut request = self.parts.clone();
         // At most four variants, and what is keyed is what is forwarded.
         reduce_accept_encoding(&mut request.headers);
-        let trip = Trip {
+        let task = FlightTask {
             cache: self.cache.clone(),
-            resource: self.resource.clone(),
-            start,
-            inner,
+            departure,
+            below: below.clone(),
             request,
             is_https: self.is_https,
-            by_hold: self.ask.by_hold,
-            tell,
+            by_hold: self.needs.by_hold,
+            leader,
         };
-        tokio::spawn(trip.run());
+        tokio::spawn(task.run());
     }
 
-    /// Waits for a flight, and takes what it brings if that is good enough. `told`: it is its own. One of somebody else
+    /// Waits for a flight, and takes what it brings if that is good enough. `leader`: it is its own. One of somebody else
     /// is left after a while for a new one, but it does not go on so after `until`.
     async fn wait<E>(
         &self,
         wait: Wait,
-        told: Option<oneshot::Receiver<Told<E>>>,
+        leader: Option<oneshot::Receiver<ForLeader<E>>>,
         until: Instant,
     ) -> Waited<E> {
         let Wait {
@@ -285,81 +277,99 @@ impl Visit {
             fwd,
             paced,
         } = wait;
-        let leads = told.is_some();
-        let is_over = |phase: &Phase| matches!(phase, Phase::Landed(_) | Phase::Gone(_));
-        let landed = async { phase.wait_for(is_over).await.map(|phase| phase.clone()) };
+        let leads = leader.is_some();
+        let longest = self.cache.config().wait_timeout;
+        let landed = self.landed(&mut phase, old.as_ref());
         let brought = if leads && !paced {
             // Its own flight: that has a time limit of its own.
             landed.await
         } else {
             let now = Instant::now();
             let turn = flight.turn.map_or(now, |turn| turn.max(now));
-            match tokio::time::timeout_at(turn + self.cache.config().wait_timeout, landed).await {
+            match tokio::time::timeout_at(after(turn, longest), landed).await {
                 Ok(brought) => brought,
-                Err(_) if paced => {
-                    let status = CacheStatus::hit().detail("paced-timeout");
-                    let old = self.old(old.as_ref(), self.cache.pace(), status);
-                    let response = old.unwrap_or_else(|| error(StatusCode::GATEWAY_TIMEOUT, "wait-timeout"));
-                    return Waited::Response(Box::new(response));
-                }
-                Err(_) if now + self.cache.config().wait_timeout < until => return Waited::Again,
+                Err(_) if !paced && after(now, longest) < until => return Waited::Again,
                 Err(_) => {
-                    let old = self.old_after_failure(old.as_ref(), None);
-                    let response = old.unwrap_or_else(|| error(StatusCode::GATEWAY_TIMEOUT, "wait-timeout"));
-                    return Waited::Response(Box::new(response));
+                    let old = match paced {
+                        true => {
+                            let status = CacheStatus::hit().detail("paced-timeout");
+                            self.old(old.as_ref(), self.cache.pace(), status)
+                        }
+                        false => self.old_after_failure(old.as_ref(), None),
+                    };
+                    return Waited::of(old, || error(StatusCode::GATEWAY_TIMEOUT, "wait-timeout"));
                 }
             }
         };
         match brought {
-            Ok(Phase::Landed(landed)) => {
-                let own = match told.map(|mut told| told.try_recv()) {
-                    Some(Ok(Told::Fields(own))) => own,
+            Phase::Landed(landed) => {
+                let own = match leader.map(|mut leader| leader.try_recv()) {
+                    Some(Ok(ForLeader::Fields(own))) => own,
                     _ => HeaderMap::new(),
                 };
                 self.take((landed, own), old, fwd, leads)
             }
-            Ok(Phase::Gone(Gone::NotShareable {
-                error: Some(status), ..
-            })) if let Some(old) = self.old_after_failure(old.as_ref(), Some(status)) => {
-                Waited::Response(Box::new(old))
-            }
-            Ok(Phase::Gone(Gone::NotShareable { why, .. })) => match told {
-                Some(told) => match told.await {
-                    Ok(Told::Response(response)) => {
-                        Waited::Response(Box::new(self.finish_private(*response, why)))
+            Phase::Gone(Gone::NotShareable { why, error }) => {
+                if let Some(status) = error
+                    && let Some(old) = self.old_after_failure(old.as_ref(), Some(status))
+                {
+                    return Waited::Response(Box::new(old));
+                }
+                match received(leader).await {
+                    // It was made for somebody who comes for the first time.
+                    Some(ForLeader::Response(_)) if self.resumes() => Waited::Alone(why, old),
+                    Some(ForLeader::Response(response)) => {
+                        let response = self.as_asked(*response);
+                        Waited::Response(Box::new(self.finish_private(response, why)))
                     }
-                    Ok(Told::Landed(landed, own)) => self.take((*landed, own), None, fwd, true),
+                    Some(ForLeader::Landed(landed, own)) => self.take((*landed, own), None, fwd, true),
                     _ => Waited::Alone(why, old),
-                },
-                None => Waited::Alone(why, old),
-            },
-            Ok(Phase::Gone(Gone::Failed(failure))) => {
+                }
+            }
+            Phase::Gone(Gone::Failed(failure)) => {
                 if let Some(old) = self.old_after_failure(old.as_ref(), failure.status()) {
                     return Waited::Response(Box::new(old));
                 }
-                let told = match told {
-                    Some(told) => told.await.ok(),
-                    None => None,
-                };
-                match told {
-                    Some(Told::Error(error)) => Waited::Error(error),
-                    Some(Told::Response(response)) => {
+                match received(leader).await {
+                    Some(ForLeader::Error(error)) => Waited::Error(error),
+                    Some(ForLeader::Response(response)) => {
                         Waited::Response(Box::new(self.finish_private(*response, failure.as_str())))
                     }
-                    Some(Told::Landed(..) | Told::Fields(_)) | None => {
+                    Some(ForLeader::Landed(..) | ForLeader::Fields(_)) | None => {
                         Waited::Response(Box::new(failed(failure)))
                     }
                 }
             }
-            // Its sender lives as long as the flight, which is ours.
-            Ok(Phase::Waiting | Phase::Flying { .. }) | Err(_) => {
-                Waited::Response(Box::new(failed(Failure::Died)))
+            // It hangs, and there is an old answer; or its sender is gone, which lives as long as the flight, which is ours.
+            Phase::Waiting | Phase::Flying { .. } => {
+                let old = self.old_after_failure(old.as_ref(), None);
+                Waited::of(old, || failed(Failure::Died))
             }
         }
     }
 
-    /// Takes what a flight brought, if it is this request's variant and young enough for it. `own`: fields that nobody
-    /// else gets.
+    /// What a flight comes to; or, once it hangs, nothing more than that, if the old answer may be given then.
+    async fn landed(&self, phase: &mut watch::Receiver<Phase>, old: Option<&Arc<Entry>>) -> Phase {
+        let is_over = |phase: &Phase| matches!(phase, Phase::Landed(_) | Phase::Gone(_));
+        let hangs = |phase: &Phase| matches!(phase, Phase::Flying { hangs: true, .. });
+        let first = match phase.wait_for(|phase| is_over(phase) || hangs(phase)).await {
+            Ok(phase) => phase.clone(),
+            Err(_) => return Phase::Waiting,
+        };
+        if is_over(&first) || self.may_have(old, self.cache.outage()).is_some() {
+            return first;
+        }
+        let last = phase.wait_for(is_over).await;
+        last.map_or(Phase::Waiting, |phase| phase.clone())
+    }
+
+    /// Whether it says what it has had already.
+    fn resumes(&self) -> bool {
+        RESUMING.iter().any(|name| self.parts.headers.contains_key(name))
+    }
+
+    /// Takes what a flight brought, if it is this request's variant and young enough for it (rule C5). `own`: fields that
+    /// nobody else gets.
     fn take<E>(
         &self,
         (landed, own): (Landed, HeaderMap),
@@ -369,18 +379,17 @@ impl Visit {
     ) -> Waited<E> {
         let entry = &landed.entry;
         if landed.is_error
-            && let Some(old) = self.old_after_failure(old.as_ref(), Some(entry.status))
+            && let Some(old) = self.old_after_failure(old.as_ref(), Some(entry.head.status))
         {
             return Waited::Response(Box::new(old));
         }
-        let variant = self.cache.variant(
-            Some(&entry.vary),
+        let variant = self.cache.variant_of(
+            Some(&entry.head.vary),
             &self.parts.headers,
             self.is_https,
-            self.ask.by_hold,
+            self.needs.by_hold,
         );
-        let channels = self.resource.state.lock().channels.clone();
-        if variant != entry.variant || !self.ask.is_served_by(self.cache.hub(), entry, &channels) {
+        if variant != entry.head.variant {
             return Waited::Again;
         }
         let mut status = CacheStatus::forwarded(fwd);
@@ -398,13 +407,34 @@ impl Visit {
         if let Some(why) = landed.why {
             status = status.detail(why);
         }
-        match self.give(entry, entry.freshness, Some(status)) {
+        let channels = self.resource.channels(self.cache.hub());
+        if !self
+            .needs
+            .is_served_by(self.cache.hub(), &self.resource, entry, &channels)
+        {
+            if !self
+                .needs
+                .has_no_better(self.cache.hub(), &self.resource, &landed, &channels)
+            {
+                return Waited::Again;
+            }
+            status = status.detail("foreign-age");
+        }
+        match self.give(entry, entry.head.freshness, Some(status)) {
             Some(mut response) => {
                 response.headers_mut().extend(own);
                 Waited::Response(Box::new(response))
             }
             None => Waited::Alone("too-late", old),
         }
+    }
+
+    /// How fresh the old answer is, where it may be given although no better one came.
+    fn may_have(&self, old: Option<&Arc<Entry>>, excuse: Option<Outage>) -> Option<Freshness> {
+        let channels = self.resource.channels(self.cache.hub());
+        let hub = self.cache.hub();
+        self.needs
+            .may_have_old(hub, &self.resource, old?, &channels, excuse, Instant::now())
     }
 
     /// The old answer, where it may be given although no better one came. `status` says why.
@@ -414,14 +444,9 @@ impl Visit {
         excuse: Option<Outage>,
         status: CacheStatus<'_>,
     ) -> Option<Response<EdgeBody>> {
-        let old = old?;
-        let channels = self.resource.state.lock().channels.clone();
-        let now = Instant::now();
-        let freshness = self
-            .ask
-            .may_have_old(self.cache.hub(), old, &channels, excuse, now)?;
+        let freshness = self.may_have(old, excuse)?;
         self.cache.counters().stale.add(1);
-        self.give(old, freshness, Some(status))
+        self.give(old?, freshness, Some(status))
     }
 
     /// The old answer, if the failure of a fetch excuses it. `error`: what the origin answered.
@@ -438,84 +463,95 @@ impl Visit {
     }
 
     /// Asks for itself alone.
-    async fn go_alone<S, B>(
+    async fn go_alone<S: Below>(
         self,
-        mut inner: S,
+        mut below: S,
         why: &'static str,
         old: Option<Arc<Entry>>,
-    ) -> Result<Response<EdgeBody>, S::Error>
-    where
-        S: Service<Request<EdgeBody>, Response = Response<B>> + Clone + Send + 'static,
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
+    ) -> Result<Response<EdgeBody>, S::Error> {
+        // Rule C3.
         let fetch = self.cache.hub().begin_fetch(Instant::now());
-        let asked = Now::read();
+        let at = Now::read();
         self.cache.counters().pass.add(1);
         self.cache.counters().fetches.add(1);
         let mut request = Request::from_parts(self.parts.clone(), EdgeBody::empty());
         reduce_accept_encoding(request.headers_mut());
-        if !self.ask.by_hold {
+        if !self.needs.by_hold {
             grip::strip(request.headers_mut());
         }
-        let response = match call(&mut inner, request).await {
+        let headers = request.headers().clone();
+        let response = match call(&mut below, request).await {
             Ok(response) => response.map(EdgeBody::new),
             Err(error) => {
+                self.cache.fetch_failed(&self.resource, Failure::Service);
                 return match self.old_after_failure(old.as_ref(), None) {
                     Some(old) => Ok(old),
                     None => Err(error),
                 };
             }
         };
-        Ok(self
-            .settle(response, fetch.stamp().at, asked, why, old, |_| true)
-            .await)
+        let method = self.parts.method.clone();
+        let sent = Sent {
+            method: &method,
+            headers: &headers,
+            is_https: self.is_https,
+            by_hold: self.needs.by_hold,
+            stamp: fetch.stamp(),
+            at,
+        };
+        Ok(self.settle(response, sent, (why, true), old).await)
     }
 
     /// Takes what came for this request alone. `keeps`: what proves storable after all is stored.
     pub(super) async fn settle(
         self,
         response: Response<EdgeBody>,
-        stamp: Position,
-        asked: Now,
-        why: &'static str,
+        sent: Sent<'_>,
+        (why, keeps): (&'static str, bool),
         old: Option<Arc<Entry>>,
-        keeps: impl FnOnce(&Resource) -> bool,
     ) -> Response<EdgeBody> {
-        let arrived = match look_at(&self.cache, &self.parts.headers, response, asked).await {
+        let arrived = match look_at(&self.cache, &self.resource, sent, response).await {
             Ok(arrived) => arrived,
             Err(failure) => {
+                self.cache.fetch_failed(&self.resource, failure);
                 let old = self.old_after_failure(old.as_ref(), None);
                 return old.unwrap_or_else(|| failed(failure));
             }
         };
+        let disposition = arrived.disposition();
+        self.cache
+            .take_note(&self.resource, &arrived, disposition, old.as_ref());
         if let Some(error) = arrived.error()
             && let Some(old) = self.old_after_failure(old.as_ref(), Some(error))
         {
             return old;
         }
-        if self.ask.is_head || arrived.why_private().is_some() || !arrived.verdict.is_storable() {
-            let why = arrived.verdict.storable.err().map_or(why, |why| why.as_str());
-            let response = arrived.into_private();
-            return self.finish_private(response, why);
+        match disposition {
+            Disposition::Failed(failure) => self.finish_private(arrived.into_private(), failure.as_str()),
+            Disposition::Private(why) | Disposition::Shared(Err(why)) => {
+                self.finish_private(arrived.into_private(), why)
+            }
+            Disposition::Kept(_) | Disposition::Shared(Ok(())) if !keeps => {
+                self.finish_private(arrived.into_private(), why)
+            }
+            Disposition::Kept(why) => self.keep(arrived, sent, why),
+            Disposition::Shared(Ok(())) => self.keep(arrived, sent, why),
         }
-        self.cache.forget_memo(self.resource.key());
-        if !keeps(&self.resource) {
-            return self.finish_private(arrived.into_private(), why);
-        }
+    }
+
+    /// Gives an answer that goes into the store as well.
+    fn keep(self, arrived: Arrived, sent: Sent<'_>, why: &'static str) -> Response<EdgeBody> {
         let own = arrived.own_fields();
-        let (landed, body) = arrived.into_landed(
-            &self.cache,
-            &self.resource,
-            &self.parts.headers,
-            self.is_https,
-            self.ask.by_hold,
-            stamp,
-        );
-        let flight = Arc::new(Flight::new(landed.entry.variant, None));
+        let (landed, body) = arrived.into_landed(&self.cache, &self.resource, sent, Ok(()));
+        let flight = Arc::new(Flight::new(landed.entry.head.variant, None));
         let status = CacheStatus::forwarded(Fwd::UriMiss).stored(true).detail(why);
-        let response = self.give(&landed.entry, landed.entry.freshness, Some(status));
-        tokio::spawn(carry_alone(self.cache.clone(), flight, (landed, body)));
+        let response = self.give(&landed.entry, landed.entry.head.freshness, Some(status));
+        tokio::spawn(carry_alone(
+            self.cache.clone(),
+            self.resource.clone(),
+            flight,
+            (landed, body),
+        ));
         let Some(mut response) = response else {
             return failed(Failure::Died);
         };
@@ -523,16 +559,46 @@ impl Visit {
         response
     }
 
+    /// An answer to this request that was asked for without its conditions, so that others could have it, too: they are
+    /// judged here (RFC 9110 13.2.1).
+    fn as_asked(&self, response: Response<EdgeBody>) -> Response<EdgeBody> {
+        let is_held = self.needs.by_hold && grip::has_grip(response.headers());
+        let has_it = self.fields.has(Fields::CONDITION)
+            && response.status() == StatusCode::OK
+            && !is_held
+            && is_not_modified(&self.parts.headers, response.headers(), Now::read().wall);
+        if !has_it {
+            return response;
+        }
+        let (mut parts, _) = response.into_parts();
+        parts.status = StatusCode::NOT_MODIFIED;
+        parts.headers = not_modified_headers(&parts.headers);
+        Response::from_parts(parts, EdgeBody::empty())
+    }
+
     /// An answer for this request alone.
     fn finish_private(&self, mut response: Response<EdgeBody>, why: &'static str) -> Response<EdgeBody> {
-        if self.ask.is_head {
+        if self.needs.is_head {
             *response.body_mut() = EdgeBody::empty();
         }
         let status = CacheStatus::forwarded(Fwd::UriMiss)
             .name(self.cache.config().name)
             .stored(false)
             .detail(why);
-        private(response, self.ask.by_hold, status.to_value())
+        private(response, self.needs.by_hold, status.to_value())
+    }
+}
+
+/// What the one who started a flight is told.
+async fn received<E>(leader: Option<oneshot::Receiver<ForLeader<E>>>) -> Option<ForLeader<E>> {
+    leader?.await.ok()
+}
+
+// === impl Waited ===
+
+impl<E> Waited<E> {
+    fn of(response: Option<Response<EdgeBody>>, otherwise: impl FnOnce() -> Response<EdgeBody>) -> Self {
+        Self::Response(Box::new(response.unwrap_or_else(otherwise)))
     }
 }
 
@@ -551,27 +617,6 @@ pub(super) fn private(
     response.headers_mut().remove(SURROGATE_KEY);
     response.headers_mut().append(CACHE_STATUS, status);
     response
-}
-
-/// What a visit does next.
-pub(super) enum Next<E> {
-    Answer(Arc<Entry>, Freshness, AsWhat),
-    /// It waits for a flight; if that is its own, what only its own request may have comes here.
-    Wait(Wait, Option<oneshot::Receiver<Told<E>>>),
-    /// It asks for itself, and says why.
-    Alone(&'static str),
-    /// It gets nothing, for it wants nothing fetched.
-    Nothing,
-}
-
-/// What came of waiting.
-enum Waited<E> {
-    Response(Box<Response<EdgeBody>>),
-    Error(E),
-    /// Nothing for this request: it asks for itself, and says why. An old answer may still be better.
-    Alone(&'static str, Option<Arc<Entry>>),
-    /// Something too old, or another variant: decide anew.
-    Again,
 }
 
 fn failed(failure: Failure) -> Response<EdgeBody> {

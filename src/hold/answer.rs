@@ -14,12 +14,12 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use super::failure::HoldError;
 use crate::body::EdgeBody;
 use crate::grip::{self, HoldChannel, HoldMode, Instruct, MAX_INSTRUCT_BYTES};
-use crate::handoff::{Handoff, Keep};
+use crate::handoff::{Handoff, Keep, KeepAlong, foreign_age};
 use crate::hop_by_hop::is_framing;
 use crate::hub::{Fetch, Hub};
 use crate::message::{Channel, PushedResponse};
 use crate::mutants::mutant;
-use crate::position::{Position, Stamp};
+use crate::position::Stamp;
 
 /// How long a body that must be whole may take.
 const COLLECT: Duration = Duration::from_secs(15);
@@ -91,18 +91,16 @@ impl Answer {
         hub: &Hub,
     ) -> Result<Self, HoldError> {
         let (mut parts, mut body) = response.into_parts();
-        let mut keep = None;
+        let keep;
         let (instruct, stamp) = if let Some(handoff) = parts.extensions.remove::<Handoff>() {
             keep = handoff.keep;
             (handoff.instruct, handoff.stamp)
         } else {
-            // Some cache had it before: nothing is known of when it was made.
-            let stamp = if parts.headers.contains_key(AGE) {
-                hub.stamp_at(Position::ZERO)
-            } else if mutant!("stamp-late") {
-                hub.stamp_at(hub.now())
-            } else {
-                fetch.stamp()
+            keep = parts.extensions.remove::<KeepAlong>().map(|along| along.0);
+            let stamp = match foreign_age(&parts.headers, &parts.extensions) {
+                Some(age) => fetch.stamp_behind_cache(age),
+                None if mutant!("stamp-late") => hub.stamp_at(hub.now()),
+                None => fetch.stamp(),
             };
             let instruct = if grip::is_instruct_type(&parts.headers) {
                 let json = collect(std::mem::take(&mut body)).await?;

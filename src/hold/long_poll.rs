@@ -181,7 +181,7 @@ where
                         });
                     }
                     (answer, fetch) = (fresh, its_fetch);
-                    marked = answer.stamp.clock != fetch.stamp().clock || answer.stamp.at < at_least;
+                    marked = answer.stamp.clock != fetch.stamp().clock || answer.stamp.replay < at_least;
                 }
                 None => marked = true,
             }
@@ -242,7 +242,7 @@ where
             if newest > from || newest == Position::ZERO {
                 continue;
             }
-            let aged = (!ours || newest > stamp.at) && !mutant!("poll-old");
+            let aged = (!ours || newest > stamp.replay) && !mutant!("poll-old");
             let other_id = match (&channel.prev_id, hub.last_id(&channel.name)) {
                 (Some(named), Some(last)) => *named != last,
                 _ => false,

@@ -4,14 +4,14 @@ use super::Hub;
 use crate::marks::Standing;
 use crate::message::Channel;
 use crate::order::TargetKey;
-use crate::position::Position;
+use crate::position::{Position, Stamp};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// What is asked of the marks and logs.
 #[derive(Clone, Copy)]
 pub(crate) struct Since<'a> {
     /// The answer's stamp.
-    pub(crate) stamp: Position,
+    pub(crate) stamp: Stamp,
     /// Its own targets.
     pub(crate) keys: [&'a [TargetKey]; 2],
     /// What was found of them before.
@@ -20,6 +20,10 @@ pub(crate) struct Since<'a> {
     pub(crate) channel_keys: &'a [TargetKey],
     /// Its channels.
     pub(crate) channels: &'a [Channel],
+    /// It has more of them than are remembered: every message is one of its own, and whatever purges a channel blocks it.
+    pub(crate) more_channels: bool,
+    /// The last message of channels that its URL no longer has.
+    pub(crate) left_at: Position,
 }
 
 /// Up to where the clock had come when an answer's own targets, which never change, were last looked up and found
@@ -36,6 +40,23 @@ pub(crate) struct Judgement {
     pub(crate) last_mark: Position,
     /// The last message of the channels; where none is above the stamp, anything up to it.
     pub(crate) last_message: Position,
+}
+
+// === impl Since ===
+
+impl<'a> Since<'a> {
+    /// Of what has targets, and no channels.
+    pub(crate) fn of_targets(stamp: Stamp, keys: &'a [TargetKey], quiet: Option<&'a Quiet>) -> Self {
+        Self {
+            stamp,
+            keys: [keys, &[]],
+            quiet,
+            channel_keys: &[],
+            channels: &[],
+            more_channels: false,
+            left_at: Position::ZERO,
+        }
+    }
 }
 
 // === impl Quiet ===
@@ -61,16 +82,18 @@ impl Hub {
             quiet,
             channel_keys,
             channels,
+            more_channels,
+            left_at,
         } = since;
         let clean = Judgement {
             standing: Standing::Clean,
             last_mark: Position::ZERO,
-            last_message: Position::ZERO,
+            last_message: left_at,
         };
         let is_quiet = |now| quiet.is_some_and(|quiet| quiet.reaches(now));
-        let without_channels = channel_keys.is_empty() && channels.is_empty();
+        let without_channels = channel_keys.is_empty() && channels.is_empty() && !more_channels;
         let now = self.now();
-        if stamp >= now || (without_channels && is_quiet(now)) {
+        if stamp.replay >= now || (without_channels && is_quiet(now)) {
             return clean;
         }
         let state = self.0.state.read();
@@ -81,14 +104,14 @@ impl Hub {
             false => [own, tags, channel_keys],
         };
         let last_mark = state.marks.last(&looked_up);
-        if last_mark <= stamp
+        if last_mark <= stamp.at
             && let Some(quiet) = quiet
         {
             quiet.reached(now);
         }
-        Judgement {
-            standing: if last_mark > stamp {
-                state.marks.standing(&[own, tags, channel_keys], stamp)
+        let mut judgement = Judgement {
+            standing: if last_mark > stamp.at {
+                state.marks.standing(&[own, tags, channel_keys], stamp.at)
             } else {
                 Standing::Clean
             },
@@ -96,8 +119,16 @@ impl Hub {
             last_message: channels
                 .iter()
                 .map(|c| state.registry.last(c))
-                .max()
-                .unwrap_or_default(),
+                .fold(left_at, Position::max),
+        };
+        if more_channels {
+            let purged = state.last_channel_purge;
+            if purged > stamp.at {
+                judgement.standing = judgement.standing.max(Standing::Blocked);
+                judgement.last_mark = last_mark.max(purged);
+            }
+            judgement.last_message = now;
         }
+        judgement
     }
 }

@@ -39,7 +39,7 @@ pub(crate) use self::sequencer::{Admission, Released, Sequencer};
 pub use self::subscription::{Delivery, SubscribeError, Subscription, Wants};
 
 #[cfg(feature = "cache")]
-pub(crate) use self::judge::{Quiet, Since};
+pub(crate) use self::judge::{Judgement, Quiet, Since};
 use self::pins::Pins;
 use self::registry::Registry;
 use self::topic::{Gone, Item};
@@ -50,6 +50,7 @@ pub struct Hub(Arc<Inner>);
 
 struct Inner {
     clock: ClockId,
+    overlap: Duration,
     /// The last position applied. Written under the lock, before the messages of that position can be seen.
     now: AtomicU64,
     state: RwLock<State>,
@@ -59,6 +60,8 @@ struct Inner {
 struct State {
     marks: Marks,
     registry: Registry,
+    /// The last purge of a channel's key, whichever: it concerns URLs of which not all channels are remembered.
+    last_channel_purge: Position,
 }
 
 /// How much the channels remember.
@@ -72,6 +75,9 @@ pub struct LogLimits {
     pub age: Duration,
     /// Bytes of all channels together, with what each message and each channel takes itself. Default 256 MiB.
     pub total_bytes: usize,
+    /// How much earlier a replay starts where an answer came through a foreign cache: as long as that may wait for an
+    /// origin's head, since it lets requests join those that it waits for. Default 15 s, the first-byte timeout.
+    pub overlap: Duration,
 }
 
 /// The order does not fit the log: it holds more than half of what one channel remembers.
@@ -104,6 +110,7 @@ impl Default for LogLimits {
             bytes: 1 << 20,
             age: Duration::from_secs(15 * 60),
             total_bytes: 256 << 20,
+            overlap: Duration::from_secs(15),
         }
     }
 }
@@ -121,10 +128,12 @@ impl Hub {
     pub fn new(limits: LogLimits) -> Self {
         Self(Arc::new(Inner {
             clock: ClockId::random(),
+            overlap: limits.overlap,
             now: AtomicU64::new(0),
             state: RwLock::new(State {
                 marks: Marks::new(),
                 registry: Registry::new(limits),
+                last_channel_purge: Position::ZERO,
             }),
             pins: Mutex::new(Pins::default()),
         }))
@@ -137,10 +146,28 @@ impl Hub {
 
     /// A stamp at this position of this hub's clock.
     pub fn stamp_at(&self, at: Position) -> Stamp {
-        Stamp {
-            clock: self.0.clock,
-            at,
-        }
+        Stamp::new(self.0.clock, at)
+    }
+
+    /// Which position was current at this moment; never more.
+    #[cfg(any(feature = "hold", feature = "cache"))]
+    pub(crate) fn current_at(&self, _: Instant) -> Position {
+        Position::ZERO
+    }
+
+    /// What an answer is stamped with that a foreign cache between may have kept for this long, of a fetch stamped so that
+    /// began at `since` (rule X1). `Age` is whole seconds, so it may be one older; and such a cache counts from an answer's
+    /// arrival, and may let a request join one that it is still waiting for, so a replay starts earlier by the
+    /// [overlap](LogLimits::overlap).
+    #[cfg(any(feature = "hold", feature = "cache"))]
+    pub(crate) fn backdate(&self, stamp: Stamp, since: Instant, age: Duration) -> Stamp {
+        let then = |back: Option<Duration>| {
+            let then = back.and_then(|back| since.checked_sub(back));
+            then.map_or(Position::ZERO, |then| self.current_at(then))
+        };
+        let age = age.checked_add(Duration::from_secs(1));
+        let overlap = age.and_then(|age| age.checked_add(self.0.overlap));
+        stamp.backdated(then(age), then(overlap))
     }
 
     /// Reads the clock for a fetch. Call it before the request can leave; what comes back carries the fetch's
@@ -151,7 +178,7 @@ impl Hub {
         let at = self.now();
         let pin = pins.open(at, now);
         drop(pins);
-        Fetch::new(self.clone(), self.stamp_at(at), pin)
+        Fetch::new(self.clone(), self.stamp_at(at), now, pin)
     }
 
     /// Whether the order fits the logs.
@@ -173,6 +200,7 @@ impl Hub {
             keys.map(|key| (key, purge.mode))
         });
         let marks: Vec<_> = marks.collect();
+        let purges_a_channel = order.purges.iter().any(|purge| purge.target.is_of_channel());
         let (at, wakes) = {
             let mut state = self.0.state.write();
             let at = self.now().next();
@@ -195,6 +223,9 @@ impl Hub {
             }
             for (key, mode) in marks {
                 state.marks.set(key, mode, at, now);
+            }
+            if purges_a_channel {
+                state.last_channel_purge = at;
             }
             self.0.now.store(at.get(), Ordering::SeqCst);
             let mut wakes = Vec::new();
@@ -230,7 +261,7 @@ impl Hub {
         wants: Wants,
     ) -> Result<Subscription, SubscribeError> {
         let at = if stamp.clock == self.0.clock {
-            stamp.at
+            stamp.replay
         } else {
             return Err(self.foreign(channels, wants));
         };
@@ -275,6 +306,20 @@ impl Hub {
     /// The position of a channel's last message; of one that is not remembered, no less than that.
     pub fn last_message(&self, channel: &Channel) -> Position {
         self.0.state.read().registry.last(channel)
+    }
+
+    /// The last message of any of these channels.
+    #[cfg(feature = "cache")]
+    pub(crate) fn last_message_of<'a>(&self, channels: impl Iterator<Item = &'a Channel>) -> Position {
+        let mut channels = channels.peekable();
+        if channels.peek().is_none() {
+            return Position::ZERO;
+        }
+        let state = self.0.state.read();
+        channels
+            .map(|channel| state.registry.last(channel))
+            .max()
+            .unwrap_or_default()
     }
 
     /// The last purge that named this target.

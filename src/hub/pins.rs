@@ -18,6 +18,7 @@ const TOGETHER: Duration = Duration::from_millis(100);
 pub struct Fetch {
     hub: Hub,
     stamp: Stamp,
+    since: Instant,
     pin: u64,
 }
 
@@ -38,13 +39,24 @@ struct Pin {
 // === impl Fetch ===
 
 impl Fetch {
-    pub(super) fn new(hub: Hub, stamp: Stamp, pin: u64) -> Self {
-        Self { hub, stamp, pin }
+    pub(super) fn new(hub: Hub, stamp: Stamp, since: Instant, pin: u64) -> Self {
+        Self {
+            hub,
+            stamp,
+            since,
+            pin,
+        }
     }
 
     /// What everything that this fetch brings is stamped with.
     pub fn stamp(&self) -> Stamp {
         self.stamp
+    }
+
+    /// What an answer of it is stamped with that a foreign cache may have kept for this long: see [`Hub::backdate`].
+    #[cfg(feature = "hold")]
+    pub(crate) fn stamp_behind_cache(&self, age: Duration) -> Stamp {
+        self.hub.backdate(self.stamp, self.since, age)
     }
 }
 

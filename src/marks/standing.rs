@@ -6,8 +6,8 @@ use super::{FLOORS, Mark, Marks, SOFT_TIMES};
 use crate::order::TargetKey;
 use crate::position::Position;
 
-/// What the marks say of an object.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What the marks say of an object, the least first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Standing {
     /// Nothing since its stamp.
     Clean,

@@ -38,13 +38,7 @@ fn standing(edge: &Edge, url: &Url, key: &str) -> Standing {
     for target in &targets {
         keys.extend(target.mark_keys().into_iter().flatten());
     }
-    let since = Since {
-        stamp: Position::ZERO,
-        keys: [&keys, &[]],
-        quiet: None,
-        channel_keys: &[],
-        channels: &[],
-    };
+    let since = Since::of_targets(edge.hub().stamp_at(Position::ZERO), &keys, None);
     edge.hub().judge(since).standing
 }
 

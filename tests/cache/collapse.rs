@@ -175,8 +175,8 @@ async fn col_08_an_answer_that_lives_no_second_is_for_those_who_waited() {
     for (n, client) in clients.into_iter().enumerate() {
         let got = done(client).await;
         let expected = match n {
-            0 => "fwd=uri-miss; stored=?0; detail=useless",
-            _ => "fwd=uri-miss; collapsed; detail=useless",
+            0 => "fwd=uri-miss; stored=?0; detail=no-lifetime",
+            _ => "fwd=uri-miss; collapsed; detail=no-lifetime",
         };
         got.expect_short("1", expected);
     }

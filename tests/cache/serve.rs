@@ -139,8 +139,11 @@ async fn r6_where_nothing_is_cached_the_condition_goes_along() {
         false => Reply::ok("a").cc("private").header("etag", "\"1\""),
     });
     let ask = || get("/a").header("if-none-match", "\"1\"");
-    assert_eq!(world.get(ask()).await.status, 200);
+    // What nobody knows yet is asked for so that others could have it, and the condition is judged here.
     assert_eq!(world.get(ask()).await.status, 304);
+    assert!(!world.origin.last().is_conditional());
+    assert_eq!(world.get(ask()).await.status, 304);
+    assert!(world.origin.last().is_conditional());
     assert_eq!(world.get("/a").await.status, 200);
 }
 

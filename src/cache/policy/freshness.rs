@@ -89,7 +89,7 @@ impl Freshness {
             stale_while_revalidate: policy.stale_while_revalidate,
             stale_if_error: policy.stale_if_error,
             explicit: policy.is_explicit(),
-            no_cache: policy.always_validates(),
+            no_cache: policy.always_validates() || !policy.is_explicit(),
             must_revalidate: policy.must_revalidate,
             proxy_revalidate: policy.proxy_revalidate,
             s_maxage: policy.s_maxage.is_some(),
@@ -142,7 +142,7 @@ impl Freshness {
         }
     }
 
-    /// Whether the origin must be asked for each request: `no-cache`.
+    /// Whether the origin must be asked for each request: it says `no-cache`, or nothing.
     pub(crate) fn always_validates(&self) -> bool {
         self.no_cache
     }

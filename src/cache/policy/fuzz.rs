@@ -417,7 +417,7 @@ fn check_verdict(response: &HeaderMap, policy: &CacheControl, freshness: &Freshn
         freshness,
         has_instructions: false,
     };
-    let of = |request: RequestFacts<'_>| judge(&request, &facts, &StoreLimits::default());
+    let of = |request: RequestFacts<'_>| decide(&request, &facts, &StoreLimits::default());
     let get = of(RequestFacts::of(&Method::GET, &request));
     assert_eq!(get.is_storable(), get.storable.is_ok());
     let forbidden = (policy.no_store && !policy.must_understand) || policy.is_private();

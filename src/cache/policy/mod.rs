@@ -10,7 +10,7 @@
 //! | Does it want a part only? | [`Part::of`] |
 //! | What is sent to validate it? | [`Validators::conditional_headers`] |
 //! | What does the origin allow? | [`CacheControl::of`] |
-//! | May the answer be shared, may it be stored? | [`judge`] |
+//! | May the answer be shared, may it be stored? | [`decide`] |
 //! | With which fields? | [`stored_headers`], [`merge_304`] |
 //! | What is the client told? | [`CacheStatus`] |
 
@@ -35,10 +35,10 @@ mod tests;
 pub(crate) use date::format_http_date;
 pub(crate) use directives::{CacheControl, RequestDirectives};
 pub(crate) use freshness::{Freshness, Outage, StaleReason};
-pub(crate) use headers::{detach, merge_304, own_fields, stored_headers};
+pub(crate) use headers::{detach, merge_304, own_fields, stored_headers, stored_trailers};
 pub(crate) use range::{Part, part_headers, unsatisfiable_headers};
 pub(crate) use status::{CacheStatus, Fwd};
-pub(crate) use storable::{NoStore, RequestFacts, ResponseFacts, StoreLimits, Verdict, judge};
+pub(crate) use storable::{NoStore, RequestFacts, ResponseFacts, StoreLimits, Verdict, decide};
 pub(crate) use targeted::CDN_CACHE_CONTROL;
 pub(crate) use validate::{Validators, is_not_modified, not_modified_headers, strip_client_conditionals};
 pub(crate) use vary::{VariantHasher, VarySpec, reduce_accept_encoding};

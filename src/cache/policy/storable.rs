@@ -96,11 +96,11 @@ pub(crate) enum NoStore {
     /// Nothing in it allows a cache to reuse it.
     NoPermission,
     /// It can neither be fresh, nor served stale, nor be validated.
-    Useless,
+    NoLifetime,
 }
 
 /// Decides both questions from the head of a response, in the order of RFC 9111 3.
-pub(crate) fn judge(
+pub(crate) fn decide(
     request: &RequestFacts<'_>,
     response: &ResponseFacts<'_>,
     limits: &StoreLimits,
@@ -203,7 +203,7 @@ fn storable(response: &ResponseFacts<'_>, limits: &StoreLimits) -> Result<(), No
     } else {
         !freshness.lifetime().is_zero() || stale || validated
     };
-    if usable { Ok(()) } else { Err(NoStore::Useless) }
+    if usable { Ok(()) } else { Err(NoStore::NoLifetime) }
 }
 
 // === impl RequestFacts ===
@@ -239,9 +239,11 @@ impl Verdict {
         self.storable.is_ok()
     }
 
-    /// Whether it may be kept, although nobody else gets it before the origin says so: `no-cache`.
+    /// Whether it may be kept, although nobody else gets it before the origin says so: `no-cache`, and what has a
+    /// validator and nothing that allows to reuse it without.
     pub(crate) fn is_kept_for_validation(&self) -> bool {
-        self.is_storable() && self.shareable == Err(NoStore::NoCache)
+        let is_validated = matches!(self.shareable, Err(NoStore::NoCache | NoStore::NoPermission));
+        self.is_storable() && is_validated
     }
 }
 
@@ -254,6 +256,11 @@ impl NoStore {
             self,
             Self::Method | Self::Bypass | Self::Authorization | Self::SetCookie
         )
+    }
+
+    /// Whether it answers a condition of its request, or is a part that this one asked for.
+    pub(crate) fn is_of_a_condition(self) -> bool {
+        matches!(self, Self::Conditional | Self::Range | Self::Interim)
     }
 
     /// The detail of `Cache-Status`, and the label of a metric.
@@ -275,7 +282,7 @@ impl NoStore {
             Self::Grip => "grip",
             Self::TooLarge => "too-large",
             Self::NoPermission => "no-permission",
-            Self::Useless => "useless",
+            Self::NoLifetime => "no-lifetime",
         }
     }
 }

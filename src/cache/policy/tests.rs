@@ -36,7 +36,7 @@ fn receive(status: u16, response: &HeaderMap, at: Now) -> Stored {
     };
     let request = RequestFacts::of(&Method::GET, &HeaderMap::new());
     Stored {
-        verdict: judge(&request, &facts, &StoreLimits::default()),
+        verdict: decide(&request, &facts, &StoreLimits::default()),
         freshness,
         headers: stored_headers(response, &policy),
         at,

@@ -61,6 +61,12 @@ impl Validators {
             .is_some_and(|tag| !tag.weak)
     }
 
+    /// Whether a 304 proves that this is what the origin has now, byte by byte (rule C3): also what that carries counts.
+    pub(crate) fn confirmed_strongly_by(&self, from_304: &HeaderMap) -> bool {
+        let is_strong = |etag| EntityTag::of(etag).is_some_and(|tag| !tag.weak);
+        self.is_strong() && from_304.get(ETAG).is_none_or(is_strong)
+    }
+
     /// Makes a request validate this: `If-None-Match` with the entity tag, or, only if there is none,
     /// `If-Modified-Since`. Replaces what the request had of the two.
     pub(crate) fn conditional_headers(&self, request: &mut HeaderMap) {

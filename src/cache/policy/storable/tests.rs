@@ -35,7 +35,7 @@ fn cc(value: &str) -> Case {
 }
 
 impl Case {
-    fn judge(&self) -> Verdict {
+    fn decided(&self) -> Verdict {
         let policy = CacheControl::parse(&self.response);
         let now = Now::read();
         let status = StatusCode::from_u16(self.status).unwrap();
@@ -46,7 +46,7 @@ impl Case {
             freshness: &Freshness::of(now, now, &self.response, &policy).of_status(status),
             has_instructions: self.has_instructions,
         };
-        judge(
+        decide(
             &RequestFacts::of(&self.method, &self.request),
             &response,
             &self.limits,
@@ -75,7 +75,7 @@ impl Case {
             shareable: Ok(()),
             storable: Ok(()),
         };
-        assert_eq!(self.judge(), both);
+        assert_eq!(self.decided(), both);
     }
 
     #[track_caller]
@@ -84,7 +84,7 @@ impl Case {
             shareable: Err(reason),
             storable: Err(reason),
         };
-        assert_eq!(self.judge(), neither);
+        assert_eq!(self.decided(), neither);
     }
 
     #[track_caller]
@@ -93,7 +93,7 @@ impl Case {
             shareable: Ok(()),
             storable: Err(reason),
         };
-        assert_eq!(self.judge(), verdict);
+        assert_eq!(self.decided(), verdict);
     }
 
     #[track_caller]
@@ -102,7 +102,7 @@ impl Case {
             shareable: Err(reason),
             storable: Ok(()),
         };
-        assert_eq!(self.judge(), verdict);
+        assert_eq!(self.decided(), verdict);
     }
 }
 
@@ -151,7 +151,7 @@ fn poi_07_fat_get() {
         freshness: &Freshness::of(now, now, &case.response, &policy),
         has_instructions: false,
     };
-    let verdict = judge(&request, &response, &case.limits);
+    let verdict = decide(&request, &response, &case.limits);
     assert_eq!(verdict.storable, Err(NoStore::Bypass));
     assert!(verdict.shareable.is_err() && !verdict.is_storable());
 }
@@ -259,7 +259,7 @@ fn grp_03_step_11_grip_status() {
 fn mem_02_step_12_size() {
     let mut case = response(&[("cache-control", "max-age=60"), ("content-length", "100")]);
     case.limits.max_object_bytes = 100;
-    assert!(case.judge().is_storable());
+    assert!(case.decided().is_storable());
     case.limits.max_object_bytes = 99;
     case.only_shared(NoStore::TooLarge);
     response(&[
@@ -274,7 +274,7 @@ fn org_10_step_12_header_bytes() {
     let mut case = cc("max-age=60");
     let written = "cache-control: max-age=60\r\n".len();
     case.limits.max_header_bytes = written;
-    assert!(case.judge().is_storable());
+    assert!(case.decided().is_storable());
     case.limits.max_header_bytes = written - 1;
     case.only_shared(NoStore::TooLarge);
 }
@@ -304,20 +304,20 @@ fn failures_are_shared() {
 }
 
 #[test]
-fn step_14_useless() {
-    let verdict = response(&[]).judge();
-    assert_eq!(verdict.storable, Err(NoStore::Useless));
+fn step_14_no_lifetime() {
+    let verdict = response(&[]).decided();
+    assert_eq!(verdict.storable, Err(NoStore::NoLifetime));
     for value in ["max-age=0", "s-maxage=0", "public", "max-age=0, stale-if-error=0"] {
-        cc(value).only_shared(NoStore::Useless);
+        cc(value).only_shared(NoStore::NoLifetime);
     }
     cc("max-age=0, stale-while-revalidate=5").stored();
     cc("max-age=0, stale-if-error=5").stored();
-    response(&[("expires", "0")]).only_shared(NoStore::Useless);
+    response(&[("expires", "0")]).only_shared(NoStore::NoLifetime);
 }
 
 #[test]
 fn col_08_c4_max_age_0_is_shared_and_stored_only_to_be_validated() {
-    cc("max-age=0").only_shared(NoStore::Useless);
+    cc("max-age=0").only_shared(NoStore::NoLifetime);
     response(&[("cache-control", "max-age=0"), ("etag", "\"1\"")]).stored();
     response(&[
         ("cache-control", "max-age=0"),
@@ -329,9 +329,9 @@ fn col_08_c4_max_age_0_is_shared_and_stored_only_to_be_validated() {
 #[test]
 fn c5_no_cache_is_stored_to_be_validated_and_never_shared() {
     response(&[("cache-control", "no-cache, max-age=60"), ("etag", "\"1\"")]).only_stored(NoStore::NoCache);
-    let verdict = cc("no-cache, max-age=60, stale-if-error=60").judge();
+    let verdict = cc("no-cache, max-age=60, stale-if-error=60").decided();
     assert_eq!(verdict.shareable, Err(NoStore::NoCache));
-    assert_eq!(verdict.storable, Err(NoStore::Useless));
+    assert_eq!(verdict.storable, Err(NoStore::NoLifetime));
     cc("no-cache=\"x\", max-age=60").stored();
 }
 
@@ -369,6 +369,6 @@ proptest! {
                 case.response.append(name, value);
             }
         }
-        case.judge();
+        case.decided();
     }
 }

@@ -1,0 +1,200 @@
+//! What is remembered of a URL whose answers are not kept.
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, EXPIRES, LAST_MODIFIED};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use quick_cache::Weighter;
+use tokio::time::Instant;
+
+use super::arrived::is_error_status;
+use super::channels::Named;
+use super::key::RequestUrl;
+use super::policy::{CDN_CACHE_CONTROL, CacheStatus, Fwd};
+use super::resource::Resource;
+use super::tags::SURROGATE_KEY;
+use crate::grip;
+use crate::hub::{Hub, Quiet, Since};
+use crate::order::{TargetKey, Url};
+use crate::position::Stamp;
+use crate::sync::Arc;
+
+/// Bytes of such a URL, and of what forbids to keep it, that count as one more.
+pub(super) const MEMO_BYTES: usize = 256;
+
+/// A URL whose answers are not kept: for a while its requests are not collapsed.
+pub(super) struct Memo {
+    url: Url,
+    until: Instant,
+    stamp: Stamp,
+    why: &'static str,
+    about: About,
+    /// The URL's, by which it is purged.
+    keys: Box<[TargetKey]>,
+    quiet: Quiet,
+    forbids: Option<Forbids>,
+    /// The channels that the last answer named are the URL's as long as that is remembered.
+    named: Option<Arc<Named>>,
+    /// `Cache-Status` of those that pass.
+    status: HeaderValue,
+}
+
+/// Which requests it is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum About {
+    /// All: what comes is for one of them only.
+    All,
+    /// Those that want less than the whole: it can be shared by all who wait for it, but not be kept.
+    Parts,
+}
+
+/// What forbids to keep or share an answer, whatever else it says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Forbids {
+    /// This line of `Cache-Control`, the only one.
+    Line(HeaderValue),
+    /// That nothing in it speaks of its reuse: silence is no permission.
+    Silence,
+}
+
+/// Clients choose how long URLs are.
+#[derive(Clone)]
+pub(super) struct ByLength;
+
+// === impl Memo ===
+
+impl Memo {
+    /// Of a URL whose answer, which this clock has stamped now, is not kept, until that moment.
+    pub(super) fn new(
+        hub: &Hub,
+        name: &str,
+        resource: &Resource,
+        named: Option<&Arc<Named>>,
+        (why, about): (&'static str, About),
+        forbids: Option<Forbids>,
+        until: Instant,
+    ) -> Self {
+        let status = CacheStatus::forwarded(Fwd::UriMiss)
+            .name(name)
+            .stored(false)
+            .detail(why);
+        Self {
+            url: resource.url.clone(),
+            until,
+            stamp: hub.stamp_at(hub.now()),
+            why,
+            about,
+            keys: resource.keys.clone(),
+            quiet: Quiet::default(),
+            forbids: forbids.filter(|_| about == About::All),
+            named: named.cloned(),
+            status: status.to_value(),
+        }
+    }
+
+    /// Whether it says the same of the same URL.
+    pub(super) fn says_the_same_as(&self, other: &Self) -> bool {
+        let named = |memo: &Self| memo.named.as_ref().map(Arc::as_ptr);
+        self.url == other.url
+            && (self.why, self.about, &self.forbids) == (other.why, other.about, &other.forbids)
+            && named(self) == named(other)
+    }
+
+    pub(super) fn why(&self) -> &'static str {
+        self.why
+    }
+
+    /// Whether it is about a request; `wants_less`: one that is conditional, or asks for a part or the head alone.
+    pub(super) fn is_about(&self, wants_less: bool) -> bool {
+        self.about == About::All || wants_less
+    }
+
+    pub(super) fn status(&self) -> &HeaderValue {
+        &self.status
+    }
+
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// What it takes that others determine.
+    pub(super) fn bytes(&self) -> usize {
+        let line = match &self.forbids {
+            Some(Forbids::Line(line)) => line.len(),
+            Some(Forbids::Silence) | None => 0,
+        };
+        self.url.as_str().len() + line
+    }
+
+    #[cfg(test)]
+    pub(super) fn shares(&self, value: &HeaderValue) -> bool {
+        let is_its = |own: &HeaderValue| own.as_bytes().as_ptr() == value.as_bytes().as_ptr();
+        matches!(&self.forbids, Some(Forbids::Line(own)) if is_its(own))
+    }
+
+    /// Whether it is of this URL, and says what forbids: so that a request can pass.
+    pub(super) fn lets_pass(&self, named: &RequestUrl<'_>) -> bool {
+        self.forbids.is_some() && named.is(&self.url)
+    }
+
+    /// Whether its time is not over, and the URL was not purged since.
+    pub(super) fn is_valid(&self, hub: &Hub, now: Instant) -> bool {
+        let since = Since::of_targets(self.stamp, &self.keys, Some(&self.quiet));
+        now < self.until && hub.judge(since).last_mark <= self.stamp.at
+    }
+
+    /// Whether the very same forbids to keep or share a response, and nothing in it is for us.
+    pub(super) fn fits<B>(&self, response: &Response<B>) -> bool {
+        let status = response.status();
+        if status == StatusCode::NOT_MODIFIED || status == StatusCode::NO_CONTENT || is_error_status(status) {
+            return false;
+        }
+        match &self.forbids {
+            None => false,
+            Some(Forbids::Silence) => !response.headers().iter().any(|(name, value)| {
+                speaks_of_reuse(name)
+                    || is_for_us(name)
+                    || (*name == CONTENT_TYPE && grip::is_instruct(value))
+            }),
+            Some(Forbids::Line(line)) => {
+                let mut lines = 0;
+                for (name, value) in response.headers() {
+                    if *name == CACHE_CONTROL {
+                        lines += 1;
+                        if value != line {
+                            return false;
+                        }
+                    } else if *name == CONTENT_TYPE {
+                        if grip::is_instruct(value) {
+                            return false;
+                        }
+                    } else if is_for_us(name) {
+                        return false;
+                    }
+                }
+                lines == 1
+            }
+        }
+    }
+}
+
+/// Whether this field of a response is for a cache or a push edge like ours.
+pub(super) fn is_for_us(name: &HeaderName) -> bool {
+    grip::is_grip(name) || *name == SURROGATE_KEY || *name == CDN_CACHE_CONTROL
+}
+
+/// Whether this field of a response may let a cache reuse it: by its lifetime, or after a validation.
+pub(super) fn speaks_of_reuse(name: &HeaderName) -> bool {
+    match name.as_str().as_bytes()[0] {
+        b'c' => *name == CACHE_CONTROL,
+        b'e' => *name == EXPIRES || *name == ETAG,
+        b'l' => *name == LAST_MODIFIED,
+        _ => false,
+    }
+}
+
+// === impl ByLength ===
+
+impl Weighter<TargetKey, Arc<Memo>> for ByLength {
+    fn weight(&self, _: &TargetKey, memo: &Arc<Memo>) -> u64 {
+        (1 + memo.bytes() / MEMO_BYTES) as u64
+    }
+}

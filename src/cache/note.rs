@@ -1,0 +1,81 @@
+//! What is noted of a URL when a fetch of it ends: the same for a flight, for a request that goes alone, and for one that
+//! passes.
+
+use tokio::time::Instant;
+
+use super::arrived::{Arrived, Disposition};
+use super::channels::Named;
+use super::entry::Entry;
+use super::flight::Failure;
+use super::handle::Cache;
+use super::memo::{About, Forbids, Memo};
+use super::resource::Resource;
+use crate::sync::Arc;
+use crate::time::after;
+
+impl Cache {
+    /// An answer came, and this is what becomes of it. `old`: what is stored of its variant.
+    pub(super) fn take_note(
+        &self,
+        resource: &Resource,
+        arrived: &Arrived,
+        disposition: Disposition,
+        old: Option<&Arc<Entry>>,
+    ) {
+        if arrived.error().is_some() {
+            self.counters().fetch_errors.add(1);
+            resource.state.lock().pause(Instant::now());
+        } else {
+            self.origin_answered(resource);
+            if arrived.supersedes()
+                && let Some(old) = old
+            {
+                // The origin's last word is another one.
+                self.store().remove(resource.key(), old);
+            }
+        }
+        let (why, about) = match disposition {
+            Disposition::Failed(_) => return,
+            Disposition::Kept(_) | Disposition::Shared(Ok(())) => return self.forget_memo(resource.key()),
+            Disposition::Private(why) => (why, About::All),
+            Disposition::Shared(Err(why)) => (why, About::Parts),
+        };
+        if arrived.tells_of_its_url() {
+            self.remember(resource, arrived.named(), (why, about), arrived.forbidden_by());
+        }
+    }
+
+    /// Room is short: what could be kept is not.
+    pub(super) fn remember_unstorable(&self, resource: &Resource, entry: &Entry, why: &'static str) {
+        self.remember(resource, entry.head.named.as_ref(), (why, About::Parts), None);
+    }
+
+    /// No answer came.
+    pub(super) fn fetch_failed(&self, resource: &Resource, failure: Failure) {
+        self.counters().fetch_errors.add(1);
+        tracing::debug!(target: "gripstack::cache", url = resource.url.as_str(), why = failure.as_str(), "a fetch failed");
+        resource.state.lock().pause(Instant::now());
+    }
+
+    /// The origin has answered: no pause any more.
+    pub(super) fn origin_answered(&self, resource: &Resource) {
+        resource.state.lock().failing = None;
+    }
+
+    fn remember(
+        &self,
+        resource: &Resource,
+        named: Option<&Arc<Named>>,
+        why: (&'static str, About),
+        forbids: Option<Forbids>,
+    ) {
+        let now = Instant::now();
+        let until = after(now, self.config().uncacheable_ttl);
+        let name = self.config().name;
+        let memo = Memo::new(self.hub(), name, resource, named, why, forbids, until);
+        let known = self.memo(resource.key(), now);
+        if known.is_none_or(|known| !known.says_the_same_as(&memo)) {
+            self.remember_memo(resource.key(), memo);
+        }
+    }
+}
