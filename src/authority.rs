@@ -22,7 +22,14 @@ const CLASSES: [u8; 256] = {
 };
 
 /// Whether this is `host[:port]` (RFC 9110 4.2, 7.2): not empty, without userinfo, the port a number or empty.
-#[cfg(any(feature = "cache", feature = "purge", feature = "publish", feature = "serve"))]
+#[cfg(any(
+    feature = "hold",
+    feature = "cache",
+    feature = "purge",
+    feature = "publish",
+    feature = "serve",
+    feature = "origin"
+))]
 pub(crate) fn is_host(value: &[u8]) -> bool {
     let port = match value {
         [b'[', rest @ ..] => {
@@ -72,10 +79,32 @@ const fn is_name(byte: u8) -> bool {
         )
 }
 
-/// Normal form: lower case, without the root's dot, the port without leading zeros and only where it is not a default
-/// one (an empty one is: RFC 3986 6.2.3). What is no port stays as it is, and so do several dots, for no name ends in them,
-/// and a dot alone: what is a host stays one.
+/// Default ports: of plain HTTP, and of HTTPS.
+const DEFAULT_PORTS: [&str; 2] = ["80", "443"];
+
+/// Normal form of what a [`Url`](crate::Url) names: lower case, without the root's dot, the port without leading zeros and only where
+/// it is not a default one (an empty one is: RFC 3986 6.2.3). A `Url` names no scheme, so both default ports are none: of
+/// the two, who came [with the other scheme's](has_default_port) is told apart by that port beside the URL, and a purge
+/// of either name reaches both. What is no port stays as it is, and so do several dots, for no name ends in them, and a
+/// dot alone: what is a host stays one.
 pub(crate) fn normal(authority: &str) -> Cow<'_, str> {
+    normal_without(authority, &DEFAULT_PORTS)
+}
+
+/// Normal form of the host that a request is for, and that is sent on: the same, where only the default port of its own
+/// scheme is none.
+#[cfg(any(feature = "hold", feature = "cache", feature = "serve", feature = "origin"))]
+pub(crate) fn normal_over(authority: &str, is_https: bool) -> Cow<'_, str> {
+    normal_without(authority, &DEFAULT_PORTS[usize::from(is_https)..][..1])
+}
+
+/// Whether a host in [normal form](normal_over) names a default port: that of the other scheme then.
+#[cfg(any(feature = "hold", feature = "cache", feature = "serve", feature = "origin"))]
+pub(crate) fn has_default_port(host: &[u8]) -> bool {
+    host.ends_with(b":80") || host.ends_with(b":443")
+}
+
+fn normal_without<'a>(authority: &'a str, default_ports: &[&str]) -> Cow<'a, str> {
     if is_normal_host(authority.as_bytes()) {
         return Cow::Borrowed(authority);
     }
@@ -100,7 +129,8 @@ pub(crate) fn normal(authority: &str) -> Cow<'_, str> {
     }
     match digits.trim_start_matches('0') {
         "" if !digits.is_empty() => format!("{name}:0").into(),
-        "" | "80" | "443" => name.to_owned().into(),
+        "" => name.to_owned().into(),
+        number if default_ports.contains(&number) => name.to_owned().into(),
         number => format!("{name}:{number}").into(),
     }
 }
@@ -149,6 +179,26 @@ mod tests {
         assert_eq!(normal("[::1]:"), "[::1]");
         assert_eq!(normal("[::443]"), "[::443]");
         assert_eq!(normal(".:80"), ".");
+    }
+
+    #[cfg(any(feature = "hold", feature = "cache", feature = "serve", feature = "origin"))]
+    #[test]
+    fn only_the_default_port_of_its_own_scheme_is_none() {
+        for (authority, plain, tls) in [
+            ("SHOP.test.", "shop.test", "shop.test"),
+            ("shop.test:", "shop.test", "shop.test"),
+            ("shop.test:80", "shop.test", "shop.test:80"),
+            ("shop.test:0443", "shop.test:443", "shop.test"),
+            ("[::1]:443", "[::1]:443", "[::1]"),
+            ("shop.test:8080", "shop.test:8080", "shop.test:8080"),
+        ] {
+            assert_eq!(normal_over(authority, false), plain, "{authority}");
+            assert_eq!(normal_over(authority, true), tls, "{authority}");
+            for host in [plain, tls] {
+                let names_other = normal(host) != host;
+                assert_eq!(has_default_port(host.as_bytes()), names_other, "{host}");
+            }
+        }
     }
 
     #[test]

@@ -15,7 +15,13 @@ pub mod control;
 mod drain;
 mod edge;
 pub mod error;
-#[cfg(any(feature = "hold", feature = "cache", feature = "publish", feature = "origin"))]
+#[cfg(any(
+    feature = "hold",
+    feature = "cache",
+    feature = "publish",
+    feature = "origin",
+    feature = "serve"
+))]
 mod hop_by_hop;
 pub mod hub;
 mod log;
@@ -26,13 +32,13 @@ pub mod order;
 pub mod position;
 #[cfg(feature = "purge")]
 mod public_path;
+#[cfg(any(feature = "hold", feature = "cache", feature = "origin", feature = "serve"))]
+mod request;
 #[doc = include_str!("rules.md")]
 pub mod rules {}
 mod sync;
 pub mod telemetry;
 pub mod time;
-#[cfg(any(feature = "cache", feature = "origin"))]
-mod unkeyed;
 
 #[cfg(any(feature = "hold", feature = "cache", feature = "publish"))]
 pub mod grip;
@@ -79,6 +85,8 @@ pub use position::{ClockId, Position, Stamp};
 pub use publish::{Publisher, RateLimitedPublishLayer};
 #[cfg(feature = "purge")]
 pub use purge::PurgeLayer;
+#[cfg(any(feature = "hold", feature = "cache", feature = "origin", feature = "serve"))]
+pub use request::{ClientInfo, KeepUnderscores};
 #[cfg(feature = "serve")]
 pub use serve::{Serve, serve};
 

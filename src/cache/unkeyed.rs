@@ -1,42 +1,26 @@
-//! What becomes of [request fields that applications trust](crate::unkeyed) although no `Vary` names them.
+//! What becomes of [request fields that applications trust](crate::request) although no `Vary` names them.
 //!
 //! Those that say how the edge was reached become part of the key: behind a proxy of one's own all requests have the
 //! same, and anybody else's stay with whoever sends them. Those that turn a request into another one are removed.
 //! `X-Forwarded-For` is neither, for every client has another one.
 
 use http::header::HOST;
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http::{HeaderName, HeaderValue, Request};
 
 use super::fields::Fields;
-use crate::unkeyed::{REACHED, REWRITING};
-
-const FORWARDED_FOR: &str = "x-forwarded-for";
-
-/// Whether this field is part of the key without being named by `Vary`.
-pub(super) fn is_keyed(name: &HeaderName) -> bool {
-    match name.as_str().as_bytes().first() {
-        Some(b'x' | b'f') => {
-            (name.as_str().starts_with("x-forwarded-") && name != FORWARDED_FOR) || REACHED.contains(name)
-        }
-        _ => false,
-    }
-}
-
-/// The fields of a request that are part of the key in this way: rarely any.
-pub(super) fn keyed_in(request: &HeaderMap) -> impl Iterator<Item = &HeaderName> {
-    request.keys().filter(|name| is_keyed(name))
-}
+use crate::request::REMOVED;
+pub(super) use crate::request::{is_keyed, keyed_in};
 
 /// Whether this field turns a request into another one.
 pub(super) fn is_removed(name: &HeaderName) -> bool {
-    REWRITING.contains(name)
+    REMOVED.contains(name)
 }
 
 /// Removes what would make the request another one than its key says; where the target names the host, that counts,
 /// and the field follows it (RFC 9112 3.2.2).
 pub(super) fn straighten<B>(request: &mut Request<B>, fields: Fields) {
     if fields.has(Fields::REMOVED) {
-        for name in &REWRITING {
+        for name in &REMOVED {
             request.headers_mut().remove(name);
         }
     }

@@ -152,13 +152,6 @@ impl Builder {
         self
     }
 
-    /// Keeps an `X-Forwarded-Proto` and `X-Forwarded-Host` that are there already: right behind a proxy of one's
-    /// own that sets them for each request, a hole everywhere else. Off by default.
-    pub fn trust_forwarded(mut self, on: bool) -> Self {
-        self.forwarding.trust_forwarded = on;
-        self
-    }
-
     /// What `Host` the origin sees. Default [`HostPolicy::Client`].
     pub fn host(mut self, policy: HostPolicy) -> Self {
         self.forwarding.host = policy;

@@ -19,12 +19,14 @@ use tower_service::Service;
 use super::body::{Download, Exchange, Upload};
 use super::builder::{BuildError, Builder};
 use super::connect::Connector;
-use super::headers::{self, ClientInfo, Forwarding, Framing};
+use super::headers::{self, Forwarding, Framing};
 use super::route::{Routes, Upstream};
 use super::stats::Stats;
 use super::{failure, upgrade};
 use crate::body::EdgeBody;
 use crate::error::{CloseDelimited, OriginError, OriginFailure};
+use crate::hop_by_hop;
+use crate::request::{self, ClientInfo, is_https};
 use crate::sync::Arc;
 
 /// A service that forwards to one or several HTTP/1.1 origins. See [the module](super).
@@ -132,7 +134,8 @@ impl fmt::Debug for ResponseFuture {
 // === impl Inner ===
 
 impl Inner {
-    async fn forward(&self, request: Request<EdgeBody>) -> Result<Response<EdgeBody>, OriginError> {
+    async fn forward(&self, mut request: Request<EdgeBody>) -> Result<Response<EdgeBody>, OriginError> {
+        request::settle(&mut request);
         let client = request
             .extensions()
             .get::<ClientInfo>()
@@ -143,7 +146,7 @@ impl Inner {
         if request.method() == Method::CONNECT {
             return Err(OriginError::new(OriginFailure::MethodUnsupported, "CONNECT"));
         }
-        let port = if client.tls { 443 } else { 80 };
+        let port = if is_https(request.extensions()) { 443 } else { 80 };
         let origin = self
             .routes
             .find(authority.as_ref(), port, request.uri().path())
@@ -200,21 +203,19 @@ impl Inner {
             false => None,
         };
         let mut fields = parts.headers;
-        let was_chunked = fields.contains_key(header::TRANSFER_ENCODING);
+        let client = (client, is_https(&parts.extensions));
         headers::clean_request(&mut fields, client, authority, &self.forwarding);
         headers::set_host(&mut fields, authority, origin.authority(), &self.forwarding.host);
-        let body = if matches!(parts.method, Method::GET | Method::HEAD) {
-            // A body here is meaningless (RFC 9110 9.3.1), and no cache key covers it.
-            fields.remove(header::CONTENT_LENGTH);
-            EdgeBody::empty()
-        } else {
-            let exact = match body.is_end_stream() {
-                true => Some(0),
-                false => body.size_hint().exact(),
-            };
-            headers::set_length(&mut fields, exact, was_chunked);
-            body
+        let exact = match body.is_end_stream() {
+            true => Some(0),
+            false => body.size_hint().exact(),
         };
+        headers::set_length(&mut fields, exact);
+        if exact != Some(0) && matches!(parts.method, Method::GET | Method::HEAD) {
+            // Many origins pass over such a body (RFC 9110 9.3.1), and would take it for the next request, of which
+            // another client would get the answer.
+            fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Some(upgrade) = &upgrade {
             fields.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             fields.insert(header::UPGRADE, upgrade.protocols.clone());
@@ -283,7 +284,7 @@ impl Inner {
         {
             poison(connection);
         }
-        headers::remove_hop_by_hop(&mut parts.headers);
+        hop_by_hop::remove(&mut parts.headers);
         let bodiless =
             asked.head_only || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         if framing == Framing::Close && !bodiless {
@@ -312,7 +313,7 @@ fn switch(
     let Some(protocol) = protocol.filter(|protocol| wanted.offers(protocol)) else {
         return Err(unasked("101 with a protocol that was not asked for"));
     };
-    headers::remove_hop_by_hop(&mut parts.headers);
+    hop_by_hop::remove(&mut parts.headers);
     parts
         .headers
         .insert(header::CONNECTION, HeaderValue::from_static("upgrade"));

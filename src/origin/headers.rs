@@ -1,29 +1,18 @@
 //! Fields on their way to and from an origin. Pure.
 
-use std::net::SocketAddr;
-
-use http::header::{self, CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING};
+use http::header::{self, CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use crate::error::OriginFailure;
-use crate::hop_by_hop;
-use crate::unkeyed::{REACHED, REWRITING};
-
-/// In a request's extensions: who sent it. A server puts it there; without it nothing is known of the client,
-/// and its connection counts as plain.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ClientInfo {
-    /// The address that the connection came from.
-    pub addr: Option<SocketAddr>,
-    /// Whether the connection was encrypted.
-    pub tls: bool,
-}
+use crate::hop_by_hop::has_token;
+use crate::request::{ClientInfo, remove_forwarded};
 
 /// What becomes of `X-Forwarded-For`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ForwardedFor {
-    /// The client's address is appended to what the client sent (the default). All but the last may be forged.
+    /// The address that the request came from is appended to what a trusted proxy sent (the default); what others
+    /// sent is replaced.
     #[default]
     Append,
     /// The client's address alone.
@@ -48,7 +37,6 @@ pub enum HostPolicy {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Forwarding {
     pub(super) forwarded_for: ForwardedFor,
-    pub(super) trust_forwarded: bool,
     pub(super) host: HostPolicy,
     pub(super) via: Option<HeaderValue>,
 }
@@ -57,24 +45,6 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-
-/// They go no further either: one would set CGI's `HTTP_PROXY`, the other belongs to an upgrade that is refused.
-static ABUSED: [HeaderName; 2] = [
-    HeaderName::from_static("proxy"),
-    HeaderName::from_static("http2-settings"),
-];
-
-/// What proxies say of how they were reached, and this one does not.
-static FORWARDED_BY_OTHERS: [HeaderName; 8] = [
-    HeaderName::from_static("x-forwarded-server"),
-    HeaderName::from_static("x-forwarded-scheme"),
-    HeaderName::from_static("x-forwarded-protocol"),
-    HeaderName::from_static("x-forwarded-ssl"),
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-prefix"),
-    HeaderName::from_static("x-forwarded-path"),
-    HeaderName::from_static("x-forwarded-uri"),
-];
 
 // === requests ===
 
@@ -107,36 +77,33 @@ fn without_user(authority: Authority) -> Result<Authority, OriginFailure> {
     }
 }
 
-/// Makes a client's fields into those for the origin, all but `Host`, the length and an upgrade.
+/// Makes the fields of a [settled](crate::request::settle) request into those for the origin, all but `Host`, the length and an
+/// upgrade.
 pub(super) fn clean_request(
     headers: &mut HeaderMap,
-    client: ClientInfo,
+    (client, is_https): (ClientInfo, bool),
     authority: Option<&Authority>,
     forwarding: &Forwarding,
 ) {
-    let grpc_trailers = has_token(headers, &TE, "trailers")
-        && headers
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
-    remove_hop_by_hop(headers);
     headers.remove(header::EXPECT);
-    if grpc_trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
+    headers.remove(CONNECTION);
+    headers.remove(UPGRADE);
+    if headers.contains_key(TE) {
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
-    for name in REACHED.iter().chain(&REWRITING).chain(&FORWARDED_BY_OTHERS) {
-        headers.remove(name);
+    if client.proxy.is_none() {
+        // Of nobody that is known, or forged.
+        remove_forwarded(headers);
     }
     set_forwarded_for(headers, client, forwarding.forwarded_for);
-    if !(forwarding.trust_forwarded && headers.contains_key(X_FORWARDED_PROTO)) {
-        let proto = if client.tls { "https" } else { "http" };
+    if !headers.contains_key(X_FORWARDED_PROTO) {
+        let proto = if is_https { "https" } else { "http" };
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
     }
-    if !(forwarding.trust_forwarded && headers.contains_key(X_FORWARDED_HOST)) {
-        headers.remove(X_FORWARDED_HOST);
-        if let Some(value) = authority.and_then(authority_value) {
-            headers.insert(X_FORWARDED_HOST, value);
-        }
+    if !headers.contains_key(X_FORWARDED_HOST)
+        && let Some(value) = authority.and_then(authority_value)
+    {
+        headers.insert(X_FORWARDED_HOST, value);
     }
     if let Some(via) = &forwarding.via {
         headers.append(header::VIA, via.clone());
@@ -161,14 +128,14 @@ pub(super) fn set_host(
 }
 
 /// Makes `Content-Length` agree with the body, or removes it (then the body goes chunked).
-pub(super) fn set_length(headers: &mut HeaderMap, exact: Option<u64>, was_chunked: bool) {
+pub(super) fn set_length(headers: &mut HeaderMap, exact: Option<u64>) {
     match exact {
         // Said only where the client said something: a GET has none.
-        Some(0) if !headers.contains_key(CONTENT_LENGTH) && !was_chunked => {}
+        Some(0) if !headers.contains_key(CONTENT_LENGTH) => {}
         Some(length) => {
             headers.insert(CONTENT_LENGTH, length.into());
         }
-        None if was_chunked || !matches!(content_length(headers), Ok(Some(_))) => {
+        None if !matches!(content_length(headers), Ok(Some(_))) => {
             headers.remove(CONTENT_LENGTH);
         }
         None => {}
@@ -185,7 +152,9 @@ fn authority_value(authority: &Authority) -> Option<HeaderValue> {
 }
 
 fn set_forwarded_for(headers: &mut HeaderMap, client: ClientInfo, policy: ForwardedFor) {
-    let address = client.addr.map(|addr| addr.ip().to_canonical().to_string());
+    // The proxy said where the request came from before.
+    let from = client.proxy.or(client.addr.map(|addr| addr.ip()));
+    let address = from.map(|ip| ip.to_canonical().to_string());
     let mut list = Vec::new();
     if policy == ForwardedFor::Append {
         for value in headers.get_all(&X_FORWARDED_FOR) {
@@ -276,45 +245,6 @@ pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 // === both ===
-
-/// Removes the fields of the connection, and those that `Connection` lists. A client must not be able to remove
-/// what we or the layers above add for the origin, so some names cannot be listed.
-pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let mut listed: Vec<HeaderName> = Vec::new();
-    for value in headers.get_all(CONNECTION) {
-        for token in value.as_bytes().split(|byte| *byte == b',') {
-            if let Ok(name) = HeaderName::from_bytes(token.trim_ascii())
-                && !is_end_to_end(&name)
-            {
-                listed.push(name);
-            }
-        }
-    }
-    for name in &listed {
-        headers.remove(name);
-    }
-    for name in hop_by_hop::fields().chain(&ABUSED) {
-        headers.remove(name);
-    }
-}
-
-/// Names that `Connection` cannot make hop-by-hop.
-fn is_end_to_end(name: &HeaderName) -> bool {
-    *name == HOST
-        || *name == CONTENT_LENGTH
-        || *name == header::CACHE_CONTROL
-        || name.as_str().starts_with("grip-")
-}
-
-/// Whether a comma-separated field lists a token, in any case.
-pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    headers.get_all(name).iter().any(|value| {
-        value
-            .as_bytes()
-            .split(|byte| *byte == b',')
-            .any(|member| member.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
-    })
-}
 
 /// The one length that all `Content-Length` fields and their members agree on.
 fn content_length(headers: &HeaderMap) -> Result<Option<u64>, OriginFailure> {

@@ -25,9 +25,9 @@
 //! - Fields of the connection are removed in both directions (RFC 9110 7.6.1), among them what `Connection`
 //!   lists. `Expect` is answered here.
 //! - Fields that applications tend to trust but that no cache key covers are removed from requests
-//!   (`X-Original-URL`, `X-HTTP-Method-Override`, `Forwarded` and the like); `X-Forwarded-For`, `-Proto` and
-//!   `-Host` are ours. The client's address comes from [`ClientInfo`] in the request's extensions.
-//! - The body of a GET or HEAD is not forwarded.
+//!   (`X-Original-URL`, `X-HTTP-Method-Override`, `Forwarded` and the like), also where they are written with
+//!   underscores; `X-Forwarded-For`, `-Proto` and `-Host` are ours, or a trusted proxy's. The client's address comes from [`ClientInfo`](crate::ClientInfo) in the request's extensions.
+//! - A GET or HEAD with a body goes out with it, and its connection is not used again.
 //! - 1xx answers are dropped, except a 101 that was asked for: then both sides are joined until one ends.
 
 mod body;
@@ -47,6 +47,6 @@ pub(crate) mod fuzz;
 
 pub use builder::{BuildError, BuildProblem, Builder};
 pub use forward::{Origin, ResponseFuture};
-pub use headers::{ClientInfo, ForwardedFor, HostPolicy};
+pub use headers::{ForwardedFor, HostPolicy};
 pub use route::Route;
 pub use stats::Stats;

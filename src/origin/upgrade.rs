@@ -1,11 +1,10 @@
 //! Upgrades (RFC 9110 7.8): after a 101 both sides are joined and bytes go both ways.
 
-use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Version};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
-use super::headers::has_token;
+use crate::request;
 
 /// A request for another protocol on the client's connection.
 pub(super) struct Wanted {
@@ -15,20 +14,13 @@ pub(super) struct Wanted {
     pub(super) protocols: HeaderValue,
 }
 
-/// What a request asks for, if its server can hand over the connection. `h2c` is never forwarded: it would let a
-/// client speak past everything that stands in front of the origin.
+/// What a request asks for, if its server can hand over the connection.
 pub(super) fn wanted(
     version: Version,
     headers: &HeaderMap,
     extensions: &mut http::Extensions,
 ) -> Option<Wanted> {
-    if version != Version::HTTP_11 || !has_token(headers, &CONNECTION, "upgrade") {
-        return None;
-    }
-    let protocols = headers.get(UPGRADE)?.clone();
-    if has_token(headers, &UPGRADE, "h2c") || headers.get_all(UPGRADE).iter().count() != 1 {
-        return None;
-    }
+    let protocols = request::wanted_upgrade(version, headers)?.clone();
     // Removed rather than borrowed: a second taker would panic inside hyper.
     let client = extensions.remove::<OnUpgrade>()?;
     Some(Wanted { client, protocols })

@@ -25,6 +25,7 @@ use super::streams::{Handed, Streams};
 use crate::body::{EdgeBody, Held};
 use crate::drain::Drain;
 use crate::error::BoxError;
+use crate::request::{ClientInfo, join_cookies, settle_host};
 use crate::sync::Arc;
 
 /// Sees each request before the service does.
@@ -130,11 +131,7 @@ where
             Err(refusal) => State::Refused { refusal },
             Ok(()) => {
                 self.shared.stats.count_request();
-                parts.extensions.insert(self.peer);
-                if self.peer.tls {
-                    // HTTP/1.1 does not say it; what a cache keys by must not depend on the version.
-                    parts.extensions.insert(Scheme::HTTPS);
-                }
+                self.receive(&mut parts);
                 parts.extensions.insert(self.shared.drain.clone());
                 if let Some(hook) = &self.shared.hook {
                     hook(&self.peer, &mut parts);
@@ -163,6 +160,22 @@ where
 }
 
 impl<S> Adapter<S> {
+    /// Says how the request came, and undoes what is the protocol's alone.
+    fn receive(&self, parts: &mut Parts) {
+        parts.extensions.insert(self.peer);
+        parts.extensions.insert(ClientInfo {
+            addr: Some(self.peer.remote),
+            proxy: None,
+        });
+        let scheme = match self.peer.tls {
+            true => Scheme::HTTPS,
+            false => Scheme::HTTP,
+        };
+        settle_host(&mut parts.uri, &mut parts.headers, &scheme);
+        parts.extensions.insert(scheme);
+        join_cookies(&mut parts.headers);
+    }
+
     /// What the reader in front of HTTP/1 does not look at, and what HTTP/2 leaves to us.
     fn check(&self, parts: &Parts) -> Result<(), Refusal> {
         let checked = authority::check(parts).and_then(|()| match parts.version {
@@ -174,7 +187,9 @@ impl<S> Adapter<S> {
 
     fn check_http2(&self, parts: &Parts) -> Result<(), Refusal> {
         let limits = &self.shared.limits;
-        if parts.headers.len() > limits.head_fields {
+        // A cookie may come in many lines, for they compress better (RFC 9113 8.2.3).
+        let crumbs = parts.headers.get_all(header::COOKIE).iter().count();
+        if parts.headers.len() - crumbs.saturating_sub(1) > limits.head_fields {
             return Err(Refusal::TooManyFields);
         }
         let path = parts.uri.path_and_query().map_or("", |path| path.as_str());

@@ -7,7 +7,8 @@ use http::{Version, header};
 use super::refusal::Refusal;
 use crate::authority::is_host;
 
-/// Checks that a request names one host. HTTP/1 comes here with one valid Host at most; HTTP/2 as it is.
+/// Checks that a request names one host. HTTP/1 comes here with one valid Host at most, which does not count where the
+/// target names a host (RFC 9112 3.2.2); HTTP/2 as it is, and two hosts in it are malformed (RFC 9113 8.3.1).
 pub(super) fn check(parts: &Parts) -> Result<(), Refusal> {
     let authority = parts.uri.authority();
     let mut hosts = parts.headers.get_all(header::HOST).iter();
@@ -23,7 +24,7 @@ pub(super) fn check(parts: &Parts) -> Result<(), Refusal> {
     match (authority, host) {
         (None, None) if parts.version == Version::HTTP_2 => Err(Refusal::HostMissing),
         (_, Some(host)) if !is_host(host.as_bytes()) => Err(Refusal::HostInvalid),
-        (Some(authority), Some(host)) => {
+        (Some(authority), Some(host)) if parts.version == Version::HTTP_2 => {
             let host = Authority::try_from(host.as_bytes()).map_err(|_| Refusal::HostInvalid)?;
             let default = match parts.uri.scheme_str() {
                 Some("http") => Some(80),
@@ -64,8 +65,9 @@ mod tests {
         assert_eq!(check_request(two, "https://a/", &["a:443"]), Ok(()));
         assert_eq!(check_request(two, "http://a/", &[]), Ok(()));
         assert_eq!(check_request(two, "/", &["a"]), Ok(()));
+        assert_eq!(check_request(one, "http://a/", &["b"]), Ok(()));
         assert_eq!(
-            check_request(one, "http://a/", &["b"]),
+            check_request(two, "http://a/", &["b"]),
             Err(Refusal::HostMismatch)
         );
         assert_eq!(

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::request::Parts;
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -26,6 +27,7 @@ use super::stats::Stats;
 use crate::body::EdgeBody;
 use crate::drain::DrainSignal;
 use crate::error::BoxError;
+use crate::request::{join_cookies, settle_host};
 use crate::sync::{Arc, Mutex};
 
 const HEAD: HeadLimits = HeadLimits {
@@ -92,8 +94,8 @@ pub fn framing(bytes: &[u8]) {
     assert_eq!(known(whole), known(messages(bytes, piece)));
 }
 
-/// How to send them, and the bytes of a connection: the service sees the requests that a strict reader sees, as they
-/// are, and nothing after what it refuses. Whatever comes, the connection ends.
+/// How to send them, and the bytes of a connection: the service sees the requests that a strict reader sees, each with
+/// one host in normal form, and nothing after what it refuses. Whatever comes, the connection ends.
 pub fn connection(bytes: &[u8]) {
     let Some((&how, bytes)) = bytes.split_first() else {
         return;
@@ -108,9 +110,11 @@ pub fn connection(bytes: &[u8]) {
     assert!(seen.len() <= messages.len(), "{seen:?} of {messages:?}");
     let mut ended = false;
     for (at, message) in messages.iter().enumerate() {
-        let request = message.request();
+        let mut request = message.request();
         message.check(&request);
         let refused = authority::check(&request).is_err();
+        settle_host(&mut request.uri, &mut request.headers, &Scheme::HTTP);
+        join_cookies(&mut request.headers);
         let Some(seen) = seen.get(at) else {
             // Who does not read a body may lose the connection with it.
             assert!(ended || refused || !reads, "not seen: {message:?}");

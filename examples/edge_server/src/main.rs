@@ -24,7 +24,6 @@ use std::time::Duration;
 
 use gripstack::DrainSignal;
 use gripstack::control::NotFound;
-use gripstack::origin::ClientInfo;
 use gripstack::publish::RateLimitedPublishLayer;
 use gripstack::purge;
 use gripstack::serve::{Limits, serve};
@@ -131,10 +130,6 @@ async fn run(settings: Settings) -> Result<(), ConfigError> {
     limits.connections = start::connections(settings.max_connections);
     let mut serving = serve(public.listener, stack)
         .limits(limits)
-        .on_request(|peer, parts| {
-            let addr = Some(peer.remote);
-            parts.extensions.insert(ClientInfo { addr, tls: peer.tls });
-        })
         .drain(ended, settings.drain_deadline);
     if let Some(tls) = &tls {
         serving = serving.tls(tls.handle());
