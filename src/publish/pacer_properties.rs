@@ -188,12 +188,12 @@ proptest! {
         world.run_until(world.now + 10 * T);
 
         for (channel, sent) in world.sent.iter().enumerate() {
-            // at most one start in an interval.
+            // At most one start in an interval.
             for pair in sent.windows(2) {
                 prop_assert!(pair[1].0 - pair[0].0 >= T, "{:?}", sent);
                 prop_assert!(pair[1].1 > pair[0].1, "older after newer: {:?}", sent);
             }
-            // the last one is always sent.
+            // The last one is always sent.
             prop_assert_eq!(sent.last().map(|(_, n)| *n), last[channel]);
         }
         // No purge is lost, none is made twice.
