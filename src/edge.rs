@@ -1,15 +1,14 @@
 //! [`Edge`]: the handle that ties the rooms together.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use crate::cluster::{Bus, BusError, Local};
 use crate::drain::{Drain, DrainSignal};
-use crate::hub::{Admission, Hub, LogLimits, OrderTooLarge, Released, Sequencer};
+use crate::hub::{Admitted, Conflict, Hub, LogLimits, OrderTooLarge, Outcome, Released, Sequencer, Watcher};
 use crate::message::{Channel, ChannelError, Message};
-use crate::order::{Order, Purge, PurgeMode, Target};
+use crate::order::{Order, PurgeMode, Target};
 use crate::position::Position;
 use crate::telemetry::{Counter, names};
 
@@ -41,7 +40,6 @@ pub struct Edge(Arc<Inner>);
 struct Inner {
     hub: Hub,
     bus: Arc<dyn Bus>,
-    sequencer: Sequencer,
     #[cfg(feature = "cache")]
     cache: crate::cache::Cache,
     drain: DrainSignal,
@@ -67,9 +65,20 @@ pub enum SubmitError {
     /// It does not fit a channel's log. Nothing of it was applied.
     #[error(transparent)]
     TooLarge(#[from] OrderTooLarge),
+    /// Another item waits for the predecessor that one of its items names. Nothing of it was applied.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
     /// The bus did not take it.
     #[error(transparent)]
     Bus(#[from] BusError),
+}
+
+/// An order that was accepted: see [`Edge::accept`].
+#[derive(Debug)]
+#[must_use = "its items may still wait for their predecessors"]
+pub struct Accepted {
+    position: Position,
+    wait: Vec<Outcome>,
 }
 
 // === impl Edge ===
@@ -167,76 +176,51 @@ impl Edge {
     /// when every item has one.
     ///
     /// # Errors
-    ///
-    /// [`SubmitError::TooLarge`] if it does not fit a channel's log: then nothing of it was applied.
-    /// [`SubmitError::Bus`] if it could not be handed on, or if an item that waited was refused: what was applied by
-    /// then stays applied. The bus of one process refuses nothing.
-    ///
-    /// ```
-    /// # use gripstack::{Channel, Edge, Message, Order, Purge, PurgeMode, Target};
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), gripstack::BoxError> {
-    /// let edge = Edge::new();
-    /// // Whoever gets the message and asks for the page gets none that is older.
-    /// let mut order = Order::publish(Channel::new("news")?, Message::sse(None, "2"));
-    /// order.purges.push(Purge { target: Target::key("front-page"), mode: PurgeMode::Hard });
-    /// edge.submit(order).await?;
-    /// # Ok(()) }
-    /// ```
+    /// If nothing of it was applied: it does not fit a channel's log, or another item waits for the same predecessor as
+    /// one of its own. If the bus did not take it, or an item that waited.
     pub async fn submit(&self, order: Order) -> Result<Position, SubmitError> {
-        self.0.hub.check(&order)?;
-        self.0.purged.add(order.purges.len() as u64);
-        self.0.published.add(order.publications.len() as u64);
+        self.accept(order).await?.all().await
+    }
+
+    /// As [`submit`](Self::submit), but resolves as soon as all has gone out that need not wait.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit), but for items that wait.
+    pub async fn accept(&self, order: Order) -> Result<Accepted, SubmitError> {
+        let hub = &self.0.hub;
+        hub.check(&order)?;
         let Order {
             purges,
             publications,
             id,
         } = order;
-        let mut go = Vec::with_capacity(publications.len());
-        let mut waits = Vec::new();
-        // Ids of this order's own items: they are not in the log yet, but will be before what follows.
-        let mut ahead: HashMap<Channel, Arc<str>> = HashMap::new();
-        for publication in publications {
-            let channel = publication.channel.clone();
-            let own_id = publication.message.id.clone();
-            let now = Instant::now();
-            match self
-                .0
-                .sequencer
-                .admit(&self.0.hub, publication, &purges, ahead.get(&channel), now)
-            {
-                Admission::Go(publication) => {
-                    if let Some(id) = own_id {
-                        ahead.insert(channel, id);
-                    }
-                    go.push(publication);
-                }
-                Admission::Wait { position, watch } => {
-                    if watch {
-                        tokio::spawn(self.clone().release_overdue());
-                    }
-                    waits.push(position);
-                }
-                Admission::Twin => {}
-            }
+        let count = publications.len();
+        let Admitted { go, wait } = hub
+            .sequencer()
+            .admit(hub, publications, &purges, Instant::now())?;
+        self.0.purged.add(purges.len() as u64);
+        self.0.published.add(count as u64);
+        if let Some((watcher, runtime)) = Sequencer::watch(hub) {
+            runtime.spawn(self.clone().release_overdue(watcher));
         }
-        let mut at = self.0.hub.now();
+        let mut position = hub.now();
         if !purges.is_empty() || !go.is_empty() {
             let order = Order {
                 purges,
                 publications: go,
                 id,
             };
-            at = self.send(order).await?;
+            position = self.send(order).await?;
         }
-        for position in waits {
-            // A sender is dropped only by a bus that refused the item.
-            at = at.max(
-                position
-                    .await
-                    .map_err(|_| BusError("a waiting item was refused".into()))?,
-            );
-        }
-        Ok(at)
+        Ok(Accepted { position, wait })
+    }
+
+    /// Whether an order would be accepted now: nothing of it is done.
+    #[cfg(feature = "publish")]
+    pub(crate) fn check(&self, order: &Order) -> Result<(), SubmitError> {
+        let hub = &self.0.hub;
+        hub.check(order)?;
+        Ok(hub.sequencer().check(hub, &order.publications)?)
     }
 
     /// Sends an order, and what waited for its items, and what waited for those.
@@ -244,25 +228,25 @@ impl Edge {
         let mut applied = ids_of(&order);
         let mut at = self.0.bus.submit(order).await?;
         while let Some((channel, id)) = applied.pop() {
-            if let Some(released) = self.0.sequencer.successor(&channel, &id) {
+            if let Some(released) = self.0.hub.sequencer().successor(&channel, &id) {
                 let (order, done) = released.into_order();
                 applied.extend(ids_of(&order));
                 at = self.0.bus.submit(order).await?;
-                let _ = done.send(at);
+                done.send_replace(Some(at));
             }
         }
         Ok(at)
     }
 
     /// Runs while items wait for their predecessors.
-    async fn release_overdue(self) {
-        while let Some(next) = self.0.sequencer.overdue(Instant::now()) {
+    async fn release_overdue(self, mut watcher: Watcher) {
+        while let Some(next) = watcher.overdue(Instant::now()) {
             match next {
                 Err(later) => tokio::time::sleep_until(later).await,
                 Ok(released) => {
                     let (order, done) = released.into_order();
                     match self.send(order).await {
-                        Ok(at) => drop(done.send(at)),
+                        Ok(at) => drop(done.send_replace(Some(at))),
                         Err(error) => {
                             tracing::warn!(target: "gripstack::publish", %error, "an item that waited was lost")
                         }
@@ -288,14 +272,42 @@ impl std::fmt::Debug for Edge {
     }
 }
 
+// === impl Accepted ===
+
+impl Accepted {
+    /// The position of what went out at once; without such, that of the moment.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Items that wait for their predecessors. They go out, in 5 s at the latest, whether or not this is kept.
+    pub fn waiting(&self) -> usize {
+        self.wait.len()
+    }
+
+    /// Resolves with the last position when every item has one.
+    ///
+    /// # Errors
+    /// If the bus did not take an item that waited.
+    pub async fn all(self) -> Result<Position, SubmitError> {
+        let mut position = self.position;
+        for mut outcome in self.wait {
+            // Its sender goes away only where the bus refused the item.
+            let found = outcome.wait_for(Option::is_some).await;
+            let at = found.ok().and_then(|at| *at);
+            position = position.max(at.ok_or_else(|| BusError("a waiting item was refused".into()))?);
+        }
+        Ok(position)
+    }
+}
+
 // === impl Released ===
 
 impl Released {
-    fn into_order(self) -> (Order, tokio::sync::oneshot::Sender<Position>) {
-        let purges: Vec<Purge> = self.purges;
+    fn into_order(self) -> (Order, tokio::sync::watch::Sender<Option<Position>>) {
         (
             Order {
-                purges,
+                purges: self.purges.to_vec(),
                 publications: vec![self.publication],
                 ..Order::default()
             },
@@ -336,7 +348,6 @@ impl EdgeBuilder {
             cache: crate::cache::Cache::of(self.cache, hub.clone(), bus.clone()),
             bus,
             hub,
-            sequencer: Sequencer::default(),
             drain: DrainSignal::new().0,
             published: Counter::new(names::PUBLISHED),
             purged: Counter::new(names::PURGES),

@@ -73,7 +73,7 @@ pub use builder_ext::ServiceBuilderExt;
 #[cfg(feature = "cache")]
 pub use cache::EdgeCacheLayer;
 pub use drain::{Drain, DrainSignal};
-pub use edge::{Edge, EdgeBuilder, SubmitError};
+pub use edge::{Accepted, Edge, EdgeBuilder, SubmitError};
 pub use error::BoxError;
 #[cfg(feature = "hold")]
 pub use hold::GripHoldLayer;

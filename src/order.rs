@@ -127,6 +127,20 @@ impl Publication {
     }
 }
 
+// === impl Purge ===
+
+impl Purge {
+    /// About how many bytes of memory it takes.
+    pub(crate) fn weight(&self) -> usize {
+        let name = match &self.target {
+            Target::Url(url) => url.as_str().len(),
+            Target::Key(name) | Target::Host(name) => name.len(),
+            Target::Everything => 0,
+        };
+        size_of::<Self>() + name
+    }
+}
+
 // === impl OrderId ===
 
 impl Default for OrderId {

@@ -15,8 +15,8 @@
 
 use crate::edge::Edge;
 
-/// Sets the gauges that are looked up: [`names::CHANNELS`], [`names::SUBSCRIPTIONS`], [`names::CHANNEL_BYTES`] and
-/// [`names::CACHE_MEMORY_BYTES`]. It goes through all channels, so call it when somebody asks for the metrics, not with
+/// Sets the gauges that are looked up: [`names::CHANNELS`], [`names::SUBSCRIPTIONS`], [`names::CHANNEL_BYTES`],
+/// [`names::WAITING`], [`names::WAITING_BYTES`] and [`names::CACHE_MEMORY_BYTES`]. It goes through all channels, so call it when somebody asks for the metrics, not with
 /// each request.
 ///
 /// The gauges have no labels: of several edges in one process they say what the last one recorded has.
@@ -27,6 +27,8 @@ pub fn record(edge: &Edge) {
         metrics::gauge!(names::CHANNELS).set(stats.channels as f64);
         metrics::gauge!(names::SUBSCRIPTIONS).set(stats.subscriptions as f64);
         metrics::gauge!(names::CHANNEL_BYTES).set(stats.bytes as f64);
+        metrics::gauge!(names::WAITING).set(stats.waiting as f64);
+        metrics::gauge!(names::WAITING_BYTES).set(stats.waiting_bytes as f64);
         #[cfg(feature = "cache")]
         metrics::gauge!(names::CACHE_MEMORY_BYTES).set(edge.cache().stats().memory_bytes as f64);
     }
@@ -166,6 +168,10 @@ pub mod names {
     pub const SUBSCRIPTIONS: &str = "gripstack_subscriptions";
     /// Gauge: bytes that channels with messages take. Set by [`record`](super::record).
     pub const CHANNEL_BYTES: &str = "gripstack_channel_bytes";
+    /// Gauge: messages that wait for the one that they name as their predecessor. Set by [`record`](super::record).
+    pub const WAITING: &str = "gripstack_waiting_messages";
+    /// Gauge: bytes that they take. Set by [`record`](super::record).
+    pub const WAITING_BYTES: &str = "gripstack_waiting_bytes";
 }
 
 #[cfg(all(test, feature = "metrics"))]
@@ -235,5 +241,7 @@ mod tests {
         let bytes = edge.hub().stats().bytes as f64;
         assert!(bytes > 0.0);
         assert_eq!(gauges.get(names::CHANNEL_BYTES), Some(bytes));
+        assert_eq!(gauges.get(names::WAITING), Some(0.0));
+        assert_eq!(gauges.get(names::WAITING_BYTES), Some(0.0));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gripstack::hub::{Delivery, Subscription, Wants};
 use gripstack::message::StreamForm;
-use gripstack::{Channel, Edge, Message, Order, Position, Publication};
+use gripstack::{Channel, Edge, Message, Order, Position, Publication, PurgeMode, SubmitError, Target};
 use tokio::time::Instant;
 
 fn channel() -> Channel {
@@ -43,6 +43,13 @@ async fn all(subscription: &mut Subscription) -> String {
 fn publish(edge: &Edge, message: Message) -> tokio::task::JoinHandle<Position> {
     let edge = edge.clone();
     tokio::spawn(async move { edge.publish(channel(), message).await.expect("accepted") })
+}
+
+/// Lets what runs in the background go as far as it can without time.
+async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,17 +133,169 @@ async fn q04_without_sequence_it_goes_out_at_once() {
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
+/// Only one can follow; of the order of the second nothing is applied.
 #[tokio::test(start_paused = true)]
-async fn q05_of_two_that_wait_for_the_same_one_goes_out() {
+async fn d1_of_two_that_wait_for_the_same_one_the_second_is_refused() {
     let edge = Edge::new();
     let mut subscription = subscribe(&edge);
     edge.publish(channel(), item("1", "0")).await.expect("accepted");
-    let (a, b) = (publish(&edge, item("3a", "2")), publish(&edge, item("3b", "2")));
-    tokio::time::sleep(Duration::from_millis(10)).await;
+    let first = publish(&edge, item("3a", "2"));
+    settle().await;
+    let (before, stats) = (edge.hub().now(), edge.hub().stats());
+    let publication = |id, prev_id| Publication {
+        channel: channel(),
+        message: item(id, prev_id).into(),
+        latest: false,
+    };
+    let target = Target::Key("k".into());
+    let order = Order {
+        publications: vec![
+            publication("9", "8"),
+            publication("3b", "2"),
+            publication("2", "1"),
+        ],
+        ..Order::purge(target.clone(), PurgeMode::Hard)
+    };
+    let error = edge.submit(order).await.expect_err("refused");
+    assert!(matches!(error, SubmitError::Conflict(_)), "{error}");
+    assert_eq!((edge.hub().now(), edge.hub().stats()), (before, stats));
+    assert_eq!(edge.hub().last_purge(&target), Position::ZERO);
     edge.publish(channel(), item("2", "1")).await.expect("accepted");
-    a.await.expect("no panic");
-    b.await.expect("no panic");
+    assert_eq!(first.await.expect("no panic"), Position::new(3));
     assert_eq!(all(&mut subscription).await, "123a");
+}
+
+/// Its publisher lost the connection, and asks once more.
+#[tokio::test(start_paused = true)]
+async fn d1_a_retry_of_an_item_that_waits_gets_its_position() {
+    let edge = Edge::new();
+    let mut subscription = subscribe(&edge);
+    edge.publish(channel(), item("1", "0")).await.expect("accepted");
+    let say = || {
+        let edge = edge.clone();
+        tokio::spawn(async move { edge.publish(channel(), item("3", "2")).await.expect("accepted") })
+    };
+    let tries = [say(), say(), say()];
+    settle().await;
+    assert!(tries.iter().all(|attempt| !attempt.is_finished()));
+    assert_eq!(edge.hub().stats().waiting, 1);
+    edge.publish(channel(), item("2", "1")).await.expect("accepted");
+    for attempt in tries {
+        assert_eq!(attempt.await.expect("no panic"), Position::new(3));
+    }
+    assert_eq!(all(&mut subscription).await, "123");
+}
+
+/// What is in the log already says nothing of what follows it there.
+#[tokio::test(start_paused = true)]
+async fn d1_a_duplicate_in_an_order_sets_nothing_back() {
+    let edge = Edge::new();
+    for (id, prev_id) in [("1", "0"), ("2", "1")] {
+        edge.publish(channel(), item(id, prev_id))
+            .await
+            .expect("accepted");
+    }
+    let publication = |id, prev_id| Publication {
+        channel: channel(),
+        message: item(id, prev_id).into(),
+        latest: false,
+    };
+    let order = Order {
+        publications: vec![
+            publication("1", "0"),
+            publication("3", "2"),
+            publication("3", "2"),
+        ],
+        ..Order::default()
+    };
+    let start = Instant::now();
+    edge.submit(order).await.expect("accepted");
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(all(&mut subscribe(&edge)).await, "123");
+}
+
+/// Whoever publishes may go on at once, and hears how many wait.
+#[tokio::test(start_paused = true)]
+async fn d1_an_order_is_accepted_while_its_items_wait() {
+    let edge = Edge::new();
+    edge.publish(channel(), item("1", "0")).await.expect("accepted");
+    let start = Instant::now();
+    let accepted = edge
+        .accept(Order::publish(channel(), item("3", "2")))
+        .await
+        .expect("accepted");
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!((accepted.position(), accepted.waiting()), (Position::new(1), 1));
+    assert_eq!(accepted.all().await.expect("taken"), Position::new(2));
+    assert_eq!(start.elapsed(), Duration::from_secs(5));
+}
+
+/// What waits is bounded, and shown.
+#[tokio::test(start_paused = true)]
+async fn d1_what_waits_is_bounded_by_its_bytes() {
+    let limits = gripstack::hub::LogLimits {
+        waiting_bytes: 100_000,
+        ..Default::default()
+    };
+    let edge = Edge::builder().log_limits(limits).build();
+    let mut waiting = Vec::new();
+    for n in 0..20 {
+        let name = Channel::new(&format!("c{n}")).expect("valid");
+        edge.publish(name.clone(), item("1", "0"))
+            .await
+            .expect("accepted");
+        let late = Message::bytes(vec![0; 20_000]).with_id("3").with_prev_id("2");
+        let order = Order::publish(name, late);
+        waiting.push(edge.accept(order).await.expect("accepted").waiting());
+    }
+    assert_eq!(waiting, [vec![1; 4], vec![0; 16]].concat());
+    let stats = edge.hub().stats();
+    assert_eq!(stats.waiting, 4);
+    assert!((80_000..=100_000).contains(&stats.waiting_bytes), "{stats:?}");
+    tokio::time::advance(Duration::from_secs(5)).await;
+    settle().await;
+    assert_eq!(
+        (edge.hub().stats().waiting, edge.hub().stats().waiting_bytes),
+        (0, 0)
+    );
+}
+
+/// The runtime of whoever published first is gone, or stands still: neither strands what others publish.
+#[test]
+fn d1_a_runtime_that_ends_strands_nothing() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .expect("a runtime")
+    };
+    let edge = Edge::new();
+    let late = |name: &'static str| {
+        let edge = edge.clone();
+        async move {
+            let name = Channel::new(name).expect("valid");
+            edge.publish(name.clone(), item("1", "0"))
+                .await
+                .expect("accepted");
+            edge.accept(Order::publish(name, item("3", "2")))
+                .await
+                .expect("accepted")
+        }
+    };
+    let gone = runtime();
+    let first = gone.block_on(late("a"));
+    drop(gone);
+    let stands_still = runtime();
+    let second = stands_still.block_on(late("b"));
+    runtime().block_on(async {
+        let third = late("c").await;
+        for accepted in [third, second, first] {
+            let all = tokio::time::timeout(Duration::from_secs(60), accepted.all());
+            assert!(all.await.expect("not stranded").is_ok());
+        }
+    });
+    assert_eq!(edge.hub().stats().waiting, 0);
 }
 
 /// Items without a subscriber are remembered: a later hold replays them.

@@ -673,3 +673,71 @@ async fn layers_of_one_publisher_pace_together_and_a_disabled_one_does_nothing()
     let response = service.oneshot(request).await.expect("infallible");
     assert_eq!(response.status(), 404);
 }
+
+fn with_ids(name: &str, id: &str, prev_id: &str) -> serde_json::Value {
+    json!({"channel": name, "id": id, "prev-id": prev_id, "formats": {"http-stream": {"content": id}}})
+}
+
+/// D1: its publisher need not wait with it.
+#[tokio::test(start_paused = true)]
+async fn d1_a_message_that_waits_is_answered_at_once_where_that_is_preferred() {
+    let asks = |preference: &'static str| [("prefer", preference), ("accept", "application/json")];
+    let configured = Bench::with(Auth::Open, PublishConfig::new().respond_async(true));
+    let cases = [
+        (Bench::open(), asks("respond-async"), true),
+        (
+            Bench::open(),
+            asks("a=\", respond-async\", Respond-Async; x, wait=9"),
+            true,
+        ),
+        (configured, asks("wait=1"), false),
+    ];
+    for (bench, headers, applied) in cases {
+        let mut subscription = bench.subscribe("t");
+        bench.post(items(&[with_ids("t", "1", "0")])).await;
+        let late = items(&[with_ids("t", "3", "2")]);
+        let begun = tokio::time::Instant::now();
+        let answer = bench
+            .send(request(Method::POST, "/publish/", &headers, late))
+            .await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        answer.is(
+            202,
+            "application/json",
+            "{\"message\":\"Accepted\",\"waiting\":1}\n",
+        );
+        let preference = answer.headers.get("preference-applied");
+        assert_eq!(preference.is_some_and(|it| it == "respond-async"), applied);
+        bench
+            .post(items(&[with_ids("t", "2", "1")]))
+            .await
+            .is(200, "text/plain", "Published\n");
+        for id in ["1", "2", "3"] {
+            assert_eq!(next(&mut subscription).await, id);
+        }
+    }
+}
+
+/// D1: only one message can follow another, and who comes second hears that.
+#[tokio::test(start_paused = true)]
+async fn d1_a_second_message_for_the_same_predecessor_is_refused_whole() {
+    let bench = Bench::open();
+    bench.post(items(&[with_ids("t", "1", "0")])).await;
+    let late = request(
+        Method::POST,
+        "/publish/",
+        &[("prefer", "respond-async")],
+        items(&[with_ids("t", "3", "2")]),
+    );
+    assert_eq!(bench.send(late).await.status, 202);
+    let before = bench.now();
+    let answer = bench
+        .post(items(&[item("u", "x"), with_ids("t", "3b", "2")]))
+        .await;
+    answer.is(
+        409,
+        "text/plain",
+        "another item of channel \"t\" waits for \"2\", and only one can follow it\n",
+    );
+    assert_eq!(bench.now(), before);
+}

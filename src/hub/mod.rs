@@ -35,7 +35,8 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, RwLock};
 
 pub use self::pins::Fetch;
-pub(crate) use self::sequencer::{Admission, Released, Sequencer};
+pub use self::sequencer::Conflict;
+pub(crate) use self::sequencer::{Admitted, Outcome, Released, Sequencer, Watcher};
 pub use self::subscription::{Delivery, SubscribeError, Subscription, Wants};
 
 #[cfg(feature = "cache")]
@@ -55,6 +56,7 @@ struct Inner {
     now: AtomicU64,
     state: RwLock<State>,
     pins: Mutex<Pins>,
+    sequencer: Sequencer,
 }
 
 struct State {
@@ -78,6 +80,9 @@ pub struct LogLimits {
     /// How much earlier a replay starts where an answer came through a foreign cache: as long as that may wait for an
     /// origin's head, since it lets requests join those that it waits for. Default 15 s, the first-byte timeout.
     pub overlap: Duration,
+    /// Bytes of messages that wait for the one that they name as their predecessor. Default 64 MiB. Beyond it messages
+    /// go out without waiting.
+    pub waiting_bytes: usize,
 }
 
 /// The order does not fit the log: it holds more than half of what one channel remembers.
@@ -99,6 +104,10 @@ pub struct HubStats {
     pub bytes: usize,
     /// Subscriptions, one for each channel of each hold.
     pub subscriptions: usize,
+    /// Messages that wait for their predecessors.
+    pub waiting: usize,
+    /// Bytes that they take, about.
+    pub waiting_bytes: usize,
 }
 
 // === impl LogLimits ===
@@ -111,6 +120,7 @@ impl Default for LogLimits {
             age: Duration::from_secs(15 * 60),
             total_bytes: 256 << 20,
             overlap: Duration::from_secs(15),
+            waiting_bytes: 64 << 20,
         }
     }
 }
@@ -136,6 +146,7 @@ impl Hub {
                 last_channel_purge: Position::ZERO,
             }),
             pins: Mutex::new(Pins::default()),
+            sequencer: Sequencer::new(limits.waiting_bytes),
         }))
     }
 
@@ -327,6 +338,11 @@ impl Hub {
         self.0.state.read().marks.last(&[&[TargetKey::of(target)]])
     }
 
+    /// The items that wait for their predecessors.
+    pub(crate) fn sequencer(&self) -> &Sequencer {
+        &self.0.sequencer
+    }
+
     /// Whether the channel's log has a message with this id.
     pub(crate) fn has(&self, channel: &Channel, id: &str) -> bool {
         self.0.state.read().registry.has(channel, id)
@@ -338,7 +354,12 @@ impl Hub {
 
     /// A moment's figures.
     pub fn stats(&self) -> HubStats {
-        self.0.state.read().registry.stats()
+        let (waiting, waiting_bytes) = self.0.sequencer.waiting();
+        HubStats {
+            waiting,
+            waiting_bytes,
+            ..self.0.state.read().registry.stats()
+        }
     }
 
     fn release(&self, channels: &[Channel]) {

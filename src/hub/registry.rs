@@ -176,6 +176,7 @@ impl Registry {
             channels: self.topics.len(),
             bytes: self.bytes,
             subscriptions: self.topics.values().map(|topic| topic.log.readers()).sum(),
+            ..HubStats::default()
         }
     }
 

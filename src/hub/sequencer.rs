@@ -1,13 +1,18 @@
 //! Order within a channel, decided before the append.
 //!
 //! An item waits only if the channel's log knows a last id and the item names another one as its predecessor.
-//! It waits until its predecessor was appended, or five seconds.
+//! It waits until its predecessor was appended, or five seconds. What waits is known by its id: whoever says it once
+//! more waits for the same outcome. Two items cannot follow the same one.
+//!
+//! Whoever waits need not be there any more, nor his runtime: each runtime from which items came has a watcher of its
+//! own while anything waits.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::runtime;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Hub;
@@ -24,118 +29,320 @@ const PER_CHANNEL: usize = 100;
 /// Items that wait in all.
 const IN_ALL: usize = 10_000;
 
-#[derive(Default)]
-pub(crate) struct Sequencer(Mutex<Waiting>);
+/// The items that wait. Their messages and outcomes are their users': nothing of them is dropped, nor is anybody told,
+/// under the lock.
+pub(crate) struct Sequencer {
+    waiting: Mutex<Waiting>,
+    max_bytes: usize,
+}
 
 #[derive(Default)]
 struct Waiting {
     channels: HashMap<Channel, Vec<Waiter>>,
     count: usize,
-    /// Somebody looks after the deadlines.
-    watched: bool,
+    bytes: usize,
+    /// The runtimes in which somebody looks after the deadlines.
+    watchers: HashSet<runtime::Id>,
 }
 
 struct Waiter {
     released: Released,
     deadline: Instant,
+    bytes: usize,
 }
+
+/// Where an item's position comes.
+pub(crate) type Outcome = watch::Receiver<Option<Position>>;
 
 /// An item that waited, and the purges that go out once more with it.
 #[derive(Debug)]
 pub(crate) struct Released {
     pub(crate) publication: Publication,
-    pub(crate) purges: Vec<Purge>,
-    pub(crate) done: oneshot::Sender<Position>,
+    pub(crate) purges: Arc<[Purge]>,
+    pub(crate) done: watch::Sender<Option<Position>>,
 }
 
-#[derive(Debug)]
-pub(crate) enum Admission {
-    /// It goes out now.
-    Go(Publication),
-    /// It waits; its position comes here. `watch` asks the caller to look after the deadlines.
-    Wait {
-        position: oneshot::Receiver<Position>,
-        watch: bool,
-    },
-    /// Another item with the same predecessor waits already.
-    Twin,
+/// What becomes of an order's items.
+#[derive(Debug, Default)]
+pub(crate) struct Admitted {
+    /// They go out now.
+    pub(crate) go: Vec<Publication>,
+    /// They wait.
+    pub(crate) wait: Vec<Outcome>,
+}
+
+/// Another item waits for the predecessor that this one names. Of the order nothing was applied.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("another item of channel {channel:?} waits for {prev_id:?}, and only one can follow it")]
+pub struct Conflict {
+    channel: Channel,
+    prev_id: Arc<str>,
+}
+
+/// What becomes of one item.
+#[derive(Clone, Copy)]
+enum Plan {
+    Go,
+    /// It waits, or waits already.
+    Wait,
+}
+
+/// What one order has done so far, or will have done.
+#[derive(Default)]
+struct Own<'a> {
+    /// The last id of a channel's log, once what goes out is there.
+    last_ids: HashMap<&'a Channel, Option<&'a Arc<str>>>,
+    ids: HashSet<(&'a Channel, &'a Arc<str>)>,
+    wait: Vec<&'a Publication>,
+    bytes: usize,
+}
+
+/// Looks after the deadlines, in one runtime, until it is dropped.
+pub(crate) struct Watcher {
+    hub: Hub,
+    runtime: runtime::Id,
+    registered: bool,
 }
 
 // === impl Sequencer ===
 
 impl Sequencer {
-    /// Admits an item. `ahead` is the id before it within its own order, if any.
+    /// Lets items of at most so many bytes wait.
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self {
+            waiting: Mutex::default(),
+            max_bytes,
+        }
+    }
+
+    /// Items that wait, and their bytes.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        let waiting = self.waiting.lock();
+        (waiting.count, waiting.bytes)
+    }
+
+    /// Whether the items of an order could be admitted at present.
+    pub(crate) fn check(&self, hub: &Hub, publications: &[Publication]) -> Result<(), Conflict> {
+        if publications.iter().any(|item| predecessor(item).is_some()) {
+            self.plan(&self.waiting.lock(), hub, publications, &[])?;
+        }
+        Ok(())
+    }
+
+    /// Admits the items of an order, all or none. The purges go out with each that waits.
     pub(crate) fn admit(
         &self,
         hub: &Hub,
-        publication: Publication,
+        publications: Vec<Publication>,
         purges: &[Purge],
-        ahead: Option<&Arc<str>>,
         now: Instant,
-    ) -> Admission {
-        let message = &publication.message;
-        let Some(prev_id) = message
-            .prev_id
-            .as_ref()
-            .filter(|_| !message.no_seq && !publication.latest)
-        else {
-            return Admission::Go(publication);
-        };
-        if message
-            .id
-            .as_ref()
-            .is_some_and(|id| hub.has(&publication.channel, id))
-        {
-            // It comes a second time; that is seen when it is applied.
-            return Admission::Go(publication);
+    ) -> Result<Admitted, Conflict> {
+        let mut admitted = Admitted::default();
+        if publications.iter().all(|item| predecessor(item).is_none()) {
+            admitted.go = publications;
+            return Ok(admitted);
         }
+        let purges: Arc<[Purge]> = purges.into();
         // The log is asked under this lock: an append that comes after the answer finds the item waiting.
-        let mut waiting = self.0.lock();
-        let last_id = ahead.cloned().or_else(|| hub.last_id(&publication.channel));
-        if last_id.is_none_or(|last_id| last_id == *prev_id) || waiting.count >= IN_ALL {
-            return Admission::Go(publication);
-        }
-        let waiters = waiting.channels.entry(publication.channel.clone()).or_default();
-        if waiters
-            .iter()
-            .any(|other| other.released.publication.message.prev_id.as_ref() == Some(prev_id))
-        {
-            return Admission::Twin;
-        }
-        if waiters.len() >= PER_CHANNEL {
-            return Admission::Go(publication);
-        }
-        let (done, position) = oneshot::channel();
-        let released = Released {
-            publication,
-            purges: purges.to_vec(),
-            done,
+        let mut waiting = self.waiting.lock();
+        let plans = match self.plan(&waiting, hub, &publications, &purges) {
+            Ok(plans) => plans,
+            Err(conflict) => {
+                drop(waiting);
+                return Err(conflict);
+            }
         };
-        waiters.push(Waiter {
-            released,
-            deadline: after(now, LONGEST),
-        });
-        waiting.count += 1;
-        let watch = !std::mem::replace(&mut waiting.watched, true);
-        Admission::Wait { position, watch }
+        let mut said_again = Vec::new();
+        for (publication, plan) in publications.into_iter().zip(plans) {
+            match (plan, waiting.outcome_of(&publication)) {
+                (Plan::Go, _) => admitted.go.push(publication),
+                (Plan::Wait, Some(outcome)) => {
+                    admitted.wait.push(outcome);
+                    said_again.push(publication);
+                }
+                (Plan::Wait, None) => {
+                    let (done, outcome) = watch::channel(None);
+                    admitted.wait.push(outcome);
+                    waiting.push(Waiter {
+                        bytes: weight(&publication, &purges),
+                        released: Released {
+                            publication,
+                            purges: purges.clone(),
+                            done,
+                        },
+                        deadline: after(now, LONGEST),
+                    });
+                }
+            }
+        }
+        drop(waiting);
+        drop(said_again);
+        Ok(admitted)
+    }
+
+    /// Decides for all items of an order, before anything of it is done.
+    fn plan(
+        &self,
+        waiting: &Waiting,
+        hub: &Hub,
+        publications: &[Publication],
+        purges: &[Purge],
+    ) -> Result<Vec<Plan>, Conflict> {
+        let mut own = Own::default();
+        let plan_of = |item| {
+            let plan = self.plan_one(waiting, hub, &own, item, purges)?;
+            own.note(item, plan, hub, purges);
+            Ok(plan)
+        };
+        publications.iter().map(plan_of).collect()
+    }
+
+    fn plan_one(
+        &self,
+        waiting: &Waiting,
+        hub: &Hub,
+        own: &Own<'_>,
+        item: &Publication,
+        purges: &[Purge],
+    ) -> Result<Plan, Conflict> {
+        let Publication { channel, message, .. } = item;
+        let Some(prev_id) = predecessor(item) else {
+            return Ok(Plan::Go);
+        };
+        let waiters = waiting.channels.get(channel).map_or(&[][..], |waiters| waiters);
+        let waiters = waiters.iter().map(|waiter| &waiter.released.publication);
+        let waiters = || {
+            let own = own.wait.iter().copied().filter(|other| other.channel == *channel);
+            waiters.clone().chain(own)
+        };
+        if let Some(id) = &message.id {
+            // It comes a second time; that is seen when it is applied.
+            if own.ids.contains(&(channel, id)) || hub.has(channel, id) {
+                return Ok(Plan::Go);
+            }
+            if waiters().any(|other| other.message.id.as_ref() == Some(id)) {
+                return Ok(Plan::Wait);
+            }
+        }
+        let last_id = match own.last_ids.get(channel) {
+            Some(last_id) => last_id.cloned(),
+            None => hub.last_id(channel),
+        };
+        if last_id.is_none_or(|last_id| last_id == *prev_id) {
+            return Ok(Plan::Go);
+        }
+        if waiters().any(|other| predecessor(other) == Some(prev_id)) {
+            return Err(Conflict {
+                channel: channel.clone(),
+                prev_id: prev_id.clone(),
+            });
+        }
+        let has_room = waiters().count() < PER_CHANNEL
+            && waiting.count + own.wait.len() < IN_ALL
+            && waiting.bytes + own.bytes + weight(item, purges) <= self.max_bytes;
+        Ok(if has_room { Plan::Wait } else { Plan::Go })
     }
 
     /// The item that waited for this one.
     pub(crate) fn successor(&self, channel: &Channel, id: &Arc<str>) -> Option<Released> {
-        self.0.lock().take(channel, |waiter| {
-            waiter.released.publication.message.prev_id.as_ref() == Some(id)
-        })
+        let is_next = |waiter: &Waiter| predecessor(&waiter.released.publication) == Some(id);
+        self.waiting.lock().take(channel, is_next)
     }
 
-    /// The oldest item that has waited long enough; else when to look again; `None` if nothing waits.
-    pub(crate) fn overdue(&self, now: Instant) -> Option<Result<Released, Instant>> {
-        let mut waiting = self.0.lock();
+    /// Somebody has to look after the deadlines in this runtime, for something waits and nobody does.
+    pub(crate) fn watch(hub: &Hub) -> Option<(Watcher, runtime::Handle)> {
+        let mut waiting = hub.sequencer().waiting.lock();
+        if waiting.count == 0 {
+            return None;
+        }
+        let handle = runtime::Handle::try_current().ok()?;
+        let watcher = waiting.watchers.insert(handle.id()).then(|| Watcher {
+            hub: hub.clone(),
+            runtime: handle.id(),
+            registered: true,
+        });
+        drop(waiting);
+        Some((watcher?, handle))
+    }
+}
+
+/// The predecessor that an item must not overtake.
+fn predecessor(item: &Publication) -> Option<&Arc<str>> {
+    let ordered = !item.message.no_seq && !item.latest;
+    item.message.prev_id.as_ref().filter(|_| ordered)
+}
+
+/// About how many bytes of memory an item takes while it waits.
+fn weight(item: &Publication, purges: &[Purge]) -> usize {
+    size_of::<Waiter>() + item.message.weight() + purges.iter().map(Purge::weight).sum::<usize>()
+}
+
+// === impl Own ===
+
+impl<'a> Own<'a> {
+    fn note(&mut self, item: &'a Publication, plan: Plan, hub: &Hub, purges: &[Purge]) {
+        let Publication { channel, message, .. } = item;
+        match plan {
+            // A message that is there already is not appended, and sets nothing back.
+            Plan::Go => {
+                let id = message.id.as_ref();
+                if id.is_none_or(|id| !hub.has(channel, id) && self.ids.insert((channel, id))) {
+                    self.last_ids.insert(channel, id);
+                }
+            }
+            Plan::Wait => {
+                self.bytes += weight(item, purges);
+                self.wait.push(item);
+            }
+        }
+    }
+}
+
+// === impl Waiting ===
+
+impl Waiting {
+    fn push(&mut self, waiter: Waiter) {
+        self.count += 1;
+        self.bytes += waiter.bytes;
+        let channel = waiter.released.publication.channel.clone();
+        self.channels.entry(channel).or_default().push(waiter);
+    }
+
+    fn take(&mut self, channel: &Channel, wanted: impl Fn(&Waiter) -> bool) -> Option<Released> {
+        let waiters = self.channels.get_mut(channel)?;
+        let index = waiters.iter().position(wanted)?;
+        let waiter = waiters.remove(index);
+        if waiters.is_empty() {
+            self.channels.remove(channel);
+        }
+        self.count -= 1;
+        self.bytes -= waiter.bytes;
+        Some(waiter.released)
+    }
+
+    /// Where the outcome comes of an item with this one's id that waits.
+    fn outcome_of(&self, item: &Publication) -> Option<Outcome> {
+        let id = item.message.id.as_ref()?;
+        let mut waiters = self.channels.get(&item.channel)?.iter();
+        let waiter = waiters.find(|waiter| waiter.released.publication.message.id.as_ref() == Some(id))?;
+        Some(waiter.released.done.subscribe())
+    }
+}
+
+// === impl Watcher ===
+
+impl Watcher {
+    /// The oldest item that has waited long enough; else when to look again; `None`, and nothing more to watch, if
+    /// nothing waits.
+    pub(crate) fn overdue(&mut self, now: Instant) -> Option<Result<Released, Instant>> {
+        let mut waiting = self.hub.sequencer().waiting.lock();
         let oldest = waiting
             .channels
             .iter()
             .flat_map(|(channel, waiters)| waiters.iter().map(move |waiter| (waiter.deadline, channel)));
         let Some((deadline, channel)) = oldest.min_by_key(|(deadline, _)| *deadline) else {
-            waiting.watched = false;
+            waiting.watchers.remove(&self.runtime);
+            self.registered = false;
             return None;
         };
         if deadline > now {
@@ -148,15 +355,10 @@ impl Sequencer {
     }
 }
 
-impl Waiting {
-    fn take(&mut self, channel: &Channel, wanted: impl Fn(&Waiter) -> bool) -> Option<Released> {
-        let waiters = self.channels.get_mut(channel)?;
-        let index = waiters.iter().position(wanted)?;
-        let waiter = waiters.remove(index);
-        if waiters.is_empty() {
-            self.channels.remove(channel);
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        if self.registered {
+            self.hub.sequencer().waiting.lock().watchers.remove(&self.runtime);
         }
-        self.count -= 1;
-        Some(waiter.released)
     }
 }

@@ -18,6 +18,7 @@ pub struct PublishConfig {
     pub(super) purge_mode: PurgeMode,
     pub(super) max_channels: usize,
     pub(super) max_pending_bytes: usize,
+    pub(super) respond_async: bool,
 }
 
 /// What is done with the messages of a channel.
@@ -45,6 +46,7 @@ impl PublishConfig {
             purge_mode: PurgeMode::Hard,
             max_channels: 100_000,
             max_pending_bytes: 64 << 20,
+            respond_async: false,
         }
     }
 
@@ -86,6 +88,15 @@ impl PublishConfig {
     #[must_use]
     pub fn max_pending_bytes(mut self, bytes: usize) -> Self {
         self.max_pending_bytes = bytes;
+        self
+    }
+
+    /// Whether the endpoint answers 202 at once where a message waits for the one that it names as its predecessor, as
+    /// it does to each request with `Prefer: respond-async` (RFC 7240 4.1). Default no: it answers when the message has
+    /// gone out, in 5 s at the latest.
+    #[must_use]
+    pub fn respond_async(mut self, respond_async: bool) -> Self {
+        self.respond_async = respond_async;
         self
     }
 

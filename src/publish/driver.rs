@@ -160,7 +160,7 @@ impl Driver {
             }
             Err(error) => {
                 tracing::warn!(target: "gripstack::publish", %error, "a paced order was not accepted");
-                if matches!(error, SubmitError::TooLarge(_)) {
+                if matches!(error, SubmitError::TooLarge(_) | SubmitError::Conflict(_)) {
                     in_flight.failed = None;
                 }
                 None

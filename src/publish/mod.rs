@@ -16,6 +16,12 @@
 //!              |--interval--|--interval--|
 //! ```
 //!
+//! A message that names another `prev-id` than the last message of its channel had waits for its predecessor, for 5 s
+//! at most, and its POST is answered then; with `Prefer: respond-async` (RFC 7240), or
+//! [so configured](PublishConfig::respond_async), at once, with 202 `Accepted`. A POST that is said again while its
+//! message waits shares the outcome. Another message with the same `prev-id` is refused (409), with all of its POST:
+//! only one can follow.
+//!
 //! Credentials are a [key](Key), or whatever an application's [own rules](Auth::custom) accept.
 //!
 //! An item may purge in the same order: `"surrogate-keys": ["a"]` and `"purge": ["https://example.com/x"]` (a

@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::message::Channel;
-use crate::order::{Order, OrderId, Publication, Purge, Target};
+use crate::order::{Order, OrderId, Publication, Purge};
 use crate::time::after;
 
 /// Targets that the order of one channel gathers while it waits.
@@ -252,7 +252,7 @@ impl Pacer {
             publication, purges, ..
         } in updates
         {
-            bytes += publication.message.weight() + purges.iter().map(weight).sum::<usize>();
+            bytes += publication.message.weight() + purges.iter().map(Purge::weight).sum::<usize>();
             let pending = || self.channels.get(&publication.channel)?.pending.as_ref();
             *targets
                 .entry(&publication.channel)
@@ -372,17 +372,7 @@ impl Pending {
             .publication
             .as_ref()
             .map(|publication| publication.message.weight());
-        self.bytes = message.unwrap_or(0) + self.purges.iter().map(weight).sum::<usize>();
+        self.bytes = message.unwrap_or(0) + self.purges.iter().map(Purge::weight).sum::<usize>();
         self.bytes
     }
-}
-
-/// About how many bytes of memory a purge takes.
-fn weight(purge: &Purge) -> usize {
-    let name = match &purge.target {
-        Target::Url(url) => url.as_str().len(),
-        Target::Key(name) | Target::Host(name) => name.len(),
-        Target::Everything => 0,
-    };
-    size_of::<Purge>() + name
 }

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use super::config::{Policy, PublishConfig};
 use super::driver::Driver;
 use super::pacer::{Full, Update, Verdict};
-use crate::edge::{Edge, SubmitError};
-use crate::hub::OrderTooLarge;
+use crate::edge::{Accepted, Edge, SubmitError};
+use crate::hub::{Conflict, OrderTooLarge};
 use crate::message::{Channel, ChannelError, Message};
 use crate::order::{Order, Publication, Purge};
 use crate::position::Position;
@@ -75,6 +75,8 @@ pub struct Receipt {
     pub queued: usize,
     /// Messages that will not be sent, for a newer one came before them or in the same call.
     pub superseded: usize,
+    /// Messages that wait for the one that they name as their predecessor: each will be sent, in 5 s at the latest.
+    pub waiting: usize,
 }
 
 /// Why messages were not accepted. Nothing of the call is published, unless it says otherwise.
@@ -93,6 +95,9 @@ pub enum PublishError {
         /// When something will have been sent.
         retry_after: Duration,
     },
+    /// Another message waits for the predecessor that one of these names.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
     /// The edge did not take the order of those that are not paced. Those that are may have been taken.
     #[error(transparent)]
     Submit(SubmitError),
@@ -178,10 +183,35 @@ impl Publisher {
     ///
     /// [`PublishError::TooLarge`] if one does not fit its channel's log, [`PublishError::Full`] if too much waits
     /// already, [`PublishError::Submit`] if the edge did not take what is not paced.
+    ///
+    /// A message that names another one as its predecessor than the last that its channel had waits for that, for 5 s
+    /// at most, and so does this call.
+    ///
+    /// # Errors
+    /// See [`PublishError`].
     pub async fn publish_all(&self, items: Vec<Item>) -> Result<Receipt, PublishError> {
+        let (mut receipt, accepted) = self.accept(items).await?;
+        if let Some(accepted) = accepted {
+            receipt.position = receipt.position.max(Some(accepted.all().await?));
+            receipt.waiting = 0;
+        }
+        Ok(receipt)
+    }
+
+    /// As [`publish_all`](Self::publish_all), but does not wait for messages that wait for their predecessors: the
+    /// receipt says how many do.
+    ///
+    /// # Errors
+    /// See [`PublishError`].
+    pub async fn accept_all(&self, items: Vec<Item>) -> Result<Receipt, PublishError> {
+        let (receipt, _) = self.accept(items).await?;
+        Ok(receipt)
+    }
+
+    async fn accept(&self, items: Vec<Item>) -> Result<(Receipt, Option<Accepted>), PublishError> {
         let (order, updates) = self.split(items);
         let hub = self.edge().hub();
-        hub.check(&order)?;
+        self.edge().check(&order)?;
         for update in &updates {
             let alone = Order {
                 publications: vec![update.publication.clone()],
@@ -210,12 +240,12 @@ impl Publisher {
                 Verdict::Waits { .. } => receipt.superseded += 1,
             }
         }
+        let mut accepted = None;
         if !order.publications.is_empty() || !order.purges.is_empty() {
-            let at = self.edge().submit(order).await.map_err(|error| match error {
-                SubmitError::TooLarge(error) => PublishError::TooLarge(error),
-                error => PublishError::Submit(error),
-            })?;
-            receipt.position = Some(at);
+            let order = self.edge().accept(order).await?;
+            receipt.position = Some(order.position());
+            receipt.waiting = order.waiting();
+            accepted = Some(order);
         }
         for sending in sending {
             match sending.position().await {
@@ -224,7 +254,7 @@ impl Publisher {
                 None => receipt.queued += 1,
             }
         }
-        Ok(receipt)
+        Ok((receipt, accepted))
     }
 
     /// Sends at once all that waits for its turn now. For a drain, before its holds end: `edge.drain()` by itself
@@ -304,6 +334,17 @@ impl Edge {
 }
 
 // === impl PublishError ===
+
+impl From<SubmitError> for PublishError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::TooLarge(error) => Self::TooLarge(error),
+            SubmitError::Conflict(error) => Self::Conflict(error),
+            SubmitError::Channel(error) => Self::Channel(error),
+            error @ SubmitError::Bus(_) => Self::Submit(error),
+        }
+    }
+}
 
 impl From<Full> for PublishError {
     fn from(full: Full) -> Self {

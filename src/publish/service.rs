@@ -74,10 +74,16 @@ where
         .auth
         .authorize(caller.as_ref(), parts, &items)
         .map_err(Failure::Denied)?;
-    match publisher.publish_all(items).await {
+    let preferred = wire::prefers_async(&parts.headers);
+    let published = if preferred || publisher.config().respond_async {
+        publisher.accept_all(items).await
+    } else {
+        publisher.publish_all(items).await
+    };
+    match published {
         Ok(receipt) => {
             tracing::debug!(target: "gripstack::publish", items = count, ?receipt, "published");
-            Ok(wire::published(receipt, format))
+            Ok(wire::published(receipt, format, preferred))
         }
         Err(error) => {
             tracing::warn!(target: "gripstack::publish", items = count, %error, "a publish was not accepted");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::publisher::{Item, PublishError, PublishOptions, Receipt};
 use crate::body::EdgeBody;
@@ -15,6 +15,10 @@ use crate::order::{Purge, PurgeMode, Target};
 
 /// Says at which position an order was applied.
 const POSITION: &str = "gripstack-position";
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+const RESPOND_ASYNC: &str = "respond-async";
 
 /// In which type the answer is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +71,23 @@ impl Format {
     }
 }
 
+/// Whether the request prefers to be answered before all is done (RFC 7240 4.1).
+pub(super) fn prefers_async(headers: &HeaderMap) -> bool {
+    headers.get_all(PREFER).iter().any(|line| {
+        let mut quoted = false;
+        let comma = |byte: &u8| {
+            quoted ^= *byte == b'"';
+            *byte == b',' && !quoted
+        };
+        let mut preferences = line.as_bytes().split(comma);
+        preferences.any(|preference| {
+            let name = preference.split(|byte| matches!(byte, b'=' | b';')).next();
+            let name = name.unwrap_or_default().trim_ascii();
+            name.eq_ignore_ascii_case(RESPOND_ASYNC.as_bytes())
+        })
+    })
+}
+
 /// What an item of a request publishes and purges. A URL without a host is one of the host that the request was
 /// sent to.
 pub(super) fn item(item: PublishItem, parts: &Parts, mode: PurgeMode) -> Result<Item, Failure> {
@@ -108,22 +129,37 @@ pub(super) fn item(item: PublishItem, parts: &Parts, mode: PurgeMode) -> Result<
 
 // === answers ===
 
-/// `Published`; in JSON also what has not been sent yet, if any.
-pub(super) fn published(receipt: Receipt, format: Format) -> Response<EdgeBody> {
+/// `Published`, or, with 202, `Accepted`: then something waits for its predecessor. In JSON also what has not been sent
+/// yet, if any. `preferred`: the request asked for a 202.
+pub(super) fn published(receipt: Receipt, format: Format, preferred: bool) -> Response<EdgeBody> {
+    let Receipt {
+        queued,
+        superseded,
+        waiting,
+        ..
+    } = receipt;
+    let (status, message) = match waiting {
+        0 => (StatusCode::OK, "Published"),
+        _ => (StatusCode::ACCEPTED, "Accepted"),
+    };
     let mut response = match format {
-        Format::Text => text(StatusCode::OK, "Published"),
+        Format::Text => text(status, message),
         Format::Json => {
-            let Receipt {
-                queued, superseded, ..
-            } = receipt;
-            let body = if queued + superseded == 0 {
-                "{\"message\":\"Published\"}\n".to_owned()
-            } else {
-                format!("{{\"message\":\"Published\",\"queued\":{queued},\"superseded\":{superseded}}}\n")
-            };
-            respond(StatusCode::OK, "application/json", body)
+            let mut body = format!("{{\"message\":\"{message}\"");
+            if queued + superseded > 0 {
+                body += &format!(",\"queued\":{queued},\"superseded\":{superseded}");
+            }
+            if waiting > 0 {
+                body += &format!(",\"waiting\":{waiting}");
+            }
+            body += "}\n";
+            respond(status, "application/json", body)
         }
     };
+    if preferred && waiting > 0 {
+        let applied = HeaderValue::from_static(RESPOND_ASYNC);
+        response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    }
     if let Some(at) = receipt.position {
         response.headers_mut().insert(POSITION, at.get().into());
     }
@@ -175,10 +211,11 @@ impl Failure {
                     PublishError::Channel(_) => StatusCode::BAD_REQUEST,
                     PublishError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
                     PublishError::Full { .. } => StatusCode::TOO_MANY_REQUESTS,
+                    PublishError::Conflict(_) => StatusCode::CONFLICT,
                     PublishError::Submit(_) => StatusCode::SERVICE_UNAVAILABLE,
                 };
                 let retry_after = match &error {
-                    PublishError::Channel(_) | PublishError::TooLarge(_) => None,
+                    PublishError::Channel(_) | PublishError::TooLarge(_) | PublishError::Conflict(_) => None,
                     PublishError::Full { retry_after } => Some(*retry_after),
                     PublishError::Submit(_) => Some(Duration::from_secs(1)),
                 };
@@ -204,6 +241,25 @@ fn with(mut response: Response<EdgeBody>, name: http::HeaderName, value: HeaderV
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_preference_is_found_in_a_list_and_nowhere_else() {
+        let prefers = |lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(PREFER, HeaderValue::from_static(line));
+            }
+            prefers_async(&headers)
+        };
+        assert!(prefers(&["respond-async"]));
+        assert!(prefers(&["wait=9", "a=\"b,c\", RESPOND-async ; x"]));
+        assert!(!prefers(&[]));
+        assert!(!prefers(&[
+            "",
+            "a=\", respond-async\"",
+            "respond-asynchronously, return=minimal"
+        ]));
+    }
 
     #[test]
     fn the_last_known_type_wins() {

@@ -136,6 +136,14 @@ fn describe() {
         "Bytes of stored answers, of arriving ones, and of those that clients still read"
     );
     describe_gauge!(names::CHANNEL_BYTES, "Bytes that channels with messages take");
+    describe_gauge!(
+        names::WAITING,
+        "Messages that wait for the one they name as their predecessor"
+    );
+    describe_gauge!(
+        names::WAITING_BYTES,
+        "Bytes of messages that wait for their predecessors"
+    );
     describe_gauge!(names::CHANNELS, "Channels that are remembered");
     describe_gauge!(
         names::SUBSCRIPTIONS,
