@@ -17,13 +17,25 @@ pub struct Seen {
     pub values: Vec<u64>,
 }
 
+/// What a plain request was answered.
+pub struct Read {
+    pub value: u64,
+    /// It is said to be old.
+    pub is_marked: bool,
+}
+
+/// Details of a `Cache-Status` that mark an answer as old.
+const MARKS: [&str; 4] = ["outage", "paced", "paced-timeout", "foreign-age"];
+
 /// Reads a held stream until its last value has come.
-pub async fn stream(edge: SocketAddr, last: u64, acked: &Acked) -> Result<Seen, String> {
+pub async fn stream(edge: SocketAddr, language: &str, last: u64, acked: &Acked) -> Result<Seen, String> {
     let before = acked.value.load(Ordering::SeqCst);
     let mut socket = connect(edge).await?;
     send(
         &mut socket,
-        "GET /value HTTP/1.1\r\nhost: example.com\r\naccept: text/event-stream\r\n\r\n",
+        &format!(
+            "GET /value HTTP/1.1\r\nhost: example.com\r\naccept: text/event-stream\r\naccept-language: {language}\r\n\r\n"
+        ),
     )
     .await?;
     let mut seen = Seen { values: Vec::new() };
@@ -61,21 +73,24 @@ pub async fn stream(edge: SocketAddr, last: u64, acked: &Acked) -> Result<Seen, 
     }
 }
 
-/// A plain request: nothing older than what was acknowledged before it.
-pub async fn plain(edge: SocketAddr, acked: &Acked) -> Result<u64, String> {
+/// A plain request: nothing older than what was acknowledged before it, unless it is marked.
+pub async fn plain(edge: SocketAddr, language: &str, acked: &Acked) -> Result<Read, String> {
     let before = acked.oldest();
-    let (status, body) = exchange(
-        edge,
-        "GET /value HTTP/1.1\r\nhost: example.com\r\nconnection: close\r\n\r\n",
-    )
-    .await?;
+    let request = format!(
+        "GET /value HTTP/1.1\r\nhost: example.com\r\nconnection: close\r\naccept-language: {language}\r\n\r\n"
+    );
+    let Answer { status, head, body } = exchange(edge, &request).await?;
     let value: u64 = body.trim().parse().map_err(|_| format!("{status} {body:?}"))?;
-    if value < before {
+    let details = head.split("detail=").skip(1);
+    let is_marked = details
+        .filter_map(|rest| rest.split([';', '\r']).next())
+        .any(|detail| MARKS.contains(&detail));
+    if value < before && !is_marked {
         Err(format!(
-            "{value} is older than {before}, which was announced before"
+            "{value} is older than {before}, which was announced before: {head}"
         ))
     } else {
-        Ok(value)
+        Ok(Read { value, is_marked })
     }
 }
 
@@ -85,10 +100,17 @@ pub async fn post(edge: SocketAddr, line: &str, body: &str) -> (u16, String) {
     let request = format!(
         "{line} HTTP/1.1\r\nhost: example.com\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
     );
-    exchange(edge, &request).await.expect("the edge answers")
+    let answer = exchange(edge, &request).await.expect("the edge answers");
+    (answer.status, answer.body)
 }
 
-async fn exchange(edge: SocketAddr, request: &str) -> Result<(u16, String), String> {
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+async fn exchange(edge: SocketAddr, request: &str) -> Result<Answer, String> {
     let mut socket = connect(edge).await?;
     send(&mut socket, request).await?;
     let mut bytes = Vec::new();
@@ -103,7 +125,11 @@ async fn exchange(edge: SocketAddr, request: &str) -> Result<(u16, String), Stri
         .get(9..12)
         .and_then(|status| status.parse().ok())
         .ok_or_else(|| format!("no status: {head}"))?;
-    Ok((status, body.to_owned()))
+    Ok(Answer {
+        status,
+        head: head.to_owned(),
+        body: body.to_owned(),
+    })
 }
 
 async fn connect(edge: SocketAddr) -> Result<TcpStream, String> {

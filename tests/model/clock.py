@@ -416,11 +416,8 @@ def reach(s, w, m, f, stamp, mark, **becomes):      # what each client becomes t
         need = client[1]
         if m == 'join-any' or serves(s, m, stamp, mark, need) or m == 'age-joined' and is_behind(w) and serves(s, m, f.start, f.start, need):
             s = s._replace(**{who: served})
-        elif is_behind(w) and f.maker == who:    # X1: who made it takes it, marked
-            s = s._replace(**{who: otherwise})
-        else:                               # C5: who is not served leaves the flight
-            continue
-        s = s._replace(flights=tuple(x._replace(maker='') if x.maker == who and not w.teaches else x for x in s.flights))
+        elif is_behind(w) and serves(s, m, f.start, f.start, need):     # X1: another fetch brings nothing better: marked
+            s = s._replace(**{who: otherwise})                          # C5: who is not served leaves the flight
     return s
 
 
@@ -445,7 +442,7 @@ def leave(s, who, need, w, m):              # who waits starts a fetch unless on
     if len(s.flights) < 3 and not any(may_join(w, f, who) and (m == 'join-any' or serves(s, m, f.start, f.start, need)) for f in s.flights):
         # it must move the stamp: unconditional if weak (C3)
         old = there(s, m) if w.validator == 'strong' or w.validator == 'weak' and m == 'weak-conditional' else None
-        maker = who if is_behind(w) or w.teaches == 'private' and who == 'stream' else ''
+        maker = who if w.teaches == 'private' and who == 'stream' else ''
         flight = Flight(s.pos, old, None, maker, False, s.now)
         yield 'a %sfetch leaves at %d for the %s' % ('conditional ' if old else '', s.pos, who), flies(s, flight)
 
