@@ -28,6 +28,12 @@ pub(crate) fn public_path<'a>(uri: &'a Uri, extensions: &'a Extensions, namespac
     }
 }
 
+/// Whether that is known to be the public path. Otherwise two layers may see one path of two URLs.
+#[cfg(feature = "cache")]
+pub(crate) fn is_known(extensions: &Extensions, namespace: &str) -> bool {
+    !namespace.is_empty() || original(extensions).is_some()
+}
+
 /// What the outermost router of axum saw.
 #[cfg(feature = "axum")]
 fn original(extensions: &Extensions) -> Option<&str> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, DATE, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, DATE, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, response};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
@@ -15,7 +15,7 @@ use super::key::VariantKey;
 use super::memo::{Forbids, is_for_us, speaks_of_reuse};
 use super::policy::{
     CDN_CACHE_CONTROL, CacheControl, Freshness, NoStore, RequestFacts, ResponseFacts, Validators, VarySpec,
-    Verdict, decide, detach, format_http_date, own_fields, stored_headers,
+    Verdict, decide, detach, format_http_date, own_fields, stored_headers, tells_last_modified,
 };
 use super::resource::Resource;
 use super::serve::{CACHE_STATUS, with_places};
@@ -293,13 +293,17 @@ impl Arrived {
         headers
             .entry(DATE)
             .or_insert_with(|| format_http_date(self.freshness.received().wall));
+        let validators = Validators::of(&headers);
+        if !tells_last_modified(&headers, self.freshness.received().wall) {
+            headers.remove(LAST_MODIFIED);
+        }
         detach(&mut headers);
         let head = Head {
             variant: cache.variant(Some(&vary), &sent),
             vary,
             stamp: self.stamp,
             status,
-            validators: Validators::of(&headers),
+            validators: validators.map(Validators::detached),
             headers: with_places(headers),
             instruct: self.instruct.map(std::sync::Arc::new),
             freshness: self.freshness,

@@ -124,7 +124,7 @@ impl Confirmation<'_> {
             vary,
             stamp: if moves { stamp } else { old.stamp },
             status: old.status,
-            validators,
+            validators: validators.map(Validators::detached),
             headers: with_places(headers),
             instruct,
             freshness,

@@ -15,12 +15,12 @@ use super::look::{Look, Needs};
 use super::policy::{Validators, VarySpec, strip_client_conditionals};
 use super::pump::{Pump, Pumped, put_together};
 use super::resource::Resource;
-use super::unkeyed::is_keyed;
 use crate::below::{Below, call};
 use crate::body::{Chunk, EdgeBody};
 use crate::grip;
 use crate::log::{End, Log};
 use crate::mutants::mutant;
+use crate::request::is_keyed;
 use crate::sync::Arc;
 use crate::time::Now;
 
@@ -165,6 +165,7 @@ impl<S: Below> FlightTask<S> {
         *request.uri_mut() = self.request.uri.clone();
         *request.version_mut() = self.request.version;
         *request.extensions_mut() = self.request.extensions.clone();
+        request.extensions_mut().insert(self.cache.id());
         let vary = self.resource().state.lock().vary.clone().unwrap_or_default();
         let mut headers = self.request.headers.clone();
         if self.leader.is_none() {

@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use super::channels::Channels;
 use super::config::PacedReads;
 use super::entry::Entry;
-use super::fields::Fields;
 use super::flight::{Flight, Landing, Phase};
 use super::handle::Cache;
 use super::key::VariantKey;
@@ -18,6 +17,7 @@ use super::look::{Look, Needs, Why};
 use super::policy::{Freshness, Fwd, RequestDirectives, VarySpec};
 use super::resource::{Resource, State};
 use crate::mutants::mutant;
+use crate::request::Fields;
 use crate::sync::Arc;
 
 /// A request, as the decision sees it.

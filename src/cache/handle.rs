@@ -12,10 +12,10 @@ use super::memo::{ByLength, Memo};
 use super::policy::{Outage, StoreLimits, VariantHasher, VarySpec};
 use super::resource::Index;
 use super::store::Store;
-use super::unkeyed::keyed_in;
 use crate::cluster::{Bus, Local};
 use crate::hub::{Hub, LogLimits};
 use crate::order::{TargetKey, TargetKeyHashing};
+use crate::request::keyed_in;
 use crate::sync::Arc;
 use crate::telemetry::{Counter, Gauge, names};
 
@@ -35,11 +35,17 @@ struct Inner {
     hasher: VariantHasher,
     /// URLs that proved uncacheable.
     memos: Memos<TargetKey, Arc<Memo>, ByLength, TargetKeyHashing>,
+    /// The last layer that was made.
+    doors: AtomicU64,
     /// Bytes of bodies that are arriving.
     arriving: AtomicU64,
     account: Arc<Account>,
     counters: Counters,
 }
+
+/// Tells one cache from another. In the extensions of a request: it went through that one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct CacheId(usize);
 
 pub(super) struct Counters {
     pub(super) hit: Counter,
@@ -96,6 +102,7 @@ impl Cache {
                 TargetKeyHashing::default(),
                 DefaultLifecycle::default(),
             ),
+            doors: AtomicU64::new(0),
             arriving: AtomicU64::new(0),
             account: Arc::new(Account::new(config.capacity_bytes + config.flight_budget_bytes)),
             counters: Counters {
@@ -123,6 +130,16 @@ impl Cache {
             memory_bytes: self.0.account.bytes(),
             urls: self.0.index.len(),
         }
+    }
+
+    /// Tells it from others.
+    pub(super) fn id(&self) -> CacheId {
+        CacheId(Arc::as_ptr(&self.0) as usize)
+    }
+
+    /// A number for one more layer.
+    pub(super) fn next_door(&self) -> u64 {
+        self.0.doors.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(super) fn config(&self) -> &CacheConfig {
@@ -197,7 +214,7 @@ impl Cache {
         self.plain_variant(Some(&vary), request, is_https, by_hold)
     }
 
-    /// The same for a request without [`KEYED`](super::fields::Fields::KEYED) fields.
+    /// The same for a request without [`KEYED`](crate::request::Fields::KEYED) fields.
     pub(super) fn plain_variant(
         &self,
         vary: Option<&VarySpec>,

@@ -1,11 +1,13 @@
 //! What a request asks for.
 
-use http::uri::Scheme;
+use std::borrow::Cow;
+
 use http::{Extensions, HeaderValue, Method, Uri};
 
-use super::fields::Fields;
-use crate::authority::{is_host, is_normal_host, normal};
+use crate::authority::{is_host, is_normal_host};
 use crate::order::{Target, TargetKey, Url};
+use crate::public_path::public_path;
+use crate::request::Fields;
 
 /// Names a variant of a URL: scheme, who asks, and the values of the fields that `Vary` names.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -21,33 +23,31 @@ pub(super) enum RequestUrl<'a> {
     Url(Url),
 }
 
-/// What a request with this `Host` names: where the layer sits below a router that strips a prefix, that prefix is its
-/// namespace. `None` without a host, with more than one, or with a `Host` that is none.
-pub(super) fn named_by<'a>(
+/// What a [settled](crate::request) request with this `Host` names. Where the layer sits below a router that strips a
+/// prefix, the [public path](public_path) counts. Without a host it is that of nobody. `None` with more than one, or with a `Host`
+/// that is none.
+pub(super) fn url_of<'a>(
     uri: &'a Uri,
+    extensions: &'a Extensions,
     (fields, host): (Fields, Option<&'a HeaderValue>),
     namespace: &str,
 ) -> Option<RequestUrl<'a>> {
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let authority = uri.authority();
-    let host = match authority {
+    let path = public_path(uri, extensions, namespace);
+    let host = match uri.authority() {
         Some(authority) => authority.as_str().as_bytes(),
         None if fields.has(Fields::HOSTS) => return None,
-        None => host?.as_bytes(),
+        None => host.map_or(&b""[..], HeaderValue::as_bytes),
     };
-    if namespace.is_empty() && is_normal_host(host) && path.starts_with('/') {
-        return Some(RequestUrl::Plain { host, path });
-    }
-    if !is_host(host) {
+    let is_normal = host.is_empty() || is_normal_host(host);
+    match path {
+        Cow::Borrowed(path) if is_normal && path.starts_with('/') => Some(RequestUrl::Plain { host, path }),
         // Not every server looks at `Host`. With a path or a user in it this would become the key of another URL.
-        return None;
+        path if is_normal || is_host(host) => {
+            let host = std::str::from_utf8(host).expect("a host is ASCII");
+            Some(RequestUrl::Url(Url::new(host, &path)))
+        }
+        _ => None,
     }
-    let host = std::str::from_utf8(host).expect("a host is ASCII");
-    Some(RequestUrl::Url(if namespace.is_empty() {
-        Url::new(host, path)
-    } else {
-        Url::new(host, &format!("{namespace}{path}"))
-    }))
 }
 
 // === impl RequestUrl ===
@@ -84,25 +84,6 @@ impl RequestUrl<'_> {
     }
 }
 
-/// Whether it came by TLS: by its target, or by what its server says of it.
-pub(super) fn is_https(uri: &Uri, extensions: &Extensions) -> bool {
-    let scheme = uri.scheme().or_else(|| extensions.get());
-    scheme.is_some_and(|scheme| *scheme == Scheme::HTTPS)
-}
-
-/// Whether a location header names this origin's own URL: then which.
-pub(super) fn same_origin_url(location: &str, base: &Url) -> Option<Url> {
-    let host = base.host();
-    if let Some(path) = location.strip_prefix('/').filter(|rest| !rest.starts_with('/')) {
-        return Some(Url::new(host, &format!("/{path}")));
-    }
-    let rest = location
-        .strip_prefix("https://")
-        .or_else(|| location.strip_prefix("http://"))?;
-    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    (normal(authority) == host).then(|| Url::new(host, path.split('#').next().unwrap_or(path)))
-}
-
 /// GET and HEAD; nothing else is looked up.
 pub(super) fn is_cacheable_method(method: &Method) -> bool {
     method == Method::GET || method == Method::HEAD
@@ -117,24 +98,4 @@ pub(super) fn is_safe_method(method: &Method) -> bool {
         || method.as_str() == "PROPFIND"
         || method.as_str() == "REPORT"
         || method.as_str() == "SEARCH"
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pur_25_only_locations_of_the_same_origin_are_followed() {
-        let base = Url::new("example.com", "/a/b");
-        let url = |location| same_origin_url(location, &base).map(|url| url.as_str().to_owned());
-        assert_eq!(url("/x?y").as_deref(), Some("example.com/x?y"));
-        assert_eq!(
-            url("https://EXAMPLE.com:443/x#f").as_deref(),
-            Some("example.com/x")
-        );
-        assert_eq!(url("https://other/x"), None);
-        assert_eq!(url("//other/x"), None);
-        assert_eq!(url("http://example.com:8080/x"), None);
-        assert_eq!(url("http://example.com").as_deref(), Some("example.com/"));
-    }
 }

@@ -25,13 +25,13 @@ mod config;
 mod confirm;
 mod entry;
 mod fetch;
-mod fields;
 mod find;
 mod flight;
 mod future;
 mod handle;
 mod key;
 mod layer;
+mod location;
 mod look;
 mod memo;
 mod note;
@@ -43,7 +43,6 @@ mod serve;
 mod service;
 mod store;
 mod tags;
-mod unkeyed;
 mod visit;
 
 #[cfg(all(feature = "full", any(test, fuzzing)))]

@@ -8,9 +8,8 @@ use http::{HeaderMap, Method, Request, Response};
 use tokio::time::Instant;
 
 use super::arrived::Sent;
-use super::fields::Fields;
 use super::handle::Cache;
-use super::key::{RequestUrl, is_https};
+use super::key::RequestUrl;
 use super::memo::Memo;
 use super::serve::CACHE_STATUS;
 use super::visit::{Visit, private};
@@ -18,6 +17,7 @@ use crate::body::EdgeBody;
 use crate::handoff::AskedByHold;
 use crate::order::TargetKey;
 use crate::position::Stamp;
+use crate::request::{Fields, is_https};
 use crate::sync::Arc;
 use crate::time::Now;
 
@@ -60,7 +60,7 @@ impl Passing {
             stamp: cache.hub().stamp_at(cache.hub().now()),
             asked: now,
             by_hold: AskedByHold::of(request.extensions()).is_some(),
-            is_https: is_https(request.uri(), request.extensions()),
+            is_https: is_https(request.extensions()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! One URL: what is known of it while a variant, a flight or a hold of it lives.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,6 +13,7 @@ use crate::hub::Hub;
 use crate::message::Channel;
 use crate::order::{ByTarget, Target, TargetKey, Url};
 use crate::sync::{Arc, Mutex};
+use crate::time::after;
 use std::sync::Weak;
 
 /// Variants of one URL whose pace is remembered.
@@ -27,6 +29,8 @@ pub(crate) struct Resource {
     /// The URL, as it is and as API clients rebuild it; its host; everything.
     pub(super) keys: Box<[TargetKey]>,
     pub(super) state: Mutex<State>,
+    /// Which layer asked first, of those that cannot know what public URL this is.
+    door: AtomicU64,
     key: TargetKey,
     index: Weak<Index>,
 }
@@ -60,6 +64,18 @@ pub(super) struct Index {
 impl Resource {
     pub(super) fn key(&self) -> TargetKey {
         self.key
+    }
+
+    /// Whether a layer that cannot know what public URL it sees may use it: only one does, while it lives. Two of them, each
+    /// below another prefix, may see one path of two URLs.
+    pub(super) fn is_of_door(&self, door: u64) -> bool {
+        let first = self.door.load(Ordering::Relaxed);
+        first == door
+            || first == 0
+                && self
+                    .door
+                    .compare_exchange(0, door, Ordering::Relaxed, Ordering::Relaxed)
+                    .map_or_else(|first| first == door, |_| true)
     }
 
     /// Takes a flight off the list if nobody waits for it or reads it: then nobody will.
@@ -150,13 +166,13 @@ impl State {
     /// When the next paced revalidation of this variant may start.
     pub(super) fn turn(&self, variant: VariantKey, now: Instant, interval: Duration) -> Instant {
         let last = self.paced.iter().find(|(paced, _)| *paced == variant);
-        last.map_or(now, |(_, last)| (*last + interval).max(now))
+        last.map_or(now, |(_, last)| after(*last, interval).max(now))
     }
 
     /// One starts: from now on the pace counts from here.
     pub(super) fn took_turn(&mut self, variant: VariantKey, now: Instant, interval: Duration) {
         self.paced
-            .retain(|(paced, last)| *paced != variant && *last + interval > now);
+            .retain(|(paced, last)| *paced != variant && after(*last, interval) > now);
         if self.paced.len() < MAX_PACED {
             self.paced.push((variant, now));
         }
@@ -215,20 +231,12 @@ impl Index {
                 .collect(),
             url,
             state: Mutex::default(),
+            door: AtomicU64::new(0),
             key,
             index: Arc::downgrade(self),
         });
         shard.insert(key, Arc::downgrade(&resource));
         Ok(resource)
-    }
-
-    /// Whether anything of this URL lives.
-    pub(super) fn knows(&self, url: &Url) -> bool {
-        let key = TargetKey::of(&Target::Url(url.clone()));
-        self.shards[key.slot(SHARDS)]
-            .lock()
-            .get(&key)
-            .is_some_and(|weak| weak.strong_count() > 0)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -4,20 +4,20 @@ use std::sync::Arc as StdArc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::header::{CONTENT_LOCATION, LOCATION};
+use http::header::{CONTENT_LOCATION, HOST, LOCATION};
 use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
 
 use super::config::PacedReads;
-use super::fields::Fields;
 use super::future::ResponseFuture;
-use super::handle::Cache;
-use super::key::{RequestUrl, is_cacheable_method, is_safe_method, named_by, same_origin_url};
+use super::handle::{Cache, CacheId};
+use super::key::{RequestUrl, is_cacheable_method, is_safe_method, url_of};
+use super::location::same_origin_url;
 use super::pass::{Passed, Passing, passes};
 use super::policy::{CacheStatus, Fwd};
-use super::unkeyed::straighten;
+use super::resource::Resource;
 use super::visit::{Next, Visit, private};
 use crate::below::{Below, call};
 use crate::body::EdgeBody;
@@ -25,7 +25,16 @@ use crate::error::BoxError;
 use crate::grip;
 use crate::handoff::AskedByHold;
 use crate::order::{Order, Purge, PurgeMode, Target, Url};
+use crate::public_path::is_known;
+use crate::request::{Fields, settle};
 
+/// Warns, the first time.
+macro_rules! say_once {
+    ($text:literal) => {{
+        static SAID: std::sync::Once = std::sync::Once::new();
+        SAID.call_once(|| tracing::warn!(target: "gripstack::cache", $text));
+    }};
+}
 /// Answers from a cache in front of a service. Made by [`EdgeCacheLayer`](super::EdgeCacheLayer).
 ///
 /// Always ready: a hit must not wait for a service that is at its limit. A fetch waits until it is ready.
@@ -38,6 +47,8 @@ pub struct EdgeCache<S> {
     namespace: StdArc<str>,
     enabled: bool,
     paced_reads: PacedReads,
+    /// Tells it from other layers of its cache; its clones are the same.
+    door: u64,
 }
 
 // === impl EdgeCache ===
@@ -51,6 +62,7 @@ impl<S> EdgeCache<S> {
         paced_reads: PacedReads,
     ) -> Self {
         Self {
+            door: cache.next_door(),
             inner,
             cache,
             namespace,
@@ -75,16 +87,23 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        if !self.enabled {
+            return self.go_through(request.map(EdgeBody::new));
+        }
         let now = Instant::now();
-        let (fields, host) = Fields::of(request.headers());
+        // The request that is judged is the request that is sent.
+        let fields = settle(&mut request);
         let is_plain = is_cacheable_method(request.method())
             && !fields.has(Fields::UPGRADE)
             && request.body().is_end_stream();
-        if !self.enabled || !is_plain {
-            return self.pass(request.map(EdgeBody::new));
+        if !is_plain {
+            return self.pass(request.map(EdgeBody::new), fields, None);
         }
-        let Some(named) = named_by(request.uri(), (fields, host), &self.namespace) else {
-            return self.pass(request.map(|_| EdgeBody::empty()));
+        let request = request.map(|_| EdgeBody::empty());
+        let host = request.headers().get(HOST);
+        let (uri, extensions) = (request.uri(), request.extensions());
+        let Some(named) = url_of(uri, extensions, (fields, host), &self.namespace) else {
+            return self.pass(request, fields, None);
         };
         let key = named.key();
         let index = self.cache.index();
@@ -93,7 +112,7 @@ where
             Ok(None) => match passes(&self.cache, (&named, key), &request, fields, now) {
                 Some(memo) => {
                     let passing = Passing::new(&self.cache, memo, &request, now);
-                    return self.go_by(passing, request.map(|_| EdgeBody::empty()), fields);
+                    return self.go_by(passing, request, fields);
                 }
                 None => index.resource(named, key),
             },
@@ -101,9 +120,11 @@ where
             Err(taken) => Err(taken),
         };
         let Ok(resource) = resource else {
-            return self.pass(request.map(|_| EdgeBody::empty()));
+            return self.pass(request, fields, None);
         };
-        straighten(&mut request, fields);
+        if let Some(why) = self.why_not_here(&request, &resource) {
+            return self.pass(request, fields, Some(why));
+        }
         let visit = Visit::new(&self.cache, resource, request, fields, self.paced_reads);
         match visit.decide(&self.inner, now) {
             Next::Answer(entry, freshness, served)
@@ -127,7 +148,6 @@ impl<S: Below> EdgeCache<S> {
         if fields.has(Fields::GRIP) && !passing.is_by_hold() {
             grip::strip(request.headers_mut());
         }
-        straighten(&mut request, fields);
         let mut inner = self.inner.clone();
         match inner.poll_ready(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => ResponseFuture::passing(passing, inner.call(request)),
@@ -142,16 +162,42 @@ impl<S: Below> EdgeCache<S> {
         }
     }
 
-    /// What is never answered from the cache. What it changed is invalidated.
-    fn pass(&self, mut request: Request<EdgeBody>) -> ResponseFuture<S::Future, S::Error> {
+    /// Why a request that could be answered from the cache is not answered here, by this layer. Both are said once.
+    fn why_not_here<B>(&self, request: &Request<B>, resource: &Resource) -> Option<&'static str> {
+        let extensions = request.extensions();
+        if extensions.get::<CacheId>() == Some(&self.cache.id()) {
+            // It would wait for itself.
+            say_once!(
+                "a cache layer is below another one of the same edge: it passes what that one asks for"
+            );
+            return Some("nested");
+        }
+        if !is_known(extensions, &self.namespace) && !resource.is_of_door(self.door) {
+            say_once!(
+                "two cache layers of one edge see the same path, and cannot know whether it is the same URL: they share \
+                 nothing. Give each its namespace, turn on the feature `axum`, or make one layer and clone its service"
+            );
+            return Some("other-layer");
+        }
+        None
+    }
+
+    /// As if it were not there.
+    fn go_through(&self, request: Request<EdgeBody>) -> ResponseFuture<S::Future, S::Error> {
+        self.cache.counters().pass.add(1);
+        let mut inner = self.inner.clone();
+        ResponseFuture::waiting(async move { Ok(call(&mut inner, request).await?.map(EdgeBody::new)) })
+    }
+
+    /// What is never answered from the cache. What it changed is invalidated. `detail`: why, beside the usual.
+    fn pass(
+        &self,
+        mut request: Request<EdgeBody>,
+        fields: Fields,
+        detail: Option<&'static str>,
+    ) -> ResponseFuture<S::Future, S::Error> {
         let mut inner = self.inner.clone();
         self.cache.counters().pass.add(1);
-        if !self.enabled {
-            return ResponseFuture::waiting(async move {
-                std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
-                Ok(inner.call(request).await?.map(EdgeBody::new))
-            });
-        }
         let by_hold = AskedByHold::of(request.extensions()).is_some();
         if !by_hold {
             grip::strip(request.headers_mut());
@@ -161,18 +207,25 @@ impl<S: Below> EdgeCache<S> {
         } else {
             Fwd::Method
         };
-        let status = CacheStatus::forwarded(fwd)
-            .name(self.cache.config().name)
-            .to_value();
+        let mut status = CacheStatus::forwarded(fwd).name(self.cache.config().name);
+        if let Some(detail) = detail {
+            status = status.detail(detail);
+        }
+        let status = status.to_value();
         if is_safe_method(request.method()) {
             return ResponseFuture::waiting(async move {
-                std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
-                let response = inner.call(request).await?.map(EdgeBody::new);
+                let response = call(&mut inner, request).await?.map(EdgeBody::new);
                 Ok(private(response, by_hold, status))
             });
         }
-        let fields = Fields::of(request.headers());
-        let url = named_by(request.uri(), fields, &self.namespace).map(RequestUrl::into_url);
+        let host = request.headers().get(HOST);
+        let url = url_of(
+            request.uri(),
+            request.extensions(),
+            (fields, host),
+            &self.namespace,
+        );
+        let url = url.map(RequestUrl::into_url);
         let cache = self.cache.clone();
         ResponseFuture::waiting(async move {
             std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
@@ -218,18 +271,13 @@ async fn invalidate(cache: &Cache, url: &Url, response: &HeaderMap) {
         let location = response.get(name).and_then(|location| location.to_str().ok());
         urls.extend(location.and_then(|location| same_origin_url(location, url)));
     }
-    let known = urls.into_iter().filter(|url| cache.index().knows(url));
-    let purges: Vec<Purge> = known
-        .map(|url| Purge {
-            target: Target::Url(url),
-            mode: PurgeMode::Invalidated,
-        })
-        .collect();
-    if purges.is_empty() {
-        return;
-    }
+    // Also what nobody knows: a fetch of it may be under way (rules C4, M5).
+    let invalidated = |url| Purge {
+        target: Target::Url(url),
+        mode: PurgeMode::Invalidated,
+    };
     let order = Order {
-        purges,
+        purges: urls.into_iter().map(invalidated).collect(),
         ..Order::default()
     };
     if let Err(error) = cache.bus().submit(order).await {

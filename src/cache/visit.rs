@@ -9,11 +9,9 @@ use super::arrived::{Arrived, Disposition, Sent, look_at};
 use super::config::PacedReads;
 use super::entry::Entry;
 use super::fetch::{FlightTask, ForLeader, RESUMING, carry_alone};
-use super::fields::Fields;
 use super::find::{Asking, Departure, Found, Served, Wait};
 use super::flight::{Failure, Flight, Gone, Landed, Phase};
 use super::handle::Cache;
-use super::key::is_https;
 use super::look::Needs;
 use super::policy::{
     CacheStatus, Freshness, Fwd, Outage, is_not_modified, not_modified_headers, reduce_accept_encoding,
@@ -26,6 +24,7 @@ use crate::body::EdgeBody;
 use crate::grip;
 use crate::handoff::AskedByHold;
 use crate::position::{Position, Stamp};
+use crate::request::{Fields, is_https};
 use crate::sync::Arc;
 use crate::time::{Now, after};
 
@@ -87,7 +86,7 @@ impl Visit {
             is_head: *request.method() == Method::HEAD,
             paced_reads,
         };
-        let is_https = is_https(request.uri(), request.extensions());
+        let is_https = is_https(request.extensions());
         Self {
             cache: cache.clone(),
             resource,
@@ -479,6 +478,7 @@ impl Visit {
         if !self.needs.by_hold {
             grip::strip(request.headers_mut());
         }
+        request.extensions_mut().insert(self.cache.id());
         let headers = request.headers().clone();
         let response = match call(&mut below, request).await {
             Ok(response) => response.map(EdgeBody::new),

@@ -13,6 +13,9 @@ pub(crate) struct Fields(u16);
 // === impl Fields ===
 
 impl Fields {
+    /// None.
+    #[cfg(feature = "cache")]
+    pub(crate) const NONE: Self = Self(0);
     /// `Upgrade`. Once a request is settled: another protocol is asked for.
     pub(crate) const UPGRADE: Self = Self(1);
     /// `If-None-Match` or `If-Modified-Since`.

@@ -19,7 +19,7 @@ static REACHED: [HeaderName; 6] = [
 ];
 
 /// They turn a request into another one; the last two set CGI's `HTTP_PROXY`, and belong to an upgrade that is refused.
-pub(crate) static REMOVED: [HeaderName; 8] = [
+static REMOVED: [HeaderName; 8] = [
     FORWARDED,
     HeaderName::from_static("x-original-url"),
     HeaderName::from_static("x-rewrite-url"),

@@ -65,7 +65,11 @@ async fn grp_01_also_where_nothing_is_cached() {
 #[tokio::test(start_paused = true)]
 async fn grp_01_also_where_nothing_is_looked_up() {
     let world = World::new(|call| held(call.n, "stream"));
-    let upgrade: fn() -> Ask = || get("/a").header("upgrade", "websocket");
+    let upgrade: fn() -> Ask = || {
+        get("/a")
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+    };
     let two_hosts: fn() -> Ask = || get("/a").header("host", "other.example");
     let asks: [fn() -> Ask; 4] = [|| post("/a"), || ask(Method::OPTIONS, "/a"), upgrade, two_hosts];
     for ask in asks {

@@ -54,7 +54,7 @@ pub fn conditions(bytes: &[u8]) {
         validators.conditional_headers(&mut request);
         let comparable = match (&validators.etag, &validators.last_modified) {
             (Some(_), _) => validators.is_strong(),
-            (None, Some(date)) => parse_http_date(date.as_bytes(), received).is_some(),
+            (None, Some(_)) => tells_last_modified(&stored, received),
             (None, None) => false,
         };
         if comparable {
@@ -192,8 +192,10 @@ pub fn vary(bytes: &[u8]) {
         assert!(asked, "{coding:?} for {request:?}");
     }
 
-    let mut joined = HeaderMap::new();
-    for name in request.keys() {
+    // Where what a list means is known; in others each byte counts.
+    let known = ["accept", "accept-encoding", "accept-language", "if-none-match"];
+    let mut joined = request.clone();
+    for name in request.keys().filter(|name| known.contains(&name.as_str())) {
         joined.insert(
             name,
             join(&request, name).unwrap_or_else(|| request[name].clone()),
@@ -202,7 +204,7 @@ pub fn vary(bytes: &[u8]) {
             return;
         }
     }
-    assert_eq!(key(&joined), key(&request), "lines mean nothing: {request:?}");
+    assert_eq!(key(&joined), key(&request), "lines of lists mean nothing: {request:?}");
 }
 
 /// A number that differs where the bytes do (FNV-1a).

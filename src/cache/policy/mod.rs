@@ -40,5 +40,7 @@ pub(crate) use range::{Part, part_headers, unsatisfiable_headers};
 pub(crate) use status::{CacheStatus, Fwd};
 pub(crate) use storable::{NoStore, RequestFacts, ResponseFacts, StoreLimits, Verdict, decide};
 pub(crate) use targeted::CDN_CACHE_CONTROL;
-pub(crate) use validate::{Validators, is_not_modified, not_modified_headers, strip_client_conditionals};
+pub(crate) use validate::{
+    Validators, is_not_modified, not_modified_headers, strip_client_conditionals, tells_last_modified,
+};
 pub(crate) use vary::{VariantHasher, VarySpec, reduce_accept_encoding};

@@ -1,6 +1,6 @@
 //! Validators and conditions (RFC 9110 8.8, 13; RFC 9111 4.3).
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::header::{
     CONTENT_LOCATION, DATE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
@@ -50,6 +50,15 @@ impl Validators {
         };
         let any = validators.etag.is_some() || validators.last_modified.is_some();
         any.then_some(validators)
+    }
+
+    /// The same in memory of their own: as they came they keep the buffer that their message was read into.
+    pub(crate) fn detached(self) -> Self {
+        let detached = |value: HeaderValue| HeaderValue::from_bytes(value.as_bytes()).expect("it was one");
+        Self {
+            etag: self.etag.map(detached),
+            last_modified: self.last_modified.map(detached),
+        }
     }
 
     /// Whether equal means equal byte by byte (RFC 9110 8.8.1). Only a well-formed entity tag without `W/` is taken for
@@ -109,9 +118,10 @@ impl Validators {
 /// Whether a client has what is stored, so that 304 answers it. To be asked only for GET and HEAD, and where 200 would
 /// be the answer otherwise (RFC 9110 13.2.1).
 ///
-/// `If-None-Match` compares weakly and makes `If-Modified-Since` void. That compares with `Last-Modified`, else with
-/// `Date`, else with the time of receipt; several of it, or one that is no date, count as none. `If-Match` and
-/// `If-Unmodified-Since` are not for caches.
+/// `If-None-Match` compares weakly and makes `If-Modified-Since` void. That compares with `Last-Modified`, if that
+/// [tells one value from the next](tells_last_modified), else the whole second must have passed that the answer was modified or
+/// sent in: another value of that second may be what the client has. Several of it, or one that is no date, count
+/// as none. `If-Match` and `If-Unmodified-Since` are not for caches.
 pub(crate) fn is_not_modified(request: &HeaderMap, stored: &HeaderMap, received: SystemTime) -> bool {
     if request.contains_key(IF_NONE_MATCH) {
         let stored = stored.get(ETAG).and_then(EntityTag::of);
@@ -127,11 +137,25 @@ pub(crate) fn is_not_modified(request: &HeaderMap, stored: &HeaderMap, received:
     let (Some(since), None) = (lines.next().and_then(date), lines.next()) else {
         return false;
     };
-    let modified = [LAST_MODIFIED, DATE]
-        .iter()
-        .find_map(|name| stored.get(name).and_then(date))
-        .unwrap_or(received);
-    modified <= since
+    match last_modified(stored, received) {
+        Some((modified, true)) => modified <= since,
+        Some((modified, false)) => modified < since,
+        None => stored.get(DATE).and_then(date).unwrap_or(received) < since,
+    }
+}
+
+/// Whether a client may be told when this answer was modified (rule C3, RFC 9110 8.8.2.2): it was sent at least a second
+/// later. Else the reader of the older of two values of one second would be told for ever that nothing changed.
+pub(crate) fn tells_last_modified(response: &HeaderMap, received: SystemTime) -> bool {
+    last_modified(response, received).is_some_and(|(_, tells)| tells)
+}
+
+/// When an answer was modified, and whether that tells it from others.
+fn last_modified(response: &HeaderMap, received: SystemTime) -> Option<(SystemTime, bool)> {
+    let date = |value: &HeaderValue| parse_http_date(value.as_bytes(), received);
+    let modified = response.get(LAST_MODIFIED).and_then(date)?;
+    let sent = response.get(DATE).and_then(date).unwrap_or(received);
+    Some((modified, modified + Duration::from_secs(1) <= sent))
 }
 
 /// Whether both are one and the same strong entity tag (RFC 9110 8.8.3.2).

@@ -17,6 +17,7 @@ const CODINGS: [&str; 3] = ["br", "zstd", "gzip"];
 /// Bytes that no header value contains, so that different lists never hash alike.
 const PRESENT: &[u8] = b"\x01";
 const ABSENT: &[u8] = b"\x02";
+const LINE: &[u8] = b"\n";
 const END: &[u8] = b"\0";
 
 /// The request fields that select a variant.
@@ -109,10 +110,10 @@ impl VarySpec {
     /// name both lack the field, or have values that mean the same:
     ///
     /// - `Accept-Encoding`: that lead to the same coding (see [`reduce_accept_encoding`]);
-    /// - `Accept-Language`: the same tags and weights, in any case; in any order if the weights are equal;
+    /// - `Accept-Language`: the same tags and weights in the same order, in any case: of equal weights the first may count;
     /// - `Accept`: the same types in any case, with the same parameters;
     /// - `If-None-Match`: the same set of tags;
-    /// - others: the same bytes, but for white space around commas and the division into lines.
+    /// - others: the same lines, byte by byte: what white space and order mean in them is not known.
     pub(crate) fn variant_key(&self, request: &HeaderMap, hasher: &VariantHasher) -> Option<u128> {
         let Self::Fields(names) = self else {
             return None;
@@ -187,27 +188,17 @@ fn write_value(key: &mut KeyWriter, request: &HeaderMap, name: &HeaderName) {
             key.write(b",");
         }
     } else {
-        for member in members(lines) {
-            key.write(member);
-            key.write(b",");
+        for line in lines {
+            key.write(line.as_bytes());
+            key.write(LINE);
         }
     }
 }
 
-/// Tags with their weights. Sorting changes nothing for the origin if it is told that all are as good.
+/// Tags with their weights.
 fn write_languages(key: &mut KeyWriter, request: &HeaderMap) {
     let members = members(request.get_all(ACCEPT_LANGUAGE)).filter(|member| !member.is_empty());
-    let mut ranges: Vec<_> = members.map(|member| (member, weighted(member))).collect();
-    if ranges.windows(2).all(|pair| pair[0].1.1 == pair[1].1.1) {
-        ranges.sort_unstable_by(|(_, (a, _)), (_, (b, _))| {
-            let (a, b) = (
-                a.iter().map(u8::to_ascii_lowercase),
-                b.iter().map(u8::to_ascii_lowercase),
-            );
-            a.cmp(b)
-        });
-    }
-    for (member, (tag, weight)) in ranges {
+    for (member, (tag, weight)) in members.map(|member| (member, weighted(member))) {
         match weight {
             Some(1000) => key.write_lower(tag),
             Some(weight) => {
