@@ -431,6 +431,79 @@ async fn a_drain_ends_streams_after_what_was_published() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_a_drain_that_is_spread_holds_end_one_after_the_other() {
+    let edge = Edge::new();
+    let layer = edge.hold_layer().drain_spread(Duration::from_secs(100));
+    let service = Origin::streams("open\n").held(layer);
+    let mut held = Vec::new();
+    for _ in 0..64 {
+        let mut response = get(&service).await;
+        assert_eq!(ready(response.body_mut()), ["open\n"]);
+        held.push(response);
+    }
+    edge.drain();
+    publish(&edge, bytes("late")).await;
+    let mut open = || {
+        let seen: Vec<_> = held
+            .iter_mut()
+            .map(|response| ready(response.body_mut()))
+            .collect();
+        held.retain(|response| !response.body().is_end_stream());
+        (seen, held.len())
+    };
+    let (seen, at_once) = open();
+    // Who is still there has what was published meanwhile.
+    assert!(seen.iter().all(|seen| seen[0] == "late"), "{seen:?}");
+    advance(Duration::from_secs(50)).await;
+    let (_, halfway) = open();
+    advance(Duration::from_secs(51)).await;
+    let (_, at_last) = open();
+    assert!(at_once > halfway && halfway > 0, "{at_once}, {halfway}");
+    assert_eq!((at_last, subscriptions(&edge)), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_reader_of_events_is_told_a_time_of_its_own_to_come_back() {
+    let edge = Edge::new();
+    const EVENTS: &[(&str, &str)] = &[
+        ("grip-hold", "stream"),
+        ("grip-channel", "t"),
+        ("content-type", "Text/Event-Stream; charset=utf-8"),
+    ];
+    let service = |headers: &'static [(&str, &str)], body| {
+        let layer = edge.hold_layer();
+        let layer = layer.retry(Duration::from_secs(1)..=Duration::from_secs(10_000));
+        Origin::fixed(200, headers, body).held(layer)
+    };
+    let service_of_events = service(EVENTS, "data: 0\n\n");
+    let mut times = Vec::new();
+    for _ in 0..8 {
+        let mut response = get(&service_of_events).await;
+        let got = ready(response.body_mut());
+        let [retry, first] = &got[..] else {
+            panic!("{got:?}");
+        };
+        let time = retry
+            .strip_prefix("retry: ")
+            .and_then(|rest| rest.strip_suffix("\n\n"));
+        times.push(time.expect("a line").parse::<u64>().expect("milliseconds"));
+        assert_eq!(first, "data: 0\n\n");
+    }
+    assert!(
+        times.iter().all(|time| (1_000..=10_000_000).contains(time)),
+        "{times:?}"
+    );
+    times.dedup();
+    assert!(times.len() > 1, "{times:?}");
+    let mut response = get(&service(&EVENTS[..2], "data: 0\n\n")).await;
+    assert_eq!(
+        ready(response.body_mut()),
+        ["data: 0\n\n"],
+        "it does not say that these are events"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_backlog_does_not_put_off_a_drain() {
     let edge = Edge::new();
     let mut response = Origin::streams("").get(&edge).await;

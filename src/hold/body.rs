@@ -35,6 +35,8 @@ pub struct Lagged;
 
 /// A held stream.
 pub(super) struct HoldBody {
+    /// What this client alone gets before the origin's answer.
+    first: Option<Bytes>,
     state: State,
     /// `None` once it has ended.
     live: Option<Box<Live>>,
@@ -86,9 +88,10 @@ enum Step {
 // === impl HoldBody ===
 
 impl HoldBody {
-    /// Begins with the origin's answer.
-    pub(super) fn new(initial: EdgeBody, live: Live) -> Self {
+    /// Begins with this, if anything, and the origin's answer.
+    pub(super) fn new(first: Option<Bytes>, initial: EdgeBody, live: Live) -> Self {
         Self {
+            first,
             state: State::Initial(initial),
             live: Some(Box::new(live)),
         }
@@ -115,6 +118,9 @@ impl Body for HoldBody {
         let Some(live) = &mut this.live else {
             return Poll::Ready(None);
         };
+        if let Some(first) = this.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
         while let State::Initial(initial) = &mut this.state {
             match Pin::new(initial).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {

@@ -210,7 +210,11 @@ where
 
     /// The end of the server, or of the edge.
     pub(super) fn drained(&self) -> Option<Drained> {
-        drained(self.original.drain.clone(), self.shared.options.drain.clone())
+        drained(
+            self.original.drain.clone(),
+            self.shared.options.drain.clone(),
+            self.shared.drain_delay(),
+        )
     }
 
     /// Counts and logs a hold that starts although messages may be missing.

@@ -1,8 +1,11 @@
 //! The layer and its options.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use http::HeaderValue;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
 use tower_layer::Layer;
 
 use super::guard::Counters;
@@ -50,6 +53,8 @@ pub(super) struct Options {
     pub(super) drain: Option<Drain>,
     max_age: Duration,
     marked_age: Duration,
+    drain_spread: Duration,
+    retry: Option<RangeInclusive<Duration>>,
     pub(super) debug: bool,
     pub(super) enabled: bool,
     pub(super) features: HeaderValue,
@@ -68,6 +73,8 @@ impl GripHoldLayer {
                 drain: None,
                 max_age: MAX_AGE,
                 marked_age: MARKED_AGE,
+                drain_spread: Duration::ZERO,
+                retry: None,
                 debug: false,
                 enabled: true,
                 features: HeaderValue::from_static(FEATURES),
@@ -122,6 +129,23 @@ impl GripHoldLayer {
         self
     }
 
+    /// In a drain holds end at random within this time, so that not all clients come back at once. Default: all end at
+    /// once. What is published meanwhile still reaches them; the server's deadline has to be longer.
+    #[must_use]
+    pub fn drain_spread(mut self, spread: Duration) -> Self {
+        self.options.drain_spread = spread;
+        self
+    }
+
+    /// Tells each reader of server-sent events after which time to connect again, whatever the connection ended of: at
+    /// random within this range, in whole milliseconds, as a first line `retry:` (HTML standard, 9.2.6). So the clients
+    /// of a process that dies do not come back at once either. Default: the line is the origin's business.
+    #[must_use]
+    pub fn retry(mut self, within: RangeInclusive<Duration>) -> Self {
+        self.options.retry = Some(within);
+        self
+    }
+
     /// Signs requests to the origin: `Grip-Sig` is a JWT (HS256) with this issuer, valid for an hour. Default: no
     /// `Grip-Sig`. Installs the process's JWT crypto provider if there is none yet.
     ///
@@ -169,6 +193,27 @@ impl Shared {
     /// How long one marked stream may last.
     pub(super) fn marked_age(&self) -> Duration {
         times(self.options.marked_age, 0.5 + fastrand::f64())
+    }
+
+    /// How long after the beginning of a drain one hold ends.
+    pub(super) fn drain_delay(&self) -> Duration {
+        match self.options.drain_spread {
+            Duration::ZERO => Duration::ZERO,
+            spread => times(spread, fastrand::f64()),
+        }
+    }
+
+    /// What one reader of this answer is told about its next connection.
+    pub(super) fn retry(&self, headers: &HeaderMap) -> Option<Bytes> {
+        let within = self.options.retry.as_ref()?;
+        let content_type = headers.get(CONTENT_TYPE)?.as_bytes();
+        let essence = content_type.split(|byte| *byte == b';').next()?.trim_ascii();
+        if !essence.eq_ignore_ascii_case(b"text/event-stream") {
+            return None;
+        }
+        let more = within.end().saturating_sub(*within.start());
+        let after = within.start().saturating_add(times(more, fastrand::f64()));
+        Some(format!("retry: {}\n\n", after.as_millis()).into())
     }
 
     /// Logs a wrong order of layers, once.

@@ -94,7 +94,8 @@ where
             _keep: answer.keep,
             wait: Wait::default(),
         };
-        let body = HoldBody::new(answer.body, live);
+        let retry = self.shared.retry(&answer.parts.headers);
+        let body = HoldBody::new(retry, answer.body, live);
         Response::from_parts(answer.parts, EdgeBody::new(body))
     }
 }

@@ -31,6 +31,7 @@ pub struct Settings {
     pub cache_bytes: u64,
     pub compress: bool,
     pub drain_deadline: Duration,
+    pub drain_spread: Duration,
     pub publish_key: Option<Secret>,
     pub purge_token: Option<Secret>,
     pub open_control: bool,
@@ -188,6 +189,7 @@ impl Settings {
             drain_deadline: options
                 .drain_deadline
                 .map_or(Duration::from_secs(10), |span| span.0),
+            drain_spread: options.drain_spread.map_or(Duration::ZERO, |span| span.0),
             publish_key: options.publish_key,
             purge_token: options.purge_token,
             open_control,

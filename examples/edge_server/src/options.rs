@@ -188,6 +188,16 @@ pub struct Options {
     )]
     pub drain_deadline: Option<Span>,
 
+    /// In a drain, holds end at random within this time, so that their clients do not all come back at once. Less than
+    /// the deadline; 0s: all end at once [default: 0s]
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "GRIPSTACK_DRAIN_SPREAD",
+        help_heading = "Behaviour"
+    )]
+    pub drain_spread: Option<Span>,
+
     /// Who may publish: this bearer token, or a JWT signed with it (HS256; base64:... is a key in base64). Without it,
     /// nobody
     #[arg(

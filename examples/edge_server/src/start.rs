@@ -151,7 +151,7 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
 
 /// The push edge.
 pub fn hold(edge: &Edge, settings: &Settings) -> Result<GripHoldLayer, ConfigError> {
-    let layer = edge.hold_layer();
+    let layer = edge.hold_layer().drain_spread(settings.drain_spread);
     match &settings.sign {
         Some(sign) => layer
             .sign(&sign.iss, sign.key.reveal())

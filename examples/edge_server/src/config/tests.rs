@@ -95,6 +95,7 @@ outage = "1h"
 cache-bytes = 1024
 compress = false
 drain-deadline = "3s"
+drain-spread = "1s"
 publish-key = "p"
 purge-token = "t"
 open-control = true
@@ -122,6 +123,7 @@ outage = "2h"
 cache-bytes = 2048
 compress = true
 drain-deadline = "4s"
+drain-spread = "2s"
 publish-key = "other"
 purge-token = "other"
 open-control = false
@@ -201,7 +203,7 @@ fn the_defaults_are_those_that_the_help_names() {
             named += 1;
         }
     }
-    assert_eq!(named, 2 * 11, "those that have a default other than none");
+    assert_eq!(named, 2 * 12, "those that have a default other than none");
 }
 
 #[test]
