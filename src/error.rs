@@ -1,4 +1,5 @@
 //! Errors that more than one room shares.
+#![cfg_attr(feature = "full", doc = "", doc = include_str!("../docs/errors.md"))]
 
 use std::fmt;
 use std::sync::Arc;

@@ -17,6 +17,7 @@
 //!
 //! A hit is decided and answered in `call`, without a task, a wait or a copy of the body. A miss runs in a task
 //! that no client owns: clients read the growing log of its body, the first one too.
+#![cfg_attr(feature = "full", doc = "", doc = include_str!("../../docs/cache-status.md"))]
 
 mod account;
 mod arrived;
