@@ -15,6 +15,7 @@ pub mod control;
 mod drain;
 mod edge;
 pub mod error;
+pub mod guide;
 #[cfg(any(
     feature = "hold",
     feature = "cache",

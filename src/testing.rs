@@ -1,4 +1,5 @@
-//! Help for tests: a checker that every body wrapper has to pass.
+//! Help for tests: a reader of bodies that have no end, a checker that every body wrapper has to pass. The page
+//! [Testing](crate::guide::testing) shows how a stack is tested.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -58,6 +59,27 @@ impl Body for ScriptedBody {
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.length())
     }
+}
+
+/// Reads what a body has by now, and waits for nothing: a held stream has no end, and what was published is there as
+/// soon as the publish has resolved. Whether it has ended says [`Body::is_end_stream`].
+///
+/// # Errors
+///
+/// That of the body, or if what it had is not UTF-8: with that what was read is lost.
+pub fn read_now<B>(body: &mut B) -> Result<String, BoxError>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut read = Vec::new();
+    while let Poll::Ready(Some(frame)) = Pin::new(&mut *body).poll_frame(&mut cx) {
+        if let Ok(data) = frame.map_err(Into::into)?.into_data() {
+            read.extend_from_slice(&data);
+        }
+    }
+    Ok(String::from_utf8(read)?)
 }
 
 /// Checks that a wrapper forwards everything a body says: data, trailers, length and end. `wrap` makes the body
