@@ -187,10 +187,10 @@ async fn axum_app() {
     let hit = client.get("/likes").await;
     assert!(hit.field("cache-status").contains("; hit"), "{:?}", hit.headers);
 
-    // The cached events are older than the likes; they are replayed, each once.
+    // The cached events are older than the likes: the last one is replayed.
     let mut second = Client::http2(example.addr).send(events("/likes")).await;
-    for n in 0..=3 {
-        assert_eq!(event(&mut second, "likes").await, n.to_string());
+    for n in ["0", "3"] {
+        assert_eq!(event(&mut second, "likes").await, n);
     }
 
     let body =
