@@ -22,7 +22,7 @@ use crate::telemetry::{Counter, names};
 /// use gripstack::{Edge, purge};
 /// use tower::ServiceBuilder;
 ///
-/// let config = CacheConfig { capacity_bytes: 64 << 20, ..CacheConfig::default() };
+/// let config = CacheConfig::new().capacity_bytes(64 << 20);
 /// let edge = Edge::builder().cache(config).build();
 /// // Outside in. Any of them may be missing.
 /// let stack = ServiceBuilder::new()

@@ -33,10 +33,12 @@ pub mod order;
 pub mod position;
 #[cfg(feature = "purge")]
 mod public_path;
+mod reasons;
 #[cfg(any(feature = "hold", feature = "cache", feature = "origin", feature = "serve"))]
 mod request;
 #[doc = include_str!("rules.md")]
 pub mod rules {}
+mod settings;
 mod sync;
 pub mod telemetry;
 pub mod time;

@@ -37,6 +37,7 @@ pub enum ChannelError {
 
 /// One message. A hold takes the form made for its kind; a hold whose form is absent does not see it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Message {
     /// Names this message within its channel. Opaque; only equality counts.
     pub id: Option<Arc<str>>,
@@ -276,10 +277,19 @@ impl Message {
 
     /// A message for response holds: answers with this response.
     pub fn response(response: PushedResponse) -> Self {
-        Self {
-            response: Some(ResponseForm::Send(Box::new(response))),
-            ..Self::default()
-        }
+        Self::default().with_response(response.into())
+    }
+
+    /// A message that ends stream holds.
+    pub fn close() -> Self {
+        Self::default().with_stream(StreamForm::Close)
+    }
+
+    /// A message that makes the origin be asked anew.
+    pub fn hint() -> Self {
+        Self::default()
+            .with_stream(StreamForm::Hint)
+            .with_response(ResponseForm::Hint)
     }
 
     /// The same message with an id.
@@ -293,6 +303,34 @@ impl Message {
     #[must_use]
     pub fn with_prev_id(mut self, prev_id: impl Into<Arc<str>>) -> Self {
         self.prev_id = Some(prev_id.into());
+        self
+    }
+
+    /// The same message, delivered as it comes whatever its ids say.
+    #[must_use]
+    pub fn with_no_seq(mut self) -> Self {
+        self.no_seq = true;
+        self
+    }
+
+    /// The same message with this form for stream holds.
+    #[must_use]
+    pub fn with_stream(mut self, form: StreamForm) -> Self {
+        self.stream = Some(form);
+        self
+    }
+
+    /// The same message with this form for response holds.
+    #[must_use]
+    pub fn with_response(mut self, form: ResponseForm) -> Self {
+        self.response = Some(form);
+        self
+    }
+
+    /// The same message with this form for WebSockets.
+    #[must_use]
+    pub fn with_socket(mut self, form: SocketForm) -> Self {
+        self.socket = Some(form);
         self
     }
 }
@@ -318,6 +356,14 @@ impl Form {
             Self::Response => matches!(message.response, Some(ResponseForm::Send(_))),
             Self::Socket => matches!(message.socket, Some(SocketForm::Send(..))),
         }
+    }
+}
+
+// === impl ResponseForm ===
+
+impl From<PushedResponse> for ResponseForm {
+    fn from(response: PushedResponse) -> Self {
+        Self::Send(Box::new(response))
     }
 }
 

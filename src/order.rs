@@ -11,7 +11,19 @@ use crate::message::{Channel, Message};
 
 /// Purges and publications in one step: it takes one position and is applied under one lock, so that whoever
 /// sees one of its messages and asks again gets nothing older.
+///
+/// ```
+/// use gripstack::{Channel, Message, Order, PurgeMode, Target};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let order = Order::publish(Channel::new("news")?, Message::line("5"))
+///     .and_purge(Target::key("front-page"), PurgeMode::SoftBlock);
+/// # let _ = order;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Order {
     /// What to purge. The channels of its publications need not be named: a message ages what it concerns.
     pub purges: Vec<Purge>,
@@ -66,6 +78,7 @@ pub enum PurgeMode {
 
 /// A message for a channel.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Publication {
     /// Where it goes.
     pub channel: Channel,
@@ -96,29 +109,54 @@ pub(crate) struct TargetKeyHasher(u64);
 impl Order {
     /// An order of one publication.
     pub fn publish(channel: Channel, message: Message) -> Self {
-        let publication = Publication {
-            channel,
-            message: Arc::new(message),
-            latest: false,
-        };
-        Self {
-            publications: vec![publication],
-            ..Self::default()
-        }
+        Self::default().and(Publication::new(channel, message))
     }
 
     /// An order of one purge.
     pub fn purge(target: Target, mode: PurgeMode) -> Self {
-        Self {
-            purges: vec![Purge { target, mode }],
-            ..Self::default()
-        }
+        Self::default().and_purge(target, mode)
+    }
+
+    /// The same order with one more publication, after the others.
+    #[must_use]
+    pub fn and(mut self, publication: Publication) -> Self {
+        self.publications.push(publication);
+        self
+    }
+
+    /// The same order with one more purge.
+    #[must_use]
+    pub fn and_purge(mut self, target: Target, mode: PurgeMode) -> Self {
+        self.purges.push(Purge { target, mode });
+        self
+    }
+}
+
+impl FromIterator<Publication> for Order {
+    fn from_iter<I: IntoIterator<Item = Publication>>(publications: I) -> Self {
+        publications.into_iter().fold(Self::default(), Self::and)
     }
 }
 
 // === impl Publication ===
 
 impl Publication {
+    /// Of a message that matters for itself.
+    pub fn new(channel: Channel, message: impl Into<Arc<Message>>) -> Self {
+        Self {
+            channel,
+            message: message.into(),
+            latest: false,
+        }
+    }
+
+    /// The same one as a state: see [`latest`](#structfield.latest).
+    #[must_use]
+    pub fn latest(mut self) -> Self {
+        self.latest = true;
+        self
+    }
+
     /// A state follows whatever a hold has: there is no gap between states.
     pub(crate) fn unchain_state(&mut self) {
         if self.latest && self.message.prev_id.is_some() {

@@ -44,6 +44,12 @@ pub(crate) fn after(moment: Instant, duration: Duration) -> Instant {
     moment.checked_add(duration.min(FOR_EVER)).unwrap_or(moment)
 }
 
+/// A duration in whole seconds, rounded up.
+pub(crate) fn whole_seconds(duration: Duration) -> u64 {
+    let up = u64::from(duration.subsec_nanos() > 0);
+    duration.as_secs().saturating_add(up)
+}
+
 /// A duration times a factor that is not negative, at most [`Duration::MAX`].
 #[cfg(feature = "hold")]
 pub(crate) fn times(duration: Duration, factor: f64) -> Duration {

@@ -204,12 +204,12 @@ where
 {
     let runtime = runtime();
     let edge = Edge::builder()
-        .cache(CacheConfig {
-            capacity_bytes: 2 << 20,
-            max_object_bytes: 500_000,
-            flight_budget_bytes: 1 << 20,
-            ..CacheConfig::default()
-        })
+        .cache(
+            CacheConfig::new()
+                .capacity_bytes(2 << 20)
+                .max_object_bytes(500_000)
+                .flight_budget_bytes(1 << 20),
+        )
         .build();
     let origin = tower::service_fn(move |_: Request<EdgeBody>| async move {
         let frames = pieces().map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
@@ -338,12 +338,10 @@ fn who_does_not_read_what_is_evicted_costs_no_more_than_the_budget() {
         .expect("a runtime");
     // A body in large pieces, and one in small ones, which is put together.
     for size in [50_000, 500] {
-        let config = CacheConfig {
-            capacity_bytes: 8 << 20,
-            max_object_bytes: 4 << 20,
-            flight_budget_bytes: 4 << 20,
-            ..CacheConfig::default()
-        };
+        let config = CacheConfig::new()
+            .capacity_bytes(8 << 20)
+            .max_object_bytes(4 << 20)
+            .flight_budget_bytes(4 << 20);
         let edge = Edge::builder().cache(config).build();
         let origin = tower::service_fn(move |_: Request<EdgeBody>| async move {
             let piece = move |_| Ok::<_, Infallible>(Frame::data(Bytes::from(vec![b'x'; size])));

@@ -59,11 +59,7 @@ fn channels_take_about_what_they_are_counted_for() {
     for (what, make) in cases {
         // Maps and queues double: at some counts they are half empty, at others full.
         for count in [6_000, 7_500, 9_000, 12_000] {
-            let limits = LogLimits {
-                entries: 1_000_000,
-                bytes: 1 << 30,
-                ..LogLimits::default()
-            };
+            let limits = LogLimits::new().entries(1_000_000).bytes(1 << 30);
             let (grown, counted) = publish(count, limits, make);
             let each = |bytes| bytes / count as i64;
             println!(
@@ -83,10 +79,7 @@ fn channels_take_about_what_they_are_counted_for() {
 
 #[test]
 fn many_channels_stay_within_the_bound_of_all() {
-    let limits = LogLimits {
-        total_bytes: 4 << 20,
-        ..LogLimits::default()
-    };
+    let limits = LogLimits::new().total_bytes(4 << 20);
     let (grown, counted) = publish(50_000, limits, |n| (format!("{n:0>500}"), Message::bytes("m")));
     assert!(counted <= 4 << 20, "{counted}");
     assert!(grown <= 6 << 20, "{grown} bytes of heap, {counted} are counted");

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gripstack::hub::{Delivery, Hub, LogLimits, SubscribeError, Subscription, Wants};
 use gripstack::message::{PushedResponse, ResponseForm, StreamForm};
-use gripstack::{Channel, Edge, Message, Order, Position, Publication};
+use gripstack::{Channel, Edge, Message, Position, Publication};
 use parking_lot::Mutex;
 
 /// How long a test waits for what must come, before it says that it does not.
@@ -20,18 +20,12 @@ fn channel(name: &str) -> Channel {
 }
 
 fn publication(name: &str, message: Message, latest: bool) -> Publication {
-    Publication {
-        channel: channel(name),
-        message: message.into(),
-        latest,
-    }
+    let publication = Publication::new(channel(name), message);
+    if latest { publication.latest() } else { publication }
 }
 
 async fn submit(edge: &Edge, publications: Vec<Publication>) -> Position {
-    let order = Order {
-        publications,
-        ..Order::default()
-    };
+    let order = publications.into_iter().collect();
     edge.submit(order).await.expect("accepted")
 }
 
@@ -54,25 +48,16 @@ fn answer(text: &str) -> Message {
 }
 
 fn both(text: &str) -> Message {
-    Message {
-        response: answer(text).response,
-        ..send(text)
-    }
+    send(text).with_response(PushedResponse::new(text.to_owned()).into())
 }
 
 fn act(form: StreamForm) -> Message {
-    Message {
-        stream: Some(form),
-        ..Message::default()
-    }
+    Message::default().with_stream(form)
 }
 
 fn edge_of(entries: usize) -> Edge {
     Edge::builder()
-        .log_limits(LogLimits {
-            entries,
-            ..LogLimits::default()
-        })
+        .log_limits(LogLimits::new().entries(entries))
         .build()
 }
 
@@ -332,10 +317,7 @@ fn a_message_is_not_dropped_under_a_lock() {
         }),
         ("too large for the log", |edge, make| {
             let two = ["1", "2"].map(|id| publication("t", make(id), false));
-            let order = Order {
-                publications: two.into(),
-                ..Order::default()
-            };
+            let order = two.into_iter().collect();
             block_on(edge.submit(order)).expect_err("too large");
         }),
         ("waits, and goes out", |edge, make| {

@@ -40,7 +40,10 @@ fn said_in(path: &Path, said: &mut BTreeSet<String>) {
         }
         return;
     }
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
     if name.contains("test") || name.contains("fuzz") {
         return;
     }
@@ -88,6 +91,9 @@ fn whatever_an_answer_says_of_itself_has_a_row() {
         .collect();
     let missing: Vec<_> = said.difference(&documented).collect();
     let idle: Vec<_> = documented.difference(&said).collect();
-    assert!(missing.is_empty(), "no row in docs/ says what these mean: {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "no row in docs/ says what these mean: {missing:?}"
+    );
     assert!(idle.is_empty(), "nothing says this any more: {idle:?}");
 }

@@ -121,15 +121,9 @@ async fn q04_without_sequence_it_goes_out_at_once() {
     let edge = Edge::new();
     edge.publish(channel(), item("1", "0")).await.expect("accepted");
     let start = Instant::now();
-    edge.publish(
-        channel(),
-        Message {
-            no_seq: true,
-            ..item("9", "8")
-        },
-    )
-    .await
-    .expect("accepted");
+    edge.publish(channel(), item("9", "8").with_no_seq())
+        .await
+        .expect("accepted");
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
@@ -142,20 +136,12 @@ async fn d1_of_two_that_wait_for_the_same_one_the_second_is_refused() {
     let first = publish(&edge, item("3a", "2"));
     settle().await;
     let (before, stats) = (edge.hub().now(), edge.hub().stats());
-    let publication = |id, prev_id| Publication {
-        channel: channel(),
-        message: item(id, prev_id).into(),
-        latest: false,
-    };
+    let publication = |id, prev_id| Publication::new(channel(), item(id, prev_id));
     let target = Target::Key("k".into());
-    let order = Order {
-        publications: vec![
-            publication("9", "8"),
-            publication("3b", "2"),
-            publication("2", "1"),
-        ],
-        ..Order::purge(target.clone(), PurgeMode::Hard)
-    };
+    let order = Order::purge(target.clone(), PurgeMode::Hard)
+        .and(publication("9", "8"))
+        .and(publication("3b", "2"))
+        .and(publication("2", "1"));
     let error = edge.submit(order).await.expect_err("refused");
     assert!(matches!(error, SubmitError::Conflict(_)), "{error}");
     assert_eq!((edge.hub().now(), edge.hub().stats()), (before, stats));
@@ -195,19 +181,11 @@ async fn d1_a_duplicate_in_an_order_sets_nothing_back() {
             .await
             .expect("accepted");
     }
-    let publication = |id, prev_id| Publication {
-        channel: channel(),
-        message: item(id, prev_id).into(),
-        latest: false,
-    };
-    let order = Order {
-        publications: vec![
-            publication("1", "0"),
-            publication("3", "2"),
-            publication("3", "2"),
-        ],
-        ..Order::default()
-    };
+    let publication = |id, prev_id| Publication::new(channel(), item(id, prev_id));
+    let order = Order::default()
+        .and(publication("1", "0"))
+        .and(publication("3", "2"))
+        .and(publication("3", "2"));
     let start = Instant::now();
     edge.submit(order).await.expect("accepted");
     assert_eq!(start.elapsed(), Duration::ZERO);
@@ -233,10 +211,7 @@ async fn d1_an_order_is_accepted_while_its_items_wait() {
 /// What waits is bounded, and shown.
 #[tokio::test(start_paused = true)]
 async fn d1_what_waits_is_bounded_by_its_bytes() {
-    let limits = gripstack::hub::LogLimits {
-        waiting_bytes: 100_000,
-        ..Default::default()
-    };
+    let limits = gripstack::hub::LogLimits::new().waiting_bytes(100_000);
     let edge = Edge::builder().log_limits(limits).build();
     let mut waiting = Vec::new();
     for n in 0..20 {
@@ -312,15 +287,10 @@ async fn q06_items_without_subscribers_are_remembered() {
 async fn an_orders_own_items_follow_each_other_in_one_position() {
     let edge = Edge::new();
     edge.publish(channel(), item("1", "0")).await.expect("accepted");
-    let publication = |id, prev_id| Publication {
-        channel: channel(),
-        message: item(id, prev_id).into(),
-        latest: false,
-    };
-    let order = Order {
-        publications: vec![publication("2", "1"), publication("3", "2")],
-        ..Order::default()
-    };
+    let publication = |id, prev_id| Publication::new(channel(), item(id, prev_id));
+    let order = Order::default()
+        .and(publication("2", "1"))
+        .and(publication("3", "2"));
     let start = Instant::now();
     assert_eq!(edge.submit(order).await.expect("accepted"), Position::new(2));
     assert_eq!(start.elapsed(), Duration::ZERO);
@@ -331,17 +301,10 @@ async fn an_orders_own_items_follow_each_other_in_one_position() {
 #[tokio::test(start_paused = true)]
 async fn a_latest_message_replaces_those_before_it_and_waits_for_nothing() {
     let edge = Edge::new();
-    let publication = |id, prev_id| Publication {
-        channel: channel(),
-        message: item(id, prev_id).into(),
-        latest: true,
-    };
+    let publication = |id, prev_id| Publication::new(channel(), item(id, prev_id)).latest();
     let start = Instant::now();
     for (id, prev_id) in [("1", "0"), ("5", "4"), ("9", "8")] {
-        let order = Order {
-            publications: vec![publication(id, prev_id)],
-            ..Order::default()
-        };
+        let order = Order::default().and(publication(id, prev_id));
         edge.submit(order).await.expect("accepted");
     }
     assert_eq!(start.elapsed(), Duration::ZERO);
@@ -351,15 +314,8 @@ async fn a_latest_message_replaces_those_before_it_and_waits_for_nothing() {
 #[tokio::test(start_paused = true)]
 async fn an_order_that_does_not_fit_the_log_is_refused_whole() {
     let edge = Edge::new();
-    let publication = || Publication {
-        channel: channel(),
-        message: Message::bytes("x").into(),
-        latest: false,
-    };
-    let order = Order {
-        publications: (0..501).map(|_| publication()).collect(),
-        ..Order::default()
-    };
+    let publication = || Publication::new(channel(), Message::bytes("x"));
+    let order: Order = (0..501).map(|_| publication()).collect();
     let error = edge.submit(order).await.expect_err("too large");
     assert!(
         error.to_string().contains("501 messages for channel t"),
@@ -372,10 +328,7 @@ async fn an_order_that_does_not_fit_the_log_is_refused_whole() {
 /// on regardless gets all of the other one, and what is left of this one.
 #[tokio::test(start_paused = true)]
 async fn d5_of_two_channels_one_log_no_longer_reaches_back() {
-    let limits = gripstack::hub::LogLimits {
-        entries: 2,
-        ..Default::default()
-    };
+    let limits = gripstack::hub::LogLimits::new().entries(2);
     let edge = Edge::builder().log_limits(limits).build();
     let other = Channel::new("u").expect("valid");
     edge.publish(other.clone(), Message::bytes("a"))

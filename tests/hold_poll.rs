@@ -300,12 +300,7 @@ async fn l10_messages_of_a_burst_may_come_in_any_order() {
     advance(Duration::from_millis(190)).await;
     assert!(waiting.now().await.is_none());
     // Past the edge's own ordering, as from another node.
-    let late = Message {
-        id: Some("2".into()),
-        prev_id: Some("1".into()),
-        no_seq: true,
-        ..answer(200, &[], "2\n")
-    };
+    let late = identified(answer(200, &[], "2\n"), "2", "1").with_no_seq();
     publish(&edge, late).await;
     assert_eq!(text(waiting.now().await.expect("answered")).await, "2\n");
     assert_eq!(origin.calls(), 1);
@@ -371,15 +366,8 @@ async fn l14_a_post_is_never_made_again_its_hold_ends() {
 async fn l18_of_two_messages_in_one_order_the_first_answers() {
     let edge = Edge::new();
     let mut waiting = Origin::polls("nothing\n").waiting(&edge).await;
-    let publication = |body: &str| Publication {
-        channel: channel("t"),
-        message: answer(200, &[], body).into(),
-        latest: false,
-    };
-    let order = Order {
-        publications: vec![publication("1"), publication("2")],
-        ..Order::default()
-    };
+    let publication = |body: &str| Publication::new(channel("t"), answer(200, &[], body));
+    let order = Order::default().and(publication("1")).and(publication("2"));
     edge.submit(order).await.expect("accepted");
     assert_eq!(text(waiting.now().await.expect("answered")).await, "1");
 }

@@ -330,15 +330,8 @@ async fn a_channel_declared_latest_skips_instead() {
     let mut response = Origin::streams("").get(&edge).await;
     assert!(ready(response.body_mut()).is_empty());
     for n in 1..=9 {
-        let publication = Publication {
-            channel: channel("t"),
-            message: bytes(&n.to_string()).into(),
-            latest: true,
-        };
-        let order = Order {
-            publications: vec![publication],
-            ..Order::default()
-        };
+        let publication = Publication::new(channel("t"), bytes(&n.to_string())).latest();
+        let order = Order::default().and(publication);
         edge.submit(order).await.expect("accepted");
     }
     assert_eq!(ready(response.body_mut()), ["9"]);

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use gripstack::cache::PacedReads;
 use gripstack::hub::Wants;
 use gripstack::message::{PushedResponse, ResponseForm};
-use gripstack::{Channel, Edge, EdgeBody, Message, Order, Publication, Purge, PurgeMode, Target, Url};
+use gripstack::{Channel, Edge, EdgeBody, Message, Order, PurgeMode, Target, Url};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tokio::sync::{mpsc, oneshot};
@@ -198,18 +198,7 @@ fn message(value: &'static str) -> Message {
 }
 
 fn order(value: &'static str, path: &str, mode: PurgeMode) -> Order {
-    Order {
-        purges: vec![Purge {
-            target: Target::Url(Url::new("example.com", path)),
-            mode,
-        }],
-        publications: vec![Publication {
-            channel: channel(),
-            message: message(value).into(),
-            latest: false,
-        }],
-        ..Order::default()
-    }
+    Order::publish(channel(), message(value)).and_purge(Target::Url(Url::new("example.com", path)), mode)
 }
 
 async fn finished(request: JoinHandle<Response<EdgeBody>>) -> Response<EdgeBody> {

@@ -14,10 +14,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use gripstack::message::{PushedResponse, ResponseForm, StreamForm};
+use gripstack::message::PushedResponse;
 use gripstack::origin::Origin;
-use gripstack::{Channel, Edge, EdgeBody, Message, Order, Publication, Purge, PurgeMode, Target, Url, serve};
-use http::{HeaderMap, Request, Response, StatusCode};
+use gripstack::{Channel, Edge, EdgeBody, Message, Order, PurgeMode, Target, Url, serve};
+use http::{Request, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -83,25 +83,12 @@ impl World {
 
     async fn publish(&self, value: u64, purge: Option<PurgeMode>) {
         let target = Target::Url(Url::new("example.com", "/value"));
-        let message = Message {
-            response: Some(ResponseForm::Send(Box::new(PushedResponse {
-                status: StatusCode::OK,
-                headers: HeaderMap::new(),
-                body: format!("{value}\n").into(),
-            }))),
-            ..Message::bytes(format!("data: {value}\n\n"))
-        };
-        let publication = Publication {
-            channel: channel(),
-            message: message.into(),
-            latest: false,
-        };
-        let purges = purge.map(|mode| Purge { target, mode }).into_iter().collect();
-        let order = Order {
-            purges,
-            publications: vec![publication],
-            ..Order::default()
-        };
+        let message = Message::bytes(format!("data: {value}\n\n"))
+            .with_response(PushedResponse::new(format!("{value}\n")).into());
+        let mut order = Order::publish(channel(), message);
+        if let Some(mode) = purge {
+            order = order.and_purge(target, mode);
+        }
         self.edge.submit(order).await.expect("accepted");
     }
 
@@ -249,11 +236,11 @@ async fn s01_s03_s05_a_held_stream_byte_by_byte() {
     assert_eq!(client.reads("0\n\n\r\n").await, "9\r\ndata: 0\n\n\r\n");
     world.change(None).await;
     assert_eq!(client.reads("1\n\n\r\n").await, "9\r\ndata: 1\n\n\r\n");
-    let close = Message {
-        stream: Some(StreamForm::Close),
-        ..Message::default()
-    };
-    world.edge.publish(channel(), close).await.expect("accepted");
+    world
+        .edge
+        .publish(channel(), Message::close())
+        .await
+        .expect("accepted");
     assert_eq!(
         client.rest().await,
         "0\r\n\r\n",
@@ -276,11 +263,11 @@ async fn s02_an_http_1_0_client_gets_bare_bytes_until_the_end() {
     assert_eq!(client.reads("0\n\n").await, "data: 0\n\n");
     world.change(None).await;
     assert_eq!(client.reads("1\n\n").await, "data: 1\n\n");
-    let close = Message {
-        stream: Some(StreamForm::Close),
-        ..Message::default()
-    };
-    world.edge.publish(channel(), close).await.expect("accepted");
+    world
+        .edge
+        .publish(channel(), Message::close())
+        .await
+        .expect("accepted");
     assert_eq!(client.rest().await, "");
     world.stop().await;
 }
@@ -360,11 +347,11 @@ async fn l09_a_hint_makes_long_polls_ask_together() {
     eventually("all are held", || edge.hub().stats().subscriptions == 50).await;
     let before = world.asked.load(Ordering::SeqCst);
     world.value.store(7, Ordering::SeqCst);
-    let hint = Message {
-        response: Some(ResponseForm::Hint),
-        ..Message::default()
-    };
-    world.edge.publish(channel(), hint).await.expect("accepted");
+    world
+        .edge
+        .publish(channel(), Message::hint())
+        .await
+        .expect("accepted");
     let asked = world.asked.clone();
     eventually("the origin is asked", || asked.load(Ordering::SeqCst) > before).await;
     eventually("they are held again", || edge.hub().stats().subscriptions == 50).await;

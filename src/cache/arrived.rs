@@ -15,7 +15,8 @@ use super::key::VariantKey;
 use super::memo::{Forbids, is_for_us, speaks_of_reuse};
 use super::policy::{
     CDN_CACHE_CONTROL, CacheControl, Freshness, NoStore, RequestFacts, ResponseFacts, Validators, VarySpec,
-    Verdict, decide, detach, format_http_date, own_fields, stored_headers, tells_last_modified,
+    Verdict, decide, detach, format_http_date, is_error_status, own_fields, stored_headers,
+    tells_last_modified,
 };
 use super::resource::Resource;
 use super::serve::{CACHE_STATUS, with_places};
@@ -344,11 +345,6 @@ pub(super) fn own_fields_of(response: &HeaderMap, policy: &CacheControl) -> Head
     own.remove(SURROGATE_KEY);
     own.remove(CACHE_STATUS);
     own
-}
-
-/// Statuses after which an old answer may be better (RFC 5861 4).
-pub(super) fn is_error_status(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 500 | 502 | 503 | 504)
 }
 
 /// A hold layer sits below the cache: then instructions are never cached. Said once.

@@ -5,14 +5,14 @@ use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, request
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::arrived::{Arrived, Disposition, Sent, is_error_status, look_at};
+use super::arrived::{Arrived, Disposition, Sent, look_at};
 use super::confirm::{Confirmation, Confirmed};
 use super::entry::Entry;
 use super::find::Departure;
 use super::flight::{Failure, Flight, Gone, Landed, Landing, Phase};
 use super::handle::Cache;
 use super::look::{Look, Needs};
-use super::policy::{Validators, VarySpec, strip_client_conditionals};
+use super::policy::{Validators, VarySpec, is_error_status, strip_client_conditionals};
 use super::pump::{Pump, Pumped, put_together};
 use super::resource::Resource;
 use crate::below::{Below, call};

@@ -5,10 +5,9 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use quick_cache::Weighter;
 use tokio::time::Instant;
 
-use super::arrived::is_error_status;
 use super::channels::Named;
 use super::key::RequestUrl;
-use super::policy::{CDN_CACHE_CONTROL, CacheStatus, Fwd};
+use super::policy::{CDN_CACHE_CONTROL, CacheStatus, Fwd, is_error_status};
 use super::resource::Resource;
 use super::tags::SURROGATE_KEY;
 use crate::grip;

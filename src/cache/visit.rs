@@ -1,6 +1,6 @@
 //! A request that may be answered from the cache: what becomes of it.
 
-use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
+use http::header::{CACHE_CONTROL, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, request};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
@@ -21,6 +21,7 @@ use super::serve::{CACHE_STATUS, Given};
 use super::tags::SURROGATE_KEY;
 use crate::below::{Below, call};
 use crate::body::EdgeBody;
+use crate::error::ERROR_HEADER;
 use crate::grip;
 use crate::handoff::AskedByHold;
 use crate::position::{Position, Stamp};
@@ -29,7 +30,6 @@ use crate::sync::Arc;
 use crate::time::{Now, after};
 
 /// Why an answer of ours is not the origin's: for operators to search for.
-const GRIPSTACK_ERROR: HeaderName = HeaderName::from_static("gripstack-error");
 /// Flights that one request waits for, one after the other. Each is of its own making from the second on at the
 /// latest, and that one serves it: more can only be a defect.
 const MAX_FLIGHTS: usize = 8;
@@ -632,7 +632,7 @@ fn error(status: StatusCode, why: &'static str) -> Response<EdgeBody> {
     let mut response = Response::new(EdgeBody::from(format!("{why}\n")));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(GRIPSTACK_ERROR, HeaderValue::from_static(why));
+    headers.insert(ERROR_HEADER, HeaderValue::from_static(why));
     headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response

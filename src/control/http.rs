@@ -13,6 +13,7 @@ use crate::authority::is_host;
 use crate::body::EdgeBody;
 use crate::error::BoxError;
 use crate::order::Url;
+use crate::time;
 
 /// Why a body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,10 +78,9 @@ pub(crate) fn text(status: StatusCode, line: impl std::fmt::Display) -> Response
     respond(status, "text/plain", format!("{line}\n"))
 }
 
-/// At least one, rounded up.
-pub(crate) fn whole_seconds(duration: Duration) -> u64 {
-    let up = u64::from(duration.subsec_nanos() > 0);
-    (duration.as_secs() + up).max(1)
+/// How long to wait, in whole seconds: at least one.
+pub(crate) fn seconds_to_wait(duration: Duration) -> u64 {
+    time::whole_seconds(duration).max(1)
 }
 
 /// A configured prefix: empty, or with a leading and without a trailing slash.
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn seconds_to_wait_are_whole_and_at_least_one() {
         for (ms, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (1999, 2)] {
-            assert_eq!(whole_seconds(Duration::from_millis(ms)), seconds);
+            assert_eq!(seconds_to_wait(Duration::from_millis(ms)), seconds);
         }
     }
 

@@ -32,7 +32,7 @@ pub use self::future::ResponseFuture;
 pub(crate) use self::http::text;
 #[cfg(feature = "purge")]
 pub(crate) use self::http::under;
-pub(crate) use self::http::{ReadError, authority, normal_prefix, read, respond, url, whole_seconds};
+pub(crate) use self::http::{ReadError, authority, normal_prefix, read, respond, seconds_to_wait, url};
 pub(crate) use self::secret::Secret;
 pub use self::service::ControlService;
 pub(crate) use self::service::Endpoint;

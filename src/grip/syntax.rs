@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::time;
+
 /// Elements of a list: what stands between commas outside double quotes, trimmed. An element with an
 /// unterminated quote is dropped.
 pub(super) struct Elements<'a> {
@@ -59,8 +61,7 @@ pub(super) fn seconds(text: &[u8]) -> Result<Duration, SecondsError> {
 
 /// A duration as whole seconds, rounded up, at most `i32::MAX`.
 pub(super) fn whole_seconds(duration: Duration) -> u64 {
-    let up = u64::from(duration.subsec_nanos() > 0);
-    duration.as_secs().saturating_add(up).min(i32::MAX as u64)
+    time::whole_seconds(duration).min(i32::MAX as u64)
 }
 
 /// Appends a parameter value, quoted where it must be.

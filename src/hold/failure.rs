@@ -1,15 +1,13 @@
 //! The layer's own failures. They are responses.
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 
 use super::original::header_text;
 use crate::body::EdgeBody;
+use crate::error::ERROR_HEADER;
 use crate::grip::InstructError;
-
-/// Says why, for operators.
-const GRIPSTACK_ERROR: HeaderName = HeaderName::from_static("gripstack-error");
 
 /// In the extensions of a response that the hold layer made because it could not hold: why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +56,7 @@ impl HoldError {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         headers.insert(CONTENT_LENGTH, body.len().into());
-        headers.insert(GRIPSTACK_ERROR, header_text(&format!("{kind}; {text}")));
+        headers.insert(ERROR_HEADER, header_text(&format!("{kind}; {text}")));
         response.extensions_mut().insert(self);
         *response.body_mut() = body.into();
         response

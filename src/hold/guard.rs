@@ -2,35 +2,35 @@
 
 use std::fmt;
 
+use crate::reasons::reasons;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU8, Ordering};
 use crate::telemetry::{Counter, Gauge, Held, names};
 
-/// Why a hold ended.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-#[repr(u8)]
-pub enum EndReason {
-    /// The client went away.
-    Client = 1,
-    /// A published `close` ended the stream.
-    Close,
-    /// The client read so slowly that messages were gone before it had them. The body is cut, so that it comes back.
-    Lagged,
-    /// The server is going away.
-    Drain,
-    /// It reached its maximum age.
-    Expired,
-    /// It had started although messages may have been missing: the client is made to come back.
-    Gap,
-    /// The origin's part of the body broke off.
-    OriginBroke,
-    /// A long poll's time was up.
-    Timeout,
-    /// A long poll was answered by a message.
-    Answered,
-    /// A long poll was answered by the origin, asked anew because of a published `hint` or a gap.
-    Hint,
+reasons! {
+    /// Why a hold ended.
+    pub enum EndReason {
+        /// The client went away.
+        Client = "client",
+        /// A published `close` ended the stream.
+        Close = "close",
+        /// The client read so slowly that messages were gone before it had them. The body is cut, so that it comes back.
+        Lagged = "lagged",
+        /// The server is going away.
+        Drain = "drain",
+        /// It reached its maximum age.
+        Expired = "expired",
+        /// It had started although messages may have been missing: the client is made to come back.
+        Gap = "gap",
+        /// The origin's part of the body broke off.
+        OriginBroke = "origin-broke",
+        /// A long poll's time was up.
+        Timeout = "timeout",
+        /// A long poll was answered by a message.
+        Answered = "answered",
+        /// A long poll was answered by the origin, asked anew because of a published `hint` or a gap.
+        Hint = "hint",
+    }
 }
 
 /// In the extensions of a held response: why its hold ended. An access log reads it when the body is done.
@@ -54,37 +54,6 @@ pub(super) struct HoldGuard {
 }
 
 // === impl EndReason ===
-
-impl EndReason {
-    const ALL: [Self; 10] = [
-        Self::Client,
-        Self::Close,
-        Self::Lagged,
-        Self::Drain,
-        Self::Expired,
-        Self::Gap,
-        Self::OriginBroke,
-        Self::Timeout,
-        Self::Answered,
-        Self::Hint,
-    ];
-
-    /// As metrics and logs spell it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Close => "close",
-            Self::Lagged => "lagged",
-            Self::Drain => "drain",
-            Self::Expired => "expired",
-            Self::Gap => "gap",
-            Self::OriginBroke => "origin-broke",
-            Self::Timeout => "timeout",
-            Self::Answered => "answered",
-            Self::Hint => "hint",
-        }
-    }
-}
 
 impl fmt::Display for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -156,9 +125,9 @@ impl HoldGuard {
     /// Why it ends. The first reason counts.
     pub(super) fn end(&self, reason: EndReason) {
         let end = &self.end.0;
-        let first = end.compare_exchange(0, reason as u8, Ordering::Relaxed, Ordering::Relaxed);
+        let first = end.compare_exchange(0, reason as u8 + 1, Ordering::Relaxed, Ordering::Relaxed);
         if first.is_ok() {
-            self.counters.ended[reason as usize - 1].add(1);
+            self.counters.ended[reason as usize].add(1);
             tracing::debug!(target: "gripstack::hold", reason = reason.as_str(), "hold ended");
         }
     }

@@ -31,6 +31,7 @@ use crate::message::Channel;
 use crate::mutants::mutant;
 use crate::order::{Order, Target, TargetKey};
 use crate::position::{ClockId, Position, Stamp};
+use crate::settings::settings;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, RwLock};
 
@@ -66,23 +67,32 @@ struct State {
     last_channel_purge: Position,
 }
 
-/// How much the channels remember.
-#[derive(Clone, Copy, Debug)]
-pub struct LogLimits {
-    /// Messages of one channel. Default 1,000.
-    pub entries: usize,
-    /// Bytes of one channel. Default 1 MiB.
-    pub bytes: usize,
-    /// Age of a message. Default 15 min.
-    pub age: Duration,
-    /// Bytes of all channels together, with what each message and each channel takes itself. Default 256 MiB.
-    pub total_bytes: usize,
-    /// How much earlier a replay starts where an answer came through a foreign cache: as long as that may wait for an
-    /// origin's head, since it lets requests join those that it waits for. Default 15 s, the first-byte timeout.
-    pub overlap: Duration,
-    /// Bytes of messages that wait for the one that they name as their predecessor. Default 64 MiB. Beyond it messages
-    /// go out without waiting.
-    pub waiting_bytes: usize,
+settings! {
+    /// How much the channels remember. Start from the defaults and set what differs:
+    ///
+    /// ```
+    /// use gripstack::hub::LogLimits;
+    ///
+    /// let limits = LogLimits::new().entries(100).age(std::time::Duration::from_secs(60));
+    /// # let _ = limits;
+    /// ```
+    #[derive(Clone, Copy, Debug)]
+    pub struct LogLimits {
+        /// Messages of one channel. Default 1,000.
+        pub entries: usize,
+        /// Bytes of one channel. Default 1 MiB.
+        pub bytes: usize,
+        /// Age of a message. Default 15 min.
+        pub age: Duration,
+        /// Bytes of all channels together, with what each message and each channel takes itself. Default 256 MiB.
+        pub total_bytes: usize,
+        /// How much earlier a replay starts where an answer came through a foreign cache: as long as that may wait for an
+        /// origin's head, since it lets requests join those that it waits for. Default 15 s, the first-byte timeout.
+        pub overlap: Duration,
+        /// Bytes of messages that wait for the one that they name as their predecessor. Default 64 MiB. Beyond it messages
+        /// go out without waiting.
+        pub waiting_bytes: usize,
+    }
 }
 
 /// The order does not fit the log: it holds more than half of what one channel remembers.

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::publisher::{Item, PublishError, PublishOptions, Receipt};
 use crate::body::EdgeBody;
-use crate::control::{Denied, authority, respond, text, url, whole_seconds};
+use crate::control::{Denied, authority, respond, seconds_to_wait, text, url};
 use crate::grip::{ItemPurge, PublishFormatError, PublishItem};
 use crate::order::{Purge, PurgeMode, Target};
 
@@ -225,7 +225,7 @@ impl Failure {
                     error => text(status, error),
                 };
                 match retry_after {
-                    Some(after) => with(response, RETRY_AFTER, whole_seconds(after).into()),
+                    Some(after) => with(response, RETRY_AFTER, seconds_to_wait(after).into()),
                     None => response,
                 }
             }

@@ -13,10 +13,11 @@ use super::auth::Scope;
 use super::layer::Settings;
 use super::limit::{Allowance, Exceeded};
 use crate::body::EdgeBody;
-use crate::control::{Denied, authority, respond, under, url, whole_seconds};
+use crate::control::{Denied, authority, respond, seconds_to_wait, under, url};
 use crate::order::{PurgeMode, Target};
 use crate::position::Position;
 use crate::public_path::public_path;
+use crate::time::whole_seconds;
 
 /// Keys of one request. Fastly's limit.
 const MAX_KEYS: usize = 256;
@@ -318,7 +319,7 @@ impl Failure {
                 format!(
                     "the limit is {}; try again in {} s",
                     exceeded.rate,
-                    whole_seconds(exceeded.retry_after),
+                    seconds_to_wait(exceeded.retry_after),
                 ),
             ),
             Self::Unavailable => (
@@ -330,7 +331,7 @@ impl Failure {
         let (msg, detail) = (Value::from(msg), Value::from(detail));
         let mut response = json(status, format!(r#"{{"msg":{msg},"detail":{detail}}}"#));
         if let Some(exceeded) = limited {
-            let after = whole_seconds(exceeded.retry_after).into();
+            let after = seconds_to_wait(exceeded.retry_after).into();
             response.headers_mut().insert(RETRY_AFTER, after);
             tell(&mut response, exceeded.left);
         }

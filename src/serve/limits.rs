@@ -2,59 +2,64 @@
 
 use std::time::Duration;
 
-/// What a server allows. Start from the default and set what differs:
-///
-/// ```
-/// let mut limits = gripstack::serve::Limits::default();
-/// limits.idle = std::time::Duration::from_secs(15);
-/// ```
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Limits {
-    /// Connections open at once, upgraded ones included. Beyond it accepting pauses; the kernel's queue waits.
-    /// Default 10,000: half of 20,000 file descriptors, the other half is for origins. At least 1.
-    pub connections: usize,
-    /// Longest TLS handshake. Default 10 s. The connection is closed.
-    pub handshake: Duration,
-    /// Longest wait for a first byte on a new connection (then it is closed), and from the first byte of a head to
-    /// its last (then `408`). Default 10 s. HTTP/1; on HTTP/2 `idle` covers it.
-    pub head: Duration,
-    /// Longest wait for the next request on a connection. Default 60 s. HTTP/1 closes, HTTP/2 sends GOAWAY.
-    pub idle: Duration,
-    /// Longest head, request line and fields, in bytes; also the longest trailer section. Default 32 KiB.
-    /// Answered with `431`.
-    pub head_bytes: usize,
-    /// Most field lines in a head, and in a trailer section. Default 100. Answered with `431`.
-    pub head_fields: usize,
-    /// Longest request target, in bytes (RFC 9110 4.1 asks for 8,000 at least). Default 8 KiB, at most 65,534.
-    /// Answered with `414`.
-    pub target_bytes: usize,
-    /// Slowest request body, in bytes a second, counted only while the service waits for it. Default 100;
-    /// 0 is no limit. Answered with `408`, or the body breaks off where the answer has begun. Bodies of gRPC are
-    /// exempt: they may be silent for as long as they like.
-    pub body_rate: u32,
-    /// How long a body may stay below `body_rate`, and how long it may pause. Default 30 s.
-    pub body_grace: Duration,
-    /// Longest time in which a reader takes nothing of what is ready for it. Default 30 s. The connection is
-    /// cut, on HTTP/2 the stream, and counted.
-    pub stall: Duration,
-    /// Most bytes of a response that wait in user space for a slow reader, for one HTTP/1 connection or HTTP/2
-    /// stream, apart from one chunk of the body. Default 64 KiB, at least 8 KiB.
-    pub send_buffer_bytes: usize,
-    /// Concurrent streams of an HTTP/2 connection (RFC 9113 5.1.2). Default 128.
-    pub h2_streams: u32,
-    /// Receive window of an HTTP/2 stream, in bytes. Default 256 KiB.
-    pub h2_stream_window_bytes: u32,
-    /// Receive window of an HTTP/2 connection, in bytes. Default 1 MiB.
-    pub h2_connection_window_bytes: u32,
-    /// Streams that a client has reset before they were accepted, at once; beyond it GOAWAY. Default 20.
-    pub h2_pending_resets: usize,
-    /// Streams that were reset for the client's errors in the life of a connection; beyond it GOAWAY. Default 256.
-    pub h2_error_resets: usize,
-    /// How often an HTTP/2 client is pinged. Default 30 s.
-    pub h2_ping: Duration,
-    /// How long a ping may stay unanswered. Default 20 s. The connection is closed.
-    pub h2_ping_timeout: Duration,
+use crate::settings::settings;
+
+settings! {
+    /// What a server allows. Start from the defaults and set what differs:
+    ///
+    /// ```
+    /// use gripstack::serve::Limits;
+    ///
+    /// let limits = Limits::new().idle(std::time::Duration::from_secs(15));
+    /// # let _ = limits;
+    /// ```
+    #[derive(Clone, Debug)]
+    pub struct Limits {
+        /// Connections open at once, upgraded ones included. Beyond it accepting pauses; the kernel's queue waits.
+        /// Default 10,000: half of 20,000 file descriptors, the other half is for origins. At least 1.
+        pub connections: usize,
+        /// Longest TLS handshake. Default 10 s. The connection is closed.
+        pub handshake: Duration,
+        /// Longest wait for a first byte on a new connection (then it is closed), and from the first byte of a head to
+        /// its last (then `408`). Default 10 s. HTTP/1; on HTTP/2 `idle` covers it.
+        pub head: Duration,
+        /// Longest wait for the next request on a connection. Default 60 s. HTTP/1 closes, HTTP/2 sends GOAWAY.
+        pub idle: Duration,
+        /// Longest head, request line and fields, in bytes; also the longest trailer section. Default 32 KiB.
+        /// Answered with `431`.
+        pub head_bytes: usize,
+        /// Most field lines in a head, and in a trailer section. Default 100. Answered with `431`.
+        pub head_fields: usize,
+        /// Longest request target, in bytes (RFC 9110 4.1 asks for 8,000 at least). Default 8 KiB, at most 65,534.
+        /// Answered with `414`.
+        pub target_bytes: usize,
+        /// Slowest request body, in bytes a second, counted only while the service waits for it. Default 100;
+        /// 0 is no limit. Answered with `408`, or the body breaks off where the answer has begun. Bodies of gRPC are
+        /// exempt: they may be silent for as long as they like.
+        pub body_rate: u32,
+        /// How long a body may stay below `body_rate`, and how long it may pause. Default 30 s.
+        pub body_grace: Duration,
+        /// Longest time in which a reader takes nothing of what is ready for it. Default 30 s. The connection is
+        /// cut, on HTTP/2 the stream, and counted.
+        pub stall: Duration,
+        /// Most bytes of a response that wait in user space for a slow reader, for one HTTP/1 connection or HTTP/2
+        /// stream, apart from one chunk of the body. Default 64 KiB, at least 8 KiB.
+        pub send_buffer_bytes: usize,
+        /// Concurrent streams of an HTTP/2 connection (RFC 9113 5.1.2). Default 128.
+        pub h2_streams: u32,
+        /// Receive window of an HTTP/2 stream, in bytes. Default 256 KiB.
+        pub h2_stream_window_bytes: u32,
+        /// Receive window of an HTTP/2 connection, in bytes. Default 1 MiB.
+        pub h2_connection_window_bytes: u32,
+        /// Streams that a client has reset before they were accepted, at once; beyond it GOAWAY. Default 20.
+        pub h2_pending_resets: usize,
+        /// Streams that were reset for the client's errors in the life of a connection; beyond it GOAWAY. Default 256.
+        pub h2_error_resets: usize,
+        /// How often an HTTP/2 client is pinged. Default 30 s.
+        pub h2_ping: Duration,
+        /// How long a ping may stay unanswered. Default 20 s. The connection is closed.
+        pub h2_ping_timeout: Duration,
+    }
 }
 
 impl Default for Limits {

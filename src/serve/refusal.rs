@@ -4,27 +4,21 @@ use std::fmt;
 
 use http::StatusCode;
 
+use crate::reasons::reasons;
+
 macro_rules! refusals {
     ($($(#[doc = $doc:literal])+ $name:ident = $status:ident, $label:literal, $why:literal;)+) => {
-        /// Why a request was refused. It was answered with [`status`](Self::status) and one line that says why.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[non_exhaustive]
-        pub enum Refusal {
-            $($(#[doc = $doc])+ $name,)+
+        reasons! {
+            /// Why a request was refused. It was answered with [`status`](Self::status) and one line that says why.
+            pub enum Refusal {
+                $($(#[doc = $doc])+ $name = $label,)+
+            }
         }
 
         impl Refusal {
-            /// All reasons there are.
-            pub const ALL: &[Self] = &[$(Self::$name),+];
-
             /// The status of the answer.
             pub fn status(self) -> StatusCode {
                 match self { $(Self::$name => StatusCode::$status,)+ }
-            }
-
-            /// A label for logs and metrics.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $label,)+ }
             }
 
             fn why(self) -> &'static str {

@@ -142,15 +142,9 @@ async fn col_17_a_paced_read_is_dropped_at_every_await() {
         world.get("/a").await;
         world.publish("c").await;
     };
-    let config = CacheConfig {
-        interval: ms(20),
-        ..CacheConfig::default()
-    };
+    let config = CacheConfig::new().interval(ms(20));
     at_every_point(slow, aged, || get("/a"), config.clone()).await;
-    let stale = CacheConfig {
-        paced_reads: PacedReads::Stale,
-        ..config
-    };
+    let stale = config.paced_reads(PacedReads::Stale);
     at_every_point(slow, aged, || get("/a"), stale).await;
 }
 

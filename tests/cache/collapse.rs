@@ -386,10 +386,7 @@ async fn col_13_a_slow_reader_holds_up_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn col_14_a_body_larger_than_the_largest_passes_whole_to_three_readers() {
-    let config = CacheConfig {
-        max_object_bytes: 100_000,
-        ..CacheConfig::default()
-    };
+    let config = CacheConfig::new().max_object_bytes(100_000);
     let most = Arc::new(AtomicUsize::new(0));
     let gate = Gate::new();
     let held = gate.clone();
@@ -439,10 +436,7 @@ async fn col_14_a_body_larger_than_the_largest_passes_whole_to_three_readers() {
 
 #[tokio::test(start_paused = true)]
 async fn col_14_who_does_not_read_at_all_loses_its_place_and_the_others_go_on() {
-    let config = CacheConfig {
-        max_object_bytes: 10_000,
-        ..CacheConfig::default()
-    };
+    let config = CacheConfig::new().max_object_bytes(10_000);
     let gate = Gate::new();
     let held = gate.clone();
     let steps = || (0..500).map(|_| Step::Data(chunk(1_000)));
@@ -473,10 +467,7 @@ async fn col_14_who_does_not_read_at_all_loses_its_place_and_the_others_go_on() 
 
 #[tokio::test(start_paused = true)]
 async fn col_14_who_reads_slowly_keeps_its_place_where_nobody_waits_for_it() {
-    let config = CacheConfig {
-        max_object_bytes: 100_000,
-        ..CacheConfig::default()
-    };
+    let config = CacheConfig::new().max_object_bytes(100_000);
     for readers in [1, 2] {
         let gate = Gate::new();
         let held = gate.clone();
@@ -505,10 +496,7 @@ async fn col_14_who_reads_slowly_keeps_its_place_where_nobody_waits_for_it() {
 /// No head, no length, no pause: a careless origin in the same process.
 #[tokio::test(start_paused = true)]
 async fn an_endless_body_that_is_always_ready_passes_and_starves_nobody() {
-    let config = CacheConfig {
-        max_object_bytes: 100_000,
-        ..CacheConfig::default()
-    };
+    let config = CacheConfig::new().max_object_bytes(100_000);
     for policy in ["max-age=60", "max-age=0"] {
         let world = World::config(config.clone(), move |_| {
             Reply::stream([Step::Forever(chunk(1_000))]).cc(policy)
@@ -529,10 +517,7 @@ async fn an_endless_body_that_is_always_ready_passes_and_starves_nobody() {
 /// Its client is there, but takes its time to look at the head.
 #[tokio::test(start_paused = true)]
 async fn an_endless_body_waits_for_a_client_that_has_not_looked_yet() {
-    let config = CacheConfig {
-        max_object_bytes: 100_000,
-        ..CacheConfig::default()
-    };
+    let config = CacheConfig::new().max_object_bytes(100_000);
     for policy in ["max-age=60", "max-age=0"] {
         let world = World::config(config.clone(), move |_| {
             Reply::stream([Step::Forever(chunk(1_000))]).cc(policy)

@@ -1,8 +1,8 @@
 //! Instructions, channels and messages: what the hold layer gets, and what a message does to stored answers.
 
 use gripstack::cache::{CacheConfig, PacedReads};
-use gripstack::message::{PushedResponse, ResponseForm};
-use gripstack::{Message, Order, Purge, PurgeMode, Target, Url};
+use gripstack::message::PushedResponse;
+use gripstack::{Message, Order, PurgeMode, Target, Url};
 use http::{Method, StatusCode};
 use tokio::time::Instant;
 
@@ -373,10 +373,7 @@ async fn m3_a_message_during_the_fetch_is_not_missed() {
 
 #[tokio::test(start_paused = true)]
 async fn m3_where_the_route_says_so_the_old_copy_is_given_marked() {
-    let config = CacheConfig {
-        paced_reads: PacedReads::Stale,
-        ..CacheConfig::default()
-    };
+    let config = CacheConfig::new().paced_reads(PacedReads::Stale);
     let world = World::config(config, |call| held(call.n, "stream").after(ms(100)));
     world.get("/a").await;
     world.publish("c").await;
@@ -391,10 +388,7 @@ async fn m3_where_the_route_says_so_the_old_copy_is_given_marked() {
 
 #[tokio::test(start_paused = true)]
 async fn m3_but_not_where_the_origin_demands_a_revalidation() {
-    let config = CacheConfig {
-        paced_reads: PacedReads::Stale,
-        ..CacheConfig::default()
-    };
+    let config = CacheConfig::new().paced_reads(PacedReads::Stale);
     let world = World::config(config, |call| {
         held(call.n, "stream").cc("must-revalidate").after(ms(100))
     });
@@ -554,13 +548,8 @@ async fn m4_explicit_purges_are_not_paced() {
     world.get("/a").await;
     let start = Instant::now();
     for n in 2..10 {
-        let order = Order {
-            purges: vec![Purge {
-                target: Target::Url(Url::new(HOST, "/a")),
-                mode: PurgeMode::SoftBlock,
-            }],
-            ..Order::publish(channel("c"), Message::bytes("x"))
-        };
+        let order = Order::publish(channel("c"), Message::bytes("x"))
+            .and_purge(Target::Url(Url::new(HOST, "/a")), PurgeMode::SoftBlock);
         world.edge.submit(order).await.expect("accepted");
         assert_eq!(world.get("/a").await.body, n.to_string());
     }
@@ -795,10 +784,7 @@ async fn a_hold_keeps_what_is_known_of_its_url() {
 async fn a_pushed_poll_answer_ages_like_any_message() {
     let world = World::new(|call| held(call.n, "response"));
     world.get(by_hold()).await;
-    let message = Message {
-        response: Some(ResponseForm::Send(Box::new(PushedResponse::new("x")))),
-        ..Message::default()
-    };
+    let message = Message::response(PushedResponse::new("x"));
     world.edge.publish(channel("c"), message).await.expect("accepted");
     assert_eq!(world.get(by_hold()).await.body, "2");
 }

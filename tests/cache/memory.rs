@@ -18,11 +18,9 @@ use crate::world::{World, chunk, done, get, ms, pass, secs, settle};
 type Boxed = BoxCloneSyncService<Request<EdgeBody>, Response<EdgeBody>, Infallible>;
 
 fn config(capacity: u64, largest: u64) -> CacheConfig {
-    CacheConfig {
-        capacity_bytes: capacity,
-        max_object_bytes: largest,
-        ..CacheConfig::default()
-    }
+    CacheConfig::new()
+        .capacity_bytes(capacity)
+        .max_object_bytes(largest)
 }
 
 #[tokio::test(start_paused = true)]
@@ -118,10 +116,7 @@ async fn mem_03_who_reads_what_is_evicted_reads_it_to_its_end() {
 async fn mem_04_without_room_for_what_arrives_it_passes_unstored() {
     let gate = Gate::new();
     let held = gate.clone();
-    let config = CacheConfig {
-        flight_budget_bytes: 50_000,
-        ..CacheConfig::default()
-    };
+    let config = CacheConfig::new().flight_budget_bytes(50_000);
     let world = World::config(config, move |call| match call.uri.path() {
         "/first" => Reply::stream([Step::Data(chunk(40_000)), Step::Wait(held.clone())]).cc("max-age=60"),
         _ => Reply::stream((0..30).map(|_| Step::Data(chunk(1_000)))).cc("max-age=60"),
@@ -145,10 +140,7 @@ async fn mem_04_without_room_for_what_arrives_it_passes_unstored() {
 async fn mem_04_a_full_budget_is_told_at_the_head() {
     let gate = Gate::new();
     let held = gate.clone();
-    let config = CacheConfig {
-        flight_budget_bytes: 10_000,
-        ..CacheConfig::default()
-    };
+    let config = CacheConfig::new().flight_budget_bytes(10_000);
     let world = World::config(config, move |call| match call.uri.path() {
         "/first" => Reply::stream([Step::Data(chunk(9_936)), Step::Wait(held.clone())]).cc("max-age=60"),
         _ => Reply::ok("a").cc("max-age=60"),

@@ -125,11 +125,11 @@ fn config() -> impl Strategy<Value = CacheConfig> {
     let paced_reads = prop_oneof![3 => Just(PacedReads::Wait), 1 => Just(PacedReads::Stale)];
     let interval = prop_oneof![Just(20u64), Just(1_000)];
     let outage = prop_oneof![Just(None), Just(Some(secs(86_400)))];
-    (paced_reads, interval, outage).prop_map(|(paced_reads, interval, outage)| CacheConfig {
-        paced_reads,
-        interval: ms(interval),
-        outage,
-        ..CacheConfig::default()
+    (paced_reads, interval, outage).prop_map(|(paced_reads, interval, outage)| {
+        CacheConfig::new()
+            .paced_reads(paced_reads)
+            .interval(ms(interval))
+            .outage(outage)
     })
 }
 
@@ -382,10 +382,7 @@ async fn nobody_gets_less_on_threads_either() {
         };
         let value = Arc::new(AtomicU64::new(1));
         let origin = origin(manner, vec![healthy], value.clone(), Arc::default());
-        let config = CacheConfig {
-            interval: Duration::from_micros(10),
-            ..CacheConfig::default()
-        };
+        let config = CacheConfig::new().interval(Duration::from_micros(10));
         let world = Arc::new(World::with(config, origin));
         let announced = Arc::new(Announced::default());
         let reads = Arc::new(AtomicU64::new(0));

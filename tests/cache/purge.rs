@@ -1,7 +1,7 @@
 //! Purges, and what is under way when they come.
 
 use gripstack::cache::CacheConfig;
-use gripstack::{Order, Purge, PurgeMode, Target, Url};
+use gripstack::{Order, PurgeMode, Target, Url};
 use http_body_util::BodyExt;
 
 use crate::origin::{Gate, Refused, Reply, Step};
@@ -342,10 +342,7 @@ async fn pur_17_also_in_the_background() {
 
 #[tokio::test(start_paused = true)]
 async fn pur_18_after_a_soft_purge_the_old_answer_outlives_the_origin() {
-    let config = || CacheConfig {
-        outage: None,
-        ..CacheConfig::default()
-    };
+    let config = || CacheConfig::new().outage(None);
     for mode in [PurgeMode::Soft, PurgeMode::SoftBlock] {
         let world = World::config(config(), |call| match call.n {
             1 => Reply::ok("a").cc("max-age=60, stale-if-error=600"),
@@ -464,12 +461,9 @@ async fn pur_33_soft_block_blocks_while_the_origin_is_there_and_serves_when_it_i
         n => Reply::ok(n.to_string()).cc("max-age=600, stale-while-revalidate=600"),
     });
     world.get("/a").await;
-    let order = || Order {
-        purges: vec![Purge {
-            target: Target::Url(Url::new(HOST, "/a")),
-            mode: PurgeMode::SoftBlock,
-        }],
-        ..Order::publish(channel("c"), gripstack::Message::bytes("x"))
+    let order = || {
+        Order::publish(channel("c"), gripstack::Message::bytes("x"))
+            .and_purge(Target::Url(Url::new(HOST, "/a")), PurgeMode::SoftBlock)
     };
     world.edge.submit(order()).await.expect("accepted");
     world.get("/a").await.expect_short("2", "fwd=stale; stored");

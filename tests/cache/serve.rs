@@ -214,10 +214,7 @@ async fn age_and_cache_status_move_with_the_second() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cache_can_have_another_name() {
-    let config = gripstack::cache::CacheConfig {
-        name: "edge one",
-        ..Default::default()
-    };
+    let config = gripstack::cache::CacheConfig::new().name("edge one");
     let world = World::config(config, |_| Reply::ok("a").cc("max-age=60"));
     world
         .get("/a")

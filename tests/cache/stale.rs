@@ -8,10 +8,7 @@ use crate::origin::{Gate, Refused, Reply, Step};
 use crate::world::{World, channel, done, get, ms, pass, secs, settle};
 
 fn strict() -> CacheConfig {
-    CacheConfig {
-        outage: None,
-        ..CacheConfig::default()
-    }
+    CacheConfig::new().outage(None)
 }
 
 /// The first request succeeds, with this policy; the others fail.

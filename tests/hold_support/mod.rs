@@ -14,7 +14,7 @@ use gripstack::grip::Instruct;
 use gripstack::handoff::{AskedByHold, Handoff};
 use gripstack::hold::{GripHold, HoldEnd};
 use gripstack::hub::LogLimits;
-use gripstack::message::{PushedResponse, ResponseForm, StreamForm};
+use gripstack::message::PushedResponse;
 use gripstack::{Channel, Edge, GripHoldLayer, Message, Position, Stamp};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
@@ -285,12 +285,10 @@ pub fn channel(name: &str) -> Channel {
 }
 
 /// A message with ids; an empty one is none.
-pub fn identified(message: Message, id: &str, prev_id: &str) -> Message {
-    Message {
-        id: (!id.is_empty()).then(|| id.into()),
-        prev_id: (!prev_id.is_empty()).then(|| prev_id.into()),
-        ..message
-    }
+pub fn identified(mut message: Message, id: &str, prev_id: &str) -> Message {
+    message.id = (!id.is_empty()).then(|| id.into());
+    message.prev_id = (!prev_id.is_empty()).then(|| prev_id.into());
+    message
 }
 
 /// A message for streams with ids.
@@ -305,25 +303,15 @@ pub fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Message {
         headers: header_map(headers),
         body: body.to_owned().into(),
     };
-    Message {
-        response: Some(ResponseForm::Send(Box::new(pushed))),
-        ..Message::default()
-    }
+    Message::response(pushed)
 }
 
 pub fn close() -> Message {
-    Message {
-        stream: Some(StreamForm::Close),
-        ..Message::default()
-    }
+    Message::close()
 }
 
 pub fn hint() -> Message {
-    Message {
-        stream: Some(StreamForm::Hint),
-        response: Some(ResponseForm::Hint),
-        ..Message::default()
-    }
+    Message::hint()
 }
 
 /// Publishes on `t`.
@@ -355,9 +343,6 @@ pub async fn overflowed() -> Edge {
 
 /// An edge whose channels remember two messages.
 pub fn forgetful() -> Edge {
-    let limits = LogLimits {
-        entries: 2,
-        ..LogLimits::default()
-    };
+    let limits = LogLimits::new().entries(2);
     Edge::builder().log_limits(limits).build()
 }

@@ -162,12 +162,10 @@ pub fn hold(edge: &Edge, settings: &Settings) -> Result<GripHoldLayer, ConfigErr
 
 /// The clock, the channels and the cache.
 pub fn edge(settings: &Settings) -> Edge {
-    let cache = CacheConfig {
-        capacity_bytes: settings.cache_bytes,
-        interval: settings.interval,
-        outage: Some(settings.outage),
-        ..CacheConfig::default()
-    };
+    let cache = CacheConfig::new()
+        .capacity_bytes(settings.cache_bytes)
+        .interval(settings.interval)
+        .outage(Some(settings.outage));
     Edge::builder().cache(cache).build()
 }
 

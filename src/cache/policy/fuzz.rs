@@ -204,7 +204,11 @@ pub fn vary(bytes: &[u8]) {
             return;
         }
     }
-    assert_eq!(key(&joined), key(&request), "lines of lists mean nothing: {request:?}");
+    assert_eq!(
+        key(&joined),
+        key(&request),
+        "lines of lists mean nothing: {request:?}"
+    );
 }
 
 /// A number that differs where the bytes do (FNV-1a).

@@ -38,7 +38,9 @@ pub(crate) use freshness::{Freshness, Outage, StaleReason};
 pub(crate) use headers::{detach, merge_304, own_fields, stored_headers, stored_trailers};
 pub(crate) use range::{Part, part_headers, unsatisfiable_headers};
 pub(crate) use status::{CacheStatus, Fwd};
-pub(crate) use storable::{NoStore, RequestFacts, ResponseFacts, StoreLimits, Verdict, decide};
+pub(crate) use storable::{
+    NoStore, RequestFacts, ResponseFacts, StoreLimits, Verdict, decide, is_error_status,
+};
 pub(crate) use targeted::CDN_CACHE_CONTROL;
 pub(crate) use validate::{
     Validators, is_not_modified, not_modified_headers, strip_client_conditionals, tells_last_modified,

@@ -166,13 +166,18 @@ fn prohibition(request: &RequestFacts<'_>, response: &ResponseFacts<'_>) -> Opti
     None
 }
 
+/// Whether after this status an old answer may be better (RFC 5861 4).
+pub(crate) fn is_error_status(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502 | 503 | 504)
+}
+
 /// Silence is no permission: pages for one user come without any `Cache-Control` from many an application. The
 /// failures of an origin are shared anyhow, or each would be followed by as many requests as waited for it.
 fn shareable(response: &ResponseFacts<'_>) -> Result<(), NoStore> {
     if response.policy.always_validates() {
         return Err(NoStore::NoCache);
     }
-    let failure = matches!(response.status.as_u16(), 500 | 502 | 503 | 504);
+    let failure = is_error_status(response.status);
     if response.policy.is_explicit() || failure {
         Ok(())
     } else {
