@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 const WORDS: [&str; 8] = ["pur", "col", "sta", "org", "mem", "poi", "grp", "rlp"];
 /// Cases with one letter and two digits: `i17`.
 const LETTERS: &str = "irlsqpw";
-/// Rules of caching, which have one letter and, but for `rule_s10`, one digit: `u4`. The other letters are the rules of
-/// the clock.
+/// Rules of caching, which have one letter and, but for `rule_s10`, one digit: `u4`.
 const RULES: &str = "skvgruip";
+/// Rules of the clock, which `src/rules.md` has: `c4`, `x2a`.
+const CLOCK: &str = "cmdx";
 
 #[test]
 fn each_case_stands_in_the_list_and_each_that_is_tested_has_a_test() {
@@ -54,6 +55,7 @@ fn ids_are_read_from_the_beginning_of_a_name() {
     assert_eq!(ids("rule_s10_first"), "S-10");
     assert_eq!(ids("mutant_i17_expose"), "", "only there");
     assert_eq!(ids("c4_a_304_that_left"), "", "a rule of the clock");
+    assert_eq!(ids("d2a_q05_of_two"), "Q05");
     for none in ["u04_a_304", "g12_tags", "http1_builder", "x17_none", "i117_none"] {
         assert_eq!(ids(none), "", "{none}");
     }
@@ -156,6 +158,7 @@ fn ids_of(name: &str) -> BTreeSet<String> {
                 before = Some((letters, number));
                 to = false;
             }
+            None if is_of_the_clock(word) => {}
             None if digits.len() == 1 => match rule(word) {
                 Some(rule) => {
                     ids.insert(rule);
@@ -174,6 +177,13 @@ fn rule(word: &str) -> Option<String> {
     let is_rule = RULES.contains(letter) && !digits.is_empty() && !digits.starts_with('0');
     let number: u32 = digits.parse().ok().filter(|_| is_rule)?;
     Some(format!("{}-{number}", letter.to_ascii_uppercase()))
+}
+
+fn is_of_the_clock(word: &str) -> bool {
+    let mut characters = word.chars();
+    let is_rule = characters.next().is_some_and(|letter| CLOCK.contains(letter))
+        && characters.next().is_some_and(|digit| digit.is_ascii_digit());
+    is_rule && matches!(characters.as_str(), "" | "a" | "b")
 }
 
 fn is_number(digits: &str) -> bool {

@@ -129,7 +129,7 @@ async fn q04_without_sequence_it_goes_out_at_once() {
 
 /// Only one can follow; of the order of the second nothing is applied.
 #[tokio::test(start_paused = true)]
-async fn d1_of_two_that_wait_for_the_same_one_the_second_is_refused() {
+async fn d1_q05_of_two_that_wait_for_the_same_one_the_second_is_refused() {
     let edge = Edge::new();
     let mut subscription = subscribe(&edge);
     edge.publish(channel(), item("1", "0")).await.expect("accepted");
