@@ -89,10 +89,19 @@ pub struct Publication {
     pub latest: bool,
 }
 
-/// A target as marks know it: a hash, seeded by this process. Where two collide, a purge is widened: whoever must not
-/// take one target for another compares the targets themselves.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+/// A target as marks know it: a hash, seeded by this process, that tells its [kind](TargetKind). Where two collide, a
+/// purge is widened: whoever must not take one target for another compares the targets themselves.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct TargetKey(u64);
+
+/// How much a target names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TargetKind {
+    /// A URL, or a surrogate key.
+    Named,
+    Host,
+    Everything,
+}
 
 /// A map whose keys are, or begin with, such a key. They are as good as random already.
 pub(crate) type ByTarget<V> = std::collections::HashMap<TargetKey, V, TargetKeyHashing>;
@@ -278,6 +287,9 @@ impl Target {
 // === impl TargetKey ===
 
 impl TargetKey {
+    /// Two bits for the kind, where neither maps nor [slots](Self::slot) look.
+    const KIND: u32 = 54;
+
     pub(crate) fn of(target: &Target) -> Self {
         match target {
             Target::Url(url) => {
@@ -295,6 +307,14 @@ impl TargetKey {
         Self::hash(0, host, path_and_query.as_bytes())
     }
 
+    pub(crate) fn kind(self) -> TargetKind {
+        match self.0 >> Self::KIND & 3 {
+            2 => TargetKind::Host,
+            3 => TargetKind::Everything,
+            _ => TargetKind::Named,
+        }
+    }
+
     fn hash(kind: u8, first: &[u8], second: &[u8]) -> Self {
         static SHARED: LazyLock<SharedSeed> = LazyLock::new(|| SharedSeed::from_u64(random()));
         static SEEDED: LazyLock<SeedableRandomState> =
@@ -304,7 +324,7 @@ impl TargetKey {
         hasher.write(second);
         // Where the texts begin and end.
         hasher.write_u64((first.len() as u64) << 8 | u64::from(kind));
-        Self(hasher.finish())
+        Self(hasher.finish() & !(3 << Self::KIND) | u64::from(kind) << Self::KIND)
     }
 
     /// All of it.
@@ -390,6 +410,14 @@ mod tests {
         ];
         let keys: std::collections::HashSet<_> = targets.iter().map(TargetKey::of).collect();
         assert_eq!(keys.len(), targets.len());
+        for target in &targets {
+            let kind = match target {
+                Target::Url(_) | Target::Key(_) => TargetKind::Named,
+                Target::Host(_) => TargetKind::Host,
+                Target::Everything => TargetKind::Everything,
+            };
+            assert_eq!(TargetKey::of(target).kind(), kind, "{target:?}");
+        }
     }
 
     #[test]

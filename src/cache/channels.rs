@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::grip::Instruct;
 use crate::hub::Hub;
+use crate::marks::KeySet;
 use crate::message::Channel;
 use crate::order::{Target, TargetKey};
 use crate::position::Position;
@@ -32,7 +33,7 @@ pub(super) struct Named {
 #[derive(Default)]
 pub(super) struct Channels {
     pub(super) names: Vec<Channel>,
-    pub(super) keys: Vec<TargetKey>,
+    pub(super) keys: KeySet,
     /// There are more than are remembered.
     pub(super) more: bool,
     /// The last message of those that left: what it made older stays so.

@@ -16,6 +16,7 @@ use super::tags::{SURROGATE_KEY, Tags};
 use crate::body::EdgeBody;
 use crate::grip::{self, Instruct};
 use crate::handoff::foreign_age;
+use crate::marks::Seen;
 use crate::mutants::mutant;
 use crate::position::Stamp;
 use crate::sync::Arc;
@@ -119,6 +120,11 @@ impl Confirmation<'_> {
             Some(age) => cache.hub().backdate(sent.stamp, sent.at.mono, age),
             None => sent.stamp,
         };
+        // What the old answer did not name may have been purged before it was looked at last.
+        let seen = match moves {
+            true => Seen::default(),
+            false => cache.hub().inherit(&self.old.seen, old.stamp, &keys),
+        };
         let head = Head {
             variant: cache.variant(Some(&vary), &sent),
             vary,
@@ -146,7 +152,7 @@ impl Confirmation<'_> {
         });
         let of_head = |head| {
             let length = self.old.length.get().copied();
-            Arc::new(Entry::new(head, self.old.body.clone(), length))
+            Arc::new(Entry::new(head, self.old.body.clone(), length).having_seen(seen.clone()))
         };
         let held = of_head(Arc::new(head));
         let (entry, kept) = match unheld.map(of_head) {

@@ -11,8 +11,9 @@ use super::policy::{Freshness, Validators, VarySpec};
 use super::serve::Lines;
 use crate::body::Chunk;
 use crate::grip::{HoldMode, Instruct};
-use crate::hub::{Quiet, Since};
+use crate::hub::Since;
 use crate::log::Log;
+use crate::marks::Seen;
 use crate::order::TargetKey;
 use crate::position::Stamp;
 use crate::sync::Arc;
@@ -30,8 +31,8 @@ pub(crate) struct Entry {
     pub(super) body: Arc<Log<Chunk>>,
     /// Bytes of the body, as soon as they are known.
     pub(super) length: OnceLock<u64>,
-    /// What was found of its own targets: those of its URL, and its surrogate keys.
-    pub(super) quiet: Quiet,
+    /// What it has seen of the marks of its targets: its URL's, and its surrogate keys.
+    pub(super) seen: Seen,
     /// Fields of a hit that only change with the second.
     pub(super) lines: Lines,
     /// Counts what it takes beside its body, once it is stored.
@@ -68,7 +69,7 @@ impl Entry {
             head,
             body,
             length: length.map_or_else(OnceLock::new, OnceLock::from),
-            quiet: Quiet::default(),
+            seen: Seen::default(),
             lines: Lines::default(),
             charge: OnceLock::new(),
         }
@@ -76,7 +77,12 @@ impl Entry {
 
     /// The same answer with the same body in another log.
     pub(super) fn with_body(&self, body: Arc<Log<Chunk>>) -> Self {
-        Self::new(self.head.clone(), body, self.length.get().copied())
+        Self::new(self.head.clone(), body, self.length.get().copied()).having_seen(self.seen.clone())
+    }
+
+    /// The same, of which this is known. With the stamp goes what happened since (rule C4).
+    pub(super) fn having_seen(self, seen: Seen) -> Self {
+        Self { seen, ..self }
     }
 
     /// Bytes of memory that it takes, about.
@@ -105,7 +111,7 @@ impl Entry {
         Since {
             stamp: self.head.stamp,
             keys: [url, &self.head.keys],
-            quiet: Some(&self.quiet),
+            seen: Some(&self.seen),
             channel_keys: &channels.keys,
             channels: &channels.names,
             more_channels: channels.more,

@@ -12,8 +12,9 @@ use super::memo::{ByLength, Memo};
 use super::policy::{Outage, StoreLimits, VariantHasher, VarySpec};
 use super::resource::Index;
 use super::store::Store;
+use super::sweep::Sweeper;
 use crate::cluster::{Bus, Local};
-use crate::hub::{Hub, LogLimits};
+use crate::hub::{Hub, LogLimits, Sweep};
 use crate::order::{TargetKey, TargetKeyHashing};
 use crate::request::keyed_in;
 use crate::sync::Arc;
@@ -41,11 +42,15 @@ struct Inner {
     arriving: AtomicU64,
     account: Arc<Account>,
     counters: Counters,
+    sweeper: Sweeper,
 }
 
 /// Tells one cache from another. In the extensions of a request: it went through that one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct CacheId(usize);
+
+/// A cache that may be gone.
+pub(super) struct WeakCache(std::sync::Weak<Inner>);
 
 pub(super) struct Counters {
     pub(super) hit: Counter,
@@ -91,7 +96,7 @@ impl Cache {
 
     pub(crate) fn of(config: CacheConfig, hub: Hub, bus: Arc<dyn Bus>) -> Self {
         let result = |value| Counter::labelled(names::CACHE, "result", value);
-        Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             store: Store::new(&config),
             index: Arc::new(Index::new()),
             hasher: VariantHasher::default(),
@@ -118,7 +123,11 @@ impl Cache {
             config,
             hub,
             bus,
-        }))
+            sweeper: Sweeper::default(),
+        });
+        let weak: std::sync::Weak<Inner> = Arc::downgrade(&inner);
+        inner.hub.attach(weak);
+        Self(inner)
     }
 
     /// A moment's figures.
@@ -248,6 +257,14 @@ impl Cache {
         self.0.memos.remove(&url);
     }
 
+    pub(super) fn sweeper(&self) -> &Sweeper {
+        &self.0.sweeper
+    }
+
+    pub(super) fn downgrade(&self) -> WeakCache {
+        WeakCache(Arc::downgrade(&self.0))
+    }
+
     pub(super) fn account(&self) -> &Arc<Account> {
         &self.0.account
     }
@@ -265,6 +282,22 @@ impl Cache {
 
     pub(super) fn return_budget(&self, bytes: u64) {
         self.0.arriving.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+// === impl WeakCache ===
+
+impl WeakCache {
+    pub(super) fn upgrade(&self) -> Option<Cache> {
+        self.0.upgrade().map(Cache)
+    }
+}
+
+// === impl Inner ===
+
+impl Sweep for Inner {
+    fn marked(self: Arc<Self>, set: usize, forgettable: usize) {
+        Cache(self).marked(set, forgettable);
     }
 }
 

@@ -210,7 +210,7 @@ impl Needs {
         let judged = hub.judge(Since {
             stamp,
             keys: [&resource.keys, &[]],
-            quiet: None,
+            seen: None,
             channel_keys: &channels.keys,
             channels: &channels.names,
             more_channels: channels.more,

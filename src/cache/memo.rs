@@ -11,7 +11,8 @@ use super::policy::{CDN_CACHE_CONTROL, CacheStatus, Fwd, is_error_status};
 use super::resource::Resource;
 use super::tags::SURROGATE_KEY;
 use crate::grip;
-use crate::hub::{Hub, Quiet, Since};
+use crate::hub::{Hub, Since};
+use crate::marks::Seen;
 use crate::order::{TargetKey, Url};
 use crate::position::Stamp;
 use crate::sync::Arc;
@@ -28,7 +29,7 @@ pub(super) struct Memo {
     about: About,
     /// The URL's, by which it is purged.
     keys: Box<[TargetKey]>,
-    quiet: Quiet,
+    seen: Seen,
     forbids: Option<Forbids>,
     /// The channels that the last answer named are the URL's as long as that is remembered.
     named: Option<Arc<Named>>,
@@ -82,7 +83,7 @@ impl Memo {
             why,
             about,
             keys: resource.keys.clone(),
-            quiet: Quiet::default(),
+            seen: Seen::default(),
             forbids: forbids.filter(|_| about == About::All),
             named: named.cloned(),
             status: status.to_value(),
@@ -136,7 +137,7 @@ impl Memo {
 
     /// Whether its time is not over, and the URL was not purged since.
     pub(super) fn is_valid(&self, hub: &Hub, now: Instant) -> bool {
-        let since = Since::of_targets(self.stamp, &self.keys, Some(&self.quiet));
+        let since = Since::of_targets(self.stamp, &self.keys, Some(&self.seen));
         now < self.until && hub.judge(since).last_mark <= self.stamp.at
     }
 

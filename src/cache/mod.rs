@@ -42,7 +42,9 @@ mod pump;
 mod resource;
 mod serve;
 mod service;
+mod shard;
 mod store;
+mod sweep;
 mod tags;
 mod visit;
 

@@ -9,9 +9,10 @@ use super::channels::{Channels, Named, Union};
 use super::flight::Flight;
 use super::key::{RequestUrl, VariantKey};
 use super::policy::VarySpec;
+use super::shard::{Ended, Shard};
 use crate::hub::Hub;
 use crate::message::Channel;
-use crate::order::{ByTarget, Target, TargetKey, Url};
+use crate::order::{Target, TargetKey, Url};
 use crate::sync::{Arc, Mutex};
 use crate::time::after;
 use std::sync::Weak;
@@ -56,7 +57,14 @@ pub(super) struct KeyTaken;
 
 /// All resources that live.
 pub(super) struct Index {
-    shards: [Mutex<ByTarget<Weak<Resource>>>; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
+}
+
+/// Where one may be. What lives stays at its place.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Place {
+    shard: usize,
+    number: usize,
 }
 
 // === impl Resource ===
@@ -126,9 +134,7 @@ impl Drop for Resource {
         let Some(index) = self.index.upgrade() else { return };
         let mut shard = index.shards[self.key.slot(SHARDS)].lock();
         // Another one may have taken its place already.
-        if shard.get(&self.key).is_some_and(|weak| weak.strong_count() == 0) {
-            shard.remove(&self.key);
-        }
+        shard.remove_dead(self.key);
     }
 }
 
@@ -153,6 +159,11 @@ impl State {
         if let Some(place) = self.variants[..older].iter().position(|other| *other == variant) {
             self.variants[place..].rotate_left(1);
         }
+    }
+
+    /// Variants that are stored, or were.
+    pub(super) fn variants(&self) -> &[VariantKey] {
+        &self.variants
     }
 
     /// Variants beside this one that are stored, or were.
@@ -194,10 +205,7 @@ impl Index {
         named: &RequestUrl<'_>,
         key: TargetKey,
     ) -> Result<Option<Arc<Resource>>, KeyTaken> {
-        let living = self.shards[key.slot(SHARDS)]
-            .lock()
-            .get(&key)
-            .and_then(Weak::upgrade);
+        let living = self.shards[key.slot(SHARDS)].lock().get(key);
         match living {
             Some(resource) if !named.is(&resource.url) => Err(KeyTaken),
             living => Ok(living),
@@ -211,7 +219,7 @@ impl Index {
         key: TargetKey,
     ) -> Result<Arc<Resource>, KeyTaken> {
         let mut shard = self.shards[key.slot(SHARDS)].lock();
-        if let Some(resource) = shard.get(&key).and_then(Weak::upgrade) {
+        if let Some(resource) = shard.get(key) {
             // What may be dropped here locks this shard.
             drop(shard);
             return if named.is(&resource.url) {
@@ -237,6 +245,16 @@ impl Index {
         });
         shard.insert(key, Arc::downgrade(&resource));
         Ok(resource)
+    }
+
+    /// What lives at this place, if something does, and the next place. `None` at the end of them.
+    pub(super) fn visit(&self, place: Place) -> Option<(Option<Arc<Resource>>, Place)> {
+        let Place { shard, number } = place;
+        let (resource, shard, number) = match self.shards.get(shard)?.lock().nth(number) {
+            Ok(resource) => (resource, shard, number + 1),
+            Err(Ended) => (None, shard + 1, 0),
+        };
+        Some((resource, Place { shard, number }))
     }
 
     pub(super) fn len(&self) -> usize {

@@ -75,6 +75,11 @@ impl Store {
         self.0.insert(key, Shelved { entry, resource });
     }
 
+    /// What is stored of this variant. That is no use of it.
+    pub(super) fn peek(&self, url: TargetKey, variant: VariantKey) -> Option<Arc<Entry>> {
+        self.0.peek(&(url, variant)).map(|shelved| shelved.entry)
+    }
+
     /// Whether this variant is stored. That is no use of it.
     pub(super) fn has(&self, url: TargetKey, variant: VariantKey) -> bool {
         self.0.peek(&(url, variant)).is_some()

@@ -1,11 +1,10 @@
 //! What happened to a stored answer's targets and channels since its stamp.
 
 use super::Hub;
-use crate::marks::Standing;
+use crate::marks::{Happened, KeySet, Seen, Standing};
 use crate::message::Channel;
 use crate::order::TargetKey;
 use crate::position::{Position, Stamp};
-use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// What is asked of the marks and logs.
 #[derive(Clone, Copy)]
@@ -14,10 +13,10 @@ pub(crate) struct Since<'a> {
     pub(crate) stamp: Stamp,
     /// Its own targets.
     pub(crate) keys: [&'a [TargetKey]; 2],
-    /// What was found of them before.
-    pub(crate) quiet: Option<&'a Quiet>,
+    /// What it has seen of their marks, and of those of its channels.
+    pub(crate) seen: Option<&'a Seen>,
     /// The targets that its channels are. More may be learned.
-    pub(crate) channel_keys: &'a [TargetKey],
+    pub(crate) channel_keys: &'a KeySet,
     /// Its channels.
     pub(crate) channels: &'a [Channel],
     /// It has more of them than are remembered: every message is one of its own, and whatever purges a channel blocks it.
@@ -25,11 +24,6 @@ pub(crate) struct Since<'a> {
     /// The last message of channels that its URL no longer has.
     pub(crate) left_at: Position,
 }
-
-/// Up to where the clock had come when an answer's own targets, which never change, were last looked up and found
-/// without a mark since its stamp. Until the clock moves on, they need not be looked up again.
-#[derive(Default)]
-pub(crate) struct Quiet(AtomicU64);
 
 /// What happened since a stamp.
 #[derive(Clone, Copy, Debug)]
@@ -46,12 +40,12 @@ pub(crate) struct Judgement {
 
 impl<'a> Since<'a> {
     /// Of what has targets, and no channels.
-    pub(crate) fn of_targets(stamp: Stamp, keys: &'a [TargetKey], quiet: Option<&'a Quiet>) -> Self {
+    pub(crate) fn of_targets(stamp: Stamp, keys: &'a [TargetKey], seen: Option<&'a Seen>) -> Self {
         Self {
             stamp,
             keys: [keys, &[]],
-            quiet,
-            channel_keys: &[],
+            seen,
+            channel_keys: &KeySet::EMPTY,
             channels: &[],
             more_channels: false,
             left_at: Position::ZERO,
@@ -59,63 +53,49 @@ impl<'a> Since<'a> {
     }
 }
 
-// === impl Quiet ===
-
-impl Quiet {
-    fn reaches(&self, now: Position) -> bool {
-        self.0.load(Ordering::Relaxed) >= now.get()
-    }
-
-    fn reached(&self, now: Position) {
-        self.0.store(now.get(), Ordering::Relaxed);
-    }
-}
-
 // === impl Hub ===
 
 impl Hub {
-    /// What happened to these targets and channels since the stamp.
+    /// What happened to these targets and channels since the stamp: rule C4, and the marks of the one test (C5). Nothing
+    /// else reads marks.
     pub(crate) fn judge(&self, since: Since<'_>) -> Judgement {
+        let has_channels =
+            !since.channel_keys.is_empty() || !since.channels.is_empty() || since.more_channels;
+        let now = self.now();
+        let is_clean = || since.seen.is_some_and(|seen| seen.is_clean(now));
+        if since.stamp.replay >= now || (!has_channels && is_clean()) {
+            return Judgement {
+                standing: Standing::Clean,
+                last_mark: Position::ZERO,
+                last_message: since.left_at,
+            };
+        }
+        self.look_up(since)
+    }
+
+    /// Apart from what costs nothing.
+    #[inline(never)]
+    fn look_up(&self, since: Since<'_>) -> Judgement {
         let Since {
             stamp,
-            keys: [own, tags],
-            quiet,
+            keys: own,
+            seen,
             channel_keys,
             channels,
             more_channels,
             left_at,
         } = since;
-        let clean = Judgement {
-            standing: Standing::Clean,
-            last_mark: Position::ZERO,
-            last_message: left_at,
-        };
-        let is_quiet = |now| quiet.is_some_and(|quiet| quiet.reaches(now));
-        let without_channels = channel_keys.is_empty() && channels.is_empty() && !more_channels;
-        let now = self.now();
-        if stamp.replay >= now || (without_channels && is_quiet(now)) {
-            return clean;
-        }
         let state = self.0.state.read();
         // The clock does not move under this lock.
         let now = self.now();
-        let looked_up = match is_quiet(now) {
-            true => [&[], &[], channel_keys],
-            false => [own, tags, channel_keys],
+        let happened = match seen {
+            Some(seen) if seen.is_clean_with(channel_keys, now) => Happened::default(),
+            Some(seen) => seen.move_on(&state.marks, stamp.at, own, channel_keys, now),
+            None => state.marks.since(&[own[0], own[1], channel_keys], stamp.at),
         };
-        let last_mark = state.marks.last(&looked_up);
-        if last_mark <= stamp.at
-            && let Some(quiet) = quiet
-        {
-            quiet.reached(now);
-        }
         let mut judgement = Judgement {
-            standing: if last_mark > stamp.at {
-                state.marks.standing(&[own, tags, channel_keys], stamp.at)
-            } else {
-                Standing::Clean
-            },
-            last_mark,
+            standing: happened.standing(),
+            last_mark: happened.last,
             last_message: channels
                 .iter()
                 .map(|c| state.registry.last(c))
@@ -125,10 +105,15 @@ impl Hub {
             let purged = state.last_channel_purge;
             if purged > stamp.at {
                 judgement.standing = judgement.standing.max(Standing::Blocked);
-                judgement.last_mark = last_mark.max(purged);
+                judgement.last_mark = judgement.last_mark.max(purged);
             }
             judgement.last_message = now;
         }
         judgement
+    }
+
+    /// What a copy of an answer has seen that keeps its stamp, although it names these targets beside or instead.
+    pub(crate) fn inherit(&self, seen: &Seen, stamp: Stamp, keys: &[TargetKey]) -> Seen {
+        seen.inherit(&self.0.state.read().marks, stamp.at, keys)
     }
 }

@@ -11,10 +11,12 @@
 
 #[cfg(any(feature = "cache", all(test, gripstack_shuttle)))]
 mod judge;
+mod moments;
 mod pins;
 mod registry;
 mod sequencer;
 mod subscription;
+mod sweep;
 mod topic;
 
 #[cfg(all(test, gripstack_shuttle))]
@@ -41,9 +43,12 @@ pub(crate) use self::sequencer::{Admitted, Outcome, Released, Sequencer, Watcher
 pub use self::subscription::{Delivery, SubscribeError, Subscription, Wants};
 
 #[cfg(feature = "cache")]
-pub(crate) use self::judge::{Judgement, Quiet, Since};
+pub(crate) use self::judge::{Judgement, Since};
+use self::moments::Moments;
 use self::pins::Pins;
 use self::registry::Registry;
+#[cfg(feature = "cache")]
+pub(crate) use self::sweep::Sweep;
 use self::topic::{Gone, Item};
 
 /// The clock, the marks and the channels of one edge. A handle: clones share everything.
@@ -58,6 +63,8 @@ struct Inner {
     state: RwLock<State>,
     pins: Mutex<Pins>,
     sequencer: Sequencer,
+    /// Fetches with a number below it are revoked. Written under the lock of the pins.
+    revoked: AtomicU64,
 }
 
 struct State {
@@ -65,6 +72,8 @@ struct State {
     registry: Registry,
     /// The last purge of a channel's key, whichever: it concerns URLs of which not all channels are remembered.
     last_channel_purge: Position,
+    moments: Moments,
+    sweep: Option<std::sync::Weak<dyn sweep::Sweep>>,
 }
 
 settings! {
@@ -118,6 +127,8 @@ pub struct HubStats {
     pub waiting: usize,
     /// Bytes that they take, about.
     pub waiting_bytes: usize,
+    /// Targets whose purges are remembered because something stored may not have seen them.
+    pub marks: usize,
 }
 
 // === impl LogLimits ===
@@ -154,9 +165,12 @@ impl Hub {
                 marks: Marks::new(),
                 registry: Registry::new(limits),
                 last_channel_purge: Position::ZERO,
+                moments: Moments::default(),
+                sweep: None,
             }),
             pins: Mutex::new(Pins::default()),
             sequencer: Sequencer::new(limits.waiting_bytes),
+            revoked: AtomicU64::new(0),
         }))
     }
 
@@ -170,10 +184,11 @@ impl Hub {
         Stamp::new(self.0.clock, at)
     }
 
-    /// Which position was current at this moment; never more.
+    /// Which position was current at this moment; never more, and less by at most what was applied within some 500 ms, or
+    /// longer if that was long ago.
     #[cfg(any(feature = "hold", feature = "cache"))]
-    pub(crate) fn current_at(&self, _: Instant) -> Position {
-        Position::ZERO
+    pub(crate) fn current_at(&self, moment: Instant) -> Position {
+        self.0.state.read().moments.at(moment)
     }
 
     /// What an answer is stamped with that a foreign cache between may have kept for this long, of a fetch stamped so that
@@ -192,7 +207,7 @@ impl Hub {
     }
 
     /// Reads the clock for a fetch. Call it before the request can leave; what comes back carries the fetch's
-    /// stamp. While the fetch is open, for at most 15 s, the logs are kept back to its stamp.
+    /// stamp. While the fetch is open the marks are kept back to its stamp, and the logs, these for at most 15 s.
     pub fn begin_fetch(&self, now: Instant) -> Fetch {
         let mut pins = self.0.pins.lock();
         // Read under the pins' lock: later pins never have earlier positions.
@@ -214,7 +229,7 @@ impl Hub {
         }
         // Dropped when no lock is held.
         let mut gone = Gone::new();
-        let pinned = self.0.pins.lock().oldest(now);
+        let pinned = self.0.pins.lock().oldest_for_logs(now);
         // Before the lock: URLs may be long.
         let marks = order.purges.iter().flat_map(|purge| {
             let keys = purge.target.mark_keys().into_iter().flatten();
@@ -222,6 +237,7 @@ impl Hub {
         });
         let marks: Vec<_> = marks.collect();
         let purges_a_channel = order.purges.iter().any(|purge| purge.target.is_of_channel());
+        let set = marks.len();
         let (at, wakes) = {
             let mut state = self.0.state.write();
             let at = self.now().next();
@@ -249,6 +265,8 @@ impl Hub {
                 state.last_channel_purge = at;
             }
             self.0.now.store(at.get(), Ordering::SeqCst);
+            // Read here: the caller's may be of before somebody else's order.
+            state.moments.reached(at, Instant::now());
             let mut wakes = Vec::new();
             for (nth, publication) in (0..).zip(std::mem::take(&mut order.publications)) {
                 let item = Item {
@@ -269,6 +287,9 @@ impl Hub {
         };
         for log in wakes {
             log.wake();
+        }
+        if set > 0 {
+            self.has_marked(set);
         }
         at
     }
@@ -343,9 +364,10 @@ impl Hub {
             .unwrap_or_default()
     }
 
-    /// The last purge that named this target.
+    /// The last purge that named this target. Where it is long ago that may be one of another target, but none that came
+    /// before it.
     pub fn last_purge(&self, target: &Target) -> Position {
-        self.0.state.read().marks.last(&[&[TargetKey::of(target)]])
+        self.0.state.read().marks.last_of(TargetKey::of(target))
     }
 
     /// The items that wait for their predecessors.
@@ -365,10 +387,12 @@ impl Hub {
     /// A moment's figures.
     pub fn stats(&self) -> HubStats {
         let (waiting, waiting_bytes) = self.0.sequencer.waiting();
+        let state = self.0.state.read();
         HubStats {
             waiting,
             waiting_bytes,
-            ..self.0.state.read().registry.stats()
+            marks: state.marks.forgettable(),
+            ..state.registry.stats()
         }
     }
 

@@ -7,10 +7,10 @@ use shuttle::future::block_on;
 use shuttle::thread;
 use tokio::time::Instant;
 
-use super::judge::{Quiet, Since};
+use super::judge::Since;
 use super::*;
 use crate::log::{End, Log, Next};
-use crate::marks::Standing;
+use crate::marks::{Seen, Standing};
 use crate::message::{Message, StreamForm};
 
 const SCHEDULES: usize = 2_000;
@@ -125,11 +125,8 @@ fn model_nobody_sees_half_of_an_order() {
         block_on(read(&mut subscription, 1));
         let arrival = hub.now();
         let judged = hub.judge(Since {
-            stamp: Position::ZERO,
-            keys: [&[TargetKey::of(&target)], &[]],
-            quiet: None,
-            channel_keys: &[],
             channels: &[channel("t")],
+            ..Since::of_targets(hub.stamp_at(Position::ZERO), &[TargetKey::of(&target)], None)
         });
         assert_eq!(judged.standing, Standing::Dead);
         assert_eq!(
@@ -150,22 +147,16 @@ fn model_what_was_found_unmarked_is_looked_up_again_after_a_purge() {
         publish(&hub, "t", "0");
         let target = crate::order::Target::Key("k".into());
         let key = [TargetKey::of(&target)];
-        let quiet = std::sync::Arc::new(Quiet::default());
-        let standing = move |hub: &Hub, quiet: &Quiet| {
-            let since = Since {
-                stamp: Position::ZERO,
-                keys: [&key, &[]],
-                quiet: Some(quiet),
-                channel_keys: &[],
-                channels: &[],
-            };
+        let seen = std::sync::Arc::new(Seen::default());
+        let standing = move |hub: &Hub, seen: &Seen| {
+            let since = Since::of_targets(hub.stamp_at(Position::ZERO), &key, Some(seen));
             hub.judge(since).standing
         };
         let other = {
-            let (hub, quiet) = (hub.clone(), quiet.clone());
+            let (hub, seen) = (hub.clone(), seen.clone());
             thread::spawn(move || {
                 for _ in 0..3 {
-                    standing(&hub, &quiet);
+                    standing(&hub, &seen);
                 }
             })
         };
@@ -173,10 +164,10 @@ fn model_what_was_found_unmarked_is_looked_up_again_after_a_purge() {
             Order::purge(target, crate::order::PurgeMode::Hard),
             Instant::now(),
         );
-        assert_eq!(standing(&hub, &quiet), Standing::Dead);
+        assert_eq!(standing(&hub, &seen), Standing::Dead);
         other.join().expect("no panic");
         publish(&hub, "t", "1");
-        assert_eq!(standing(&hub, &quiet), Standing::Dead);
+        assert_eq!(standing(&hub, &seen), Standing::Dead);
     });
 }
 

@@ -2,8 +2,8 @@
 
 use tokio::time::Instant;
 
-use super::{FLOORS, Mark, Marks, SOFT_TIMES};
-use crate::order::TargetKey;
+use super::{Mark, Marks};
+use crate::order::{TargetKey, TargetKind};
 use crate::position::Position;
 
 /// What the marks say of an object, the least first.
@@ -21,47 +21,106 @@ pub(crate) enum Standing {
     Dead,
 }
 
+/// What the marks of its targets did to an object since its stamp.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Happened {
+    /// The last of them; zero, if there was none.
+    pub(crate) last: Position,
+    dead: bool,
+    blocked: bool,
+    invalidated: bool,
+    /// It was purged softly. The first time, if that is known.
+    soft: Option<Option<(Position, Instant)>>,
+}
+
 // === impl Marks ===
 
 impl Marks {
-    /// What they say of an object with these targets and this stamp.
-    pub(crate) fn standing(&self, keys: &[&[TargetKey]], stamp: Position) -> Standing {
-        let mut all = Mark::default();
-        for &key in keys.iter().copied().flatten() {
-            all.raise(&self.floors[key.slot(FLOORS)]);
-            if let Some(mark) = self.marks.get(&key)
-                && mark.last > stamp
-            {
-                all.raise(mark);
+    /// Adds what was done to these targets after this position.
+    pub(super) fn add(&self, keys: &[TargetKey], from: Position, to: &mut Happened) {
+        for &key in keys {
+            let of_kind = match key.kind() {
+                TargetKind::Everything => {
+                    to.add(&self.everything, from);
+                    continue;
+                }
+                TargetKind::Host => &self.hosts,
+                TargetKind::Named => &self.named,
+            };
+            if let Some(mark) = of_kind.since(key, from) {
+                to.add(mark, from);
+            }
+            if let Some(at) = of_kind.forgotten_since(key, from) {
+                to.block(at);
             }
         }
-        all.standing(stamp)
+    }
+
+    /// What was done to these targets since a stamp.
+    pub(crate) fn since(&self, keys: &[&[TargetKey]], stamp: Position) -> Happened {
+        let mut happened = Happened::default();
+        for keys in keys {
+            self.add(keys, stamp, &mut happened);
+        }
+        happened
     }
 }
 
-// === impl Mark ===
+// === impl Happened ===
 
-impl Mark {
-    fn standing(&self, stamp: Position) -> Standing {
-        if self.hard > stamp {
-            Standing::Dead
-        } else if self.block > stamp {
-            Standing::Blocked
-        } else if self.invalidated > stamp {
-            Standing::Invalidated {
-                purged: self.soft > stamp,
-            }
-        } else if self.soft > stamp {
-            // If as many as are kept came since, the first of them may be forgotten: the window's start is unknown.
-            let first = self.soft_times.iter().position(|(at, _)| *at > stamp);
-            let since = match first {
-                Some(0) if self.soft_times.len() == SOFT_TIMES => None,
-                Some(index) => Some(self.soft_times[index].1),
-                None => None,
-            };
-            Standing::Soft { since }
-        } else {
-            Standing::Clean
+impl Happened {
+    pub(crate) fn standing(&self) -> Standing {
+        match *self {
+            Self { dead: true, .. } => Standing::Dead,
+            Self { blocked: true, .. } => Standing::Blocked,
+            Self {
+                invalidated: true,
+                soft,
+                ..
+            } => Standing::Invalidated {
+                purged: soft.is_some(),
+            },
+            Self {
+                soft: Some(first), ..
+            } => Standing::Soft {
+                since: first.map(|(_, time)| time),
+            },
+            Self { soft: None, .. } => Standing::Clean,
         }
+    }
+
+    pub(super) fn is_nothing(&self) -> bool {
+        self.last == Position::ZERO
+    }
+
+    /// What of a mark was set after this position. What was set before has been added, as far as it counts.
+    fn add(&mut self, mark: &Mark, from: Position) {
+        if mark.last <= from {
+            return;
+        }
+        self.last = self.last.max(mark.last);
+        self.dead |= mark.hard > from;
+        self.blocked |= mark.block > from;
+        self.invalidated |= mark.invalidated > from;
+        if mark.soft > from {
+            let first = mark.soft_times.iter().find(|(at, _)| *at > from).copied();
+            self.add_soft(first.filter(|_| mark.soft_forgotten <= from), from);
+        }
+    }
+
+    /// Soft purges after `from`. `first`: of those, if it is known.
+    fn add_soft(&mut self, first: Option<(Position, Instant)>, from: Position) {
+        self.soft = Some(match self.soft {
+            None => first,
+            // None that comes now can be earlier.
+            Some(known) if known.is_none_or(|(at, _)| at <= from) => known,
+            Some(known) => known.min(first),
+        });
+    }
+
+    /// Something that is forgotten. It may have been another target, so nothing is gone for it.
+    fn block(&mut self, at: Position) {
+        self.last = self.last.max(at);
+        self.blocked = true;
     }
 }

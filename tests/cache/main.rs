@@ -9,6 +9,7 @@ mod faults;
 mod grip;
 mod invalidate;
 mod keys;
+mod marks;
 mod memory;
 mod model;
 mod no_cache;
