@@ -33,12 +33,17 @@ pub(super) fn url_of<'a>(
     namespace: &str,
 ) -> Option<RequestUrl<'a>> {
     let path = public_path(uri, extensions, namespace);
-    let host = match uri.authority() {
-        Some(authority) => authority.as_str().as_bytes(),
+    let (host, is_normal) = match uri.authority() {
+        Some(authority) => {
+            let host = authority.as_str().as_bytes();
+            (host, is_normal_host(host))
+        }
         None if fields.has(Fields::HOSTS) => return None,
-        None => host.map_or(&b""[..], HeaderValue::as_bytes),
+        None => match host {
+            Some(host) => (host.as_bytes(), !fields.has(Fields::ODD_HOST) || host.is_empty()),
+            None => (&b""[..], true),
+        },
     };
-    let is_normal = host.is_empty() || is_normal_host(host);
     match path {
         Cow::Borrowed(path) if is_normal && path.starts_with('/') => Some(RequestUrl::Plain { host, path }),
         // Not every server looks at `Host`. With a path or a user in it this would become the key of another URL.

@@ -95,16 +95,22 @@ pub(crate) fn keyed_in(request: &HeaderMap) -> impl Iterator<Item = &HeaderName>
 /// Whether it has a character that is neither a letter, a digit nor a dash.
 #[inline]
 pub(super) fn is_odd(name: &str) -> bool {
-    let mut chunks = name.as_bytes().chunks_exact(8);
-    let mut fine = HIGH;
-    for chunk in &mut chunks {
-        fine &= usual(u64::from_le_bytes(chunk.try_into().expect("8 bytes")));
-    }
-    let rest = chunks.remainder();
-    let mut last = *b"--------";
-    last[..rest.len()].copy_from_slice(rest);
-    fine &= usual(u64::from_le_bytes(last));
-    fine != HIGH
+    let name = name.as_bytes();
+    let Some(last) = name.last_chunk::<8>() else {
+        return match (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+            // Some of them twice.
+            (Some(first), Some(last)) => {
+                let [a, b] = [first, last].map(|four| u64::from(u32::from_le_bytes(*four)));
+                usual(a | b << 32) != HIGH
+            }
+            _ => !name
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-'),
+        };
+    };
+    let (chunks, _) = name.as_chunks::<8>();
+    let usual = |eight: &[u8; 8]| usual(u64::from_le_bytes(*eight));
+    usual(last) != HIGH || chunks.iter().any(|eight| usual(eight) != HIGH)
 }
 
 /// The highest bit of each of eight bytes.
