@@ -1,6 +1,6 @@
 //! Marks: however many purges come, they concern what they name (rule C4), and are forgotten when everything has seen them.
 
-use gripstack::{Order, Purge, PurgeMode, Target, Url};
+use gripstack::{Order, PurgeMode, Target, Url};
 
 use crate::origin::{Refused, Reply};
 use crate::world::{HOST, World, ask, get, pass, secs, settle};
@@ -135,14 +135,9 @@ async fn pur_20_what_was_purged_leaves_memory_by_itself() {
         world.get(get("/z").host("other.test")).await;
         settle().await;
         assert_eq!(world.edge.cache().stats().entries, 301);
-        let purges = (0..300).map(|n| Purge {
-            target: target(n),
-            mode: PurgeMode::Hard,
+        let order = (0..300).fold(Order::default(), |order, n| {
+            order.and_purge(target(n), PurgeMode::Hard)
         });
-        let order = Order {
-            purges: purges.collect(),
-            ..Order::default()
-        };
         world.edge.submit(order).await.expect("accepted");
         pass(secs(3)).await;
         let left = world.edge.cache().stats();
