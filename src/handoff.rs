@@ -48,6 +48,11 @@ pub(crate) struct Keep {
 
 type Anything = Arc<dyn Any + Send + Sync>;
 
+/// In the extensions of a response that is to be held: its client has it already, as the condition of its request says
+/// (RFC 9110 13.2.2). The answer is whole, for a hold needs all of it; where it is itself what the client gets, 304 is.
+#[derive(Clone, Copy)]
+pub(crate) struct ClientHasIt;
+
 /// In the extensions of a response: it came through a cache that is not ours, although it may have no `Age`.
 #[derive(Clone, Copy, Debug)]
 pub struct BehindCache;

@@ -4,7 +4,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod authority;
-#[cfg(feature = "cache")]
+#[cfg(any(feature = "cache", feature = "hold"))]
 mod below;
 pub mod body;
 #[cfg(feature = "tower")]

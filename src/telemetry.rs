@@ -51,7 +51,7 @@ pub(crate) struct Histogram(#[cfg(feature = "metrics")] metrics::Histogram);
 
 /// One more, until it is dropped.
 #[cfg(feature = "hold")]
-pub(crate) struct Held(Gauge);
+pub(crate) struct OneMore(Gauge);
 
 impl Counter {
     /// `name` is a constant of [`names`].
@@ -99,10 +99,10 @@ impl Gauge {
 
     /// One more, until the guard is dropped.
     #[cfg(feature = "hold")]
-    pub(crate) fn hold(&self) -> Held {
+    pub(crate) fn hold(&self) -> OneMore {
         #[cfg(feature = "metrics")]
         self.0.increment(1.0);
-        Held(self.clone())
+        OneMore(self.clone())
     }
 }
 
@@ -124,7 +124,7 @@ impl Histogram {
 }
 
 #[cfg(feature = "hold")]
-impl Drop for Held {
+impl Drop for OneMore {
     fn drop(&mut self) {
         #[cfg(feature = "metrics")]
         self.0.0.decrement(1.0);

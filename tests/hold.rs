@@ -534,3 +534,69 @@ async fn it_is_a_layer_of_an_axum_router() {
     publish(&edge, gripstack::Message::bytes("1")).await;
     assert_eq!(next().await, "1");
 }
+
+/// What it asks for stands in a body that HEAD has not.
+#[tokio::test(start_paused = true)]
+async fn a_head_is_answered_where_get_answers_instructions_as_json() {
+    let edge = Edge::new();
+    let origin = Origin::fixed(
+        200,
+        &[
+            ("content-type", "application/grip-instruct"),
+            ("content-length", "99"),
+            ("etag", "\"json\""),
+            ("grip-hold", "stream"),
+            ("x-kept", "1"),
+        ],
+        "",
+    );
+    let response = send(&origin.held(edge.hold_layer()), request(Method::HEAD, "/", &[])).await;
+    assert_eq!(response.status(), 200);
+    let mut names: Vec<_> = response.headers().keys().map(|name| name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["cache-control", "x-kept"]);
+    assert_eq!(header(&response, "cache-control"), Some("no-store"));
+    assert_eq!(text(response).await, "");
+}
+
+/// A part of them would be a hold that misses messages.
+#[tokio::test(start_paused = true)]
+async fn l19_a_hold_of_too_many_channels_is_refused_whole() {
+    let edge = Edge::new();
+    let origin = |hold: &'static str, count: usize| {
+        let names: Vec<_> = (0..count).map(|n| format!("c{n}")).collect();
+        Origin::new(move |_, _| {
+            let channels = names.join(", ");
+            async move {
+                Ok(reply(
+                    200,
+                    &[("grip-hold", hold), ("grip-channel", &channels)],
+                    "body",
+                ))
+            }
+        })
+    };
+    let layer = || edge.hold_layer().debug(true);
+    for hold in ["stream", "response"] {
+        let response = get(&origin(hold, 201).held(layer())).await;
+        assert_eq!(response.status(), 502);
+        assert_eq!(
+            header(&response, "gripstack-error"),
+            Some("grip-instruct; a hold of 201 channels, at most 200 are allowed")
+        );
+        assert_eq!(
+            text(response).await,
+            "a hold of 201 channels, at most 200 are allowed\n"
+        );
+        assert_eq!(subscriptions(&edge), 0);
+        let response = get(&origin(hold, 3).held(layer().max_channels(2))).await;
+        assert_eq!(response.status(), 502);
+    }
+    for (layer, count) in [(layer(), 200), (layer().max_channels(300), 300)] {
+        let mut response = get(&origin("stream", count).held(layer)).await;
+        assert_eq!(ready(response.body_mut()), ["body"]);
+        assert_eq!(subscriptions(&edge), count);
+        publish_on(&edge, &format!("c{}", count - 1), bytes("last")).await;
+        assert_eq!(ready(response.body_mut()), ["last"]);
+    }
+}

@@ -560,3 +560,20 @@ async fn a_url_that_never_held_before() {
     assert!(waiting.now().await.is_none());
     assert_eq!(origin.calls(), 23);
 }
+
+/// Trailers do not outlive the collecting of a body, nor does what announces them.
+#[tokio::test(start_paused = true)]
+async fn l02_a_timeout_answer_announces_no_trailers() {
+    let origin = Origin::fixed(
+        200,
+        &[
+            ("grip-hold", "response"),
+            ("grip-channel", "t"),
+            ("trailer", "x-checksum"),
+        ],
+        "nothing\n",
+    );
+    let response = origin.start(&Edge::new()).done().await;
+    assert_eq!(header(&response, "trailer"), None);
+    assert_eq!(header(&response, "content-length"), Some("8"));
+}

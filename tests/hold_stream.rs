@@ -541,29 +541,6 @@ async fn an_origin_that_breaks_off_breaks_the_stream_off() {
     assert_eq!(subscriptions(&edge), 0);
 }
 
-#[tokio::test]
-async fn l19_of_21_channels_the_first_20_are_held() {
-    let edge = Edge::new();
-    let origin = Origin::new(|_, _| async {
-        let names: Vec<String> = (0..21).map(|n| format!("c{n}")).collect();
-        Ok(reply(
-            200,
-            &[("grip-hold", "stream"), ("grip-channel", &names.join(", "))],
-            "",
-        ))
-    });
-    let mut response = origin.get(&edge).await;
-    assert_eq!(subscriptions(&edge), 20);
-    for name in ["c20", "c19", "c0"] {
-        publish_on(&edge, name, bytes(name)).await;
-    }
-    assert_eq!(
-        ready(response.body_mut()),
-        ["c19", "c0"],
-        "in the order of publishing"
-    );
-}
-
 #[tokio::test(start_paused = true)]
 async fn d2_ids_across_a_replay_and_a_gap() {
     let edge = Edge::new();

@@ -11,7 +11,7 @@ use super::policy::{
 };
 use super::resource::Resource;
 use crate::body::EdgeBody;
-use crate::handoff::{Handoff, Keep};
+use crate::handoff::{ClientHasIt, Handoff, Keep};
 use crate::sync::{Arc, Mutex};
 
 /// Holds the place of our member of `Cache-Status`. No list that another cache may write looks so (RFC 9211 2).
@@ -46,10 +46,10 @@ impl Given<'_> {
         let head = &*entry.head;
         let holds = self.holds(entry);
         let received = head.freshness.received().wall;
-        let not_modified = self.asks_conditionally
-            && !holds
+        let has_it = self.asks_conditionally
             && head.status == StatusCode::OK
             && is_not_modified(request, &head.headers, received);
+        let not_modified = has_it && !holds;
         let length = entry.length.get().copied();
         let (status, mut headers, body) = if not_modified {
             (
@@ -84,6 +84,9 @@ impl Given<'_> {
             let named = head.named.clone();
             handoff.keep = Some(Keep::new(self.resource.clone(), named.map(|named| named as _)));
             response.extensions_mut().insert(handoff);
+            if has_it && holds {
+                response.extensions_mut().insert(ClientHasIt);
+            }
         }
         Some(response)
     }

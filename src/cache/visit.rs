@@ -23,7 +23,7 @@ use crate::below::{Below, call};
 use crate::body::EdgeBody;
 use crate::error::ERROR_HEADER;
 use crate::grip;
-use crate::handoff::AskedByHold;
+use crate::handoff::{AskedByHold, ClientHasIt};
 use crate::position::{Position, Stamp};
 use crate::request::{Fields, is_https};
 use crate::sync::Arc;
@@ -561,13 +561,16 @@ impl Visit {
 
     /// An answer to this request that was asked for without its conditions, so that others could have it, too: they are
     /// judged here (RFC 9110 13.2.1).
-    fn as_asked(&self, response: Response<EdgeBody>) -> Response<EdgeBody> {
+    fn as_asked(&self, mut response: Response<EdgeBody>) -> Response<EdgeBody> {
         let is_held = self.needs.by_hold && grip::has_grip(response.headers());
         let has_it = self.fields.has(Fields::CONDITION)
             && response.status() == StatusCode::OK
-            && !is_held
             && is_not_modified(&self.parts.headers, response.headers(), Now::read().wall);
         if !has_it {
+            return response;
+        }
+        if is_held {
+            response.extensions_mut().insert(ClientHasIt);
             return response;
         }
         let (mut parts, _) = response.into_parts();

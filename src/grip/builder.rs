@@ -53,15 +53,14 @@ impl InstructBuilder {
         }
     }
 
-    /// Listens to this channel as well. At most [`MAX_CHANNELS`](super::MAX_CHANNELS).
+    /// Listens to this channel as well.
     pub fn channel(mut self, name: &str) -> Self {
         let added = match Channel::new(name) {
             Ok(name) => self.draft.channels.add(HoldChannel::new(name)),
             Err(error) => Err(error.into()),
         };
         match added {
-            Ok(Some(i)) => self.last = Some(i),
-            Ok(None) => self.fail(InstructError::TooManyChannels),
+            Ok(i) => self.last = Some(i),
             Err(error) => self.fail(error),
         }
         self
@@ -69,7 +68,7 @@ impl InstructBuilder {
 
     /// The id of the last message of the channel named last that the body already contains.
     pub fn prev_id(mut self, id: impl Into<Arc<str>>) -> Self {
-        match self.last.and_then(|i| self.draft.channels.kept.get_mut(i)) {
+        match self.last.and_then(|i| self.draft.channels.all.get_mut(i)) {
             Some(channel) => channel.prev_id = Some(id.into()),
             None => self.fail(InstructError::PrevIdWithoutChannel),
         }

@@ -1,32 +1,47 @@
 //! The channels of a hold, as they are read or built.
 
-use super::{HoldChannel, InstructError, MAX_CHANNELS, MAX_FILTERS, MAX_ID_BYTES, syntax};
+use std::collections::HashMap;
+
+use super::{HoldChannel, InstructError, MAX_FILTERS, MAX_ID_BYTES, syntax};
 use crate::message::Channel;
 
-/// The first [`MAX_CHANNELS`] distinct channels. A channel named again replaces the earlier one.
+/// Of so few channels one is found by a scan.
+const FEW: usize = 16;
+
+/// Distinct channels. A channel named again replaces the earlier one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Channels {
-    pub(super) kept: Vec<HoldChannel>,
-    pub(super) dropped: usize,
+    pub(super) all: Vec<HoldChannel>,
+    /// Where each is, of more than a [`FEW`].
+    places: HashMap<Channel, usize>,
 }
 
 // === impl Channels ===
 
 impl Channels {
-    /// Checks the channel and adds it. Its index, or `None` if it was dropped.
-    pub(super) fn add(&mut self, channel: HoldChannel) -> Result<Option<usize>, InstructError> {
+    /// Checks the channel and adds it. Its index.
+    pub(super) fn add(&mut self, channel: HoldChannel) -> Result<usize, InstructError> {
         check(&channel)?;
-        // The list is short, so a scan beats a map.
-        if let Some(i) = self.kept.iter().position(|kept| kept.name == channel.name) {
-            self.kept[i] = channel;
-            return Ok(Some(i));
+        if let Some(i) = self.place(&channel.name) {
+            self.all[i] = channel;
+            return Ok(i);
         }
-        if self.kept.len() == MAX_CHANNELS {
-            self.dropped += 1;
-            return Ok(None);
+        let i = self.all.len();
+        self.all.push(channel);
+        if self.all.len() > FEW {
+            let known = self.places.len();
+            let new = self.all.iter().enumerate().skip(known);
+            self.places
+                .extend(new.map(|(i, channel)| (channel.name.clone(), i)));
         }
-        self.kept.push(channel);
-        Ok(Some(self.kept.len() - 1))
+        Ok(i)
+    }
+
+    fn place(&self, name: &Channel) -> Option<usize> {
+        if self.places.is_empty() {
+            return self.all.iter().position(|known| known.name == *name);
+        }
+        self.places.get(name).copied()
     }
 }
 
@@ -84,11 +99,29 @@ mod tests {
     #[test]
     fn a_channel_named_again_replaces_the_earlier_one() {
         let mut channels = Channels::default();
-        assert_eq!(channels.add(parse(b"a; prev-id=1").unwrap()), Ok(Some(0)));
-        assert_eq!(channels.add(parse(b"b").unwrap()), Ok(Some(1)));
-        assert_eq!(channels.add(parse(b"a; prev-id=2").unwrap()), Ok(Some(0)));
-        assert_eq!(channels.kept.len(), 2);
-        assert_eq!(channels.kept[0].prev_id.as_deref(), Some("2"));
+        assert_eq!(channels.add(parse(b"a; prev-id=1").unwrap()), Ok(0));
+        assert_eq!(channels.add(parse(b"b").unwrap()), Ok(1));
+        assert_eq!(channels.add(parse(b"a; prev-id=2").unwrap()), Ok(0));
+        assert_eq!(channels.all.len(), 2);
+        assert_eq!(channels.all[0].prev_id.as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn many_channels_are_distinct_as_well() {
+        let mut channels = Channels::default();
+        for round in 0..3 {
+            for n in 0..1_000 {
+                let channel = parse(format!("c{n}; prev-id={round}").as_bytes()).unwrap();
+                assert_eq!(channels.add(channel), Ok(n));
+            }
+        }
+        assert_eq!(channels.all.len(), 1_000);
+        assert!(
+            channels
+                .all
+                .iter()
+                .all(|channel| channel.prev_id.as_deref() == Some("2"))
+        );
     }
 
     #[test]

@@ -23,15 +23,14 @@ impl Draft {
     pub(super) fn finish(self) -> Instruct {
         let Some(mode) = self.mode else {
             return Instruct {
-                unheld: self.channels.kept,
+                unheld: self.channels.all,
                 ..self.instruct
             };
         };
         Instruct {
             hold: Some(Hold {
                 mode,
-                channels: self.channels.kept,
-                dropped_channels: self.channels.dropped,
+                channels: self.channels.all,
                 timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT).max(MIN_TIMEOUT),
                 keep_alive: self.keep_alive,
             }),

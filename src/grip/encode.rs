@@ -3,7 +3,7 @@
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::error::shown;
-use super::{Hold, HoldChannel, HoldMode, Instruct, InstructError, MAX_CHANNELS, MIN_TIMEOUT};
+use super::{Hold, HoldChannel, HoldMode, Instruct, InstructError, MIN_TIMEOUT};
 use super::{channel, header, syntax};
 
 const GRIP_HOLD: HeaderName = HeaderName::from_static("grip-hold");
@@ -98,9 +98,6 @@ fn write_hold(hold: &Hold, headers: &mut HeaderMap) -> Result<(), InstructError>
 }
 
 fn write_channels(channels: &[HoldChannel], headers: &mut HeaderMap) -> Result<(), InstructError> {
-    if channels.len() > MAX_CHANNELS {
-        return Err(InstructError::TooManyChannels);
-    }
     for channel in channels {
         headers.append(GRIP_CHANNEL, write_channel(channel)?);
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{KeepAliveError, MAX_CHANNELS, MAX_ID_BYTES, MAX_ITEMS};
+use super::{KeepAliveError, MAX_ID_BYTES, MAX_ITEMS};
 use crate::message::{Channel, ChannelError};
 
 /// Why instructions are refused.
@@ -89,9 +89,6 @@ pub enum InstructError {
     /// The builder was given an id before it was given a channel.
     #[error("prev_id is called after channel")]
     PrevIdWithoutChannel,
-    /// More than [`MAX_CHANNELS`] are to be sent; a reader would drop the rest.
-    #[error("a hold has at most {MAX_CHANNELS} channels")]
-    TooManyChannels,
 }
 
 /// Why a publish is refused. As text it is the body of the 400 response, without the newline.

@@ -14,9 +14,6 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(55);
 /// A shorter `Grip-Timeout` is raised to this.
 pub const MIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many distinct channels of a hold are kept; the rest is dropped and counted.
-pub const MAX_CHANNELS: usize = 20;
-
 /// More filters on one channel are an error.
 pub const MAX_FILTERS: usize = 5;
 
@@ -31,8 +28,8 @@ pub const MAX_INSTRUCT_BYTES: usize = 100_000;
 pub struct Instruct {
     /// Whether and how to hold the request (`Grip-Hold`, or `hold` in JSON).
     pub hold: Option<Hold>,
-    /// Channels named without a hold: what the response tells about, though nobody is to wait. Distinct names, at
-    /// most [`MAX_CHANNELS`]. Empty when there is a hold.
+    /// Channels named without a hold: what the response tells about, though nobody is to wait. Distinct names. Empty
+    /// when there is a hold.
     pub unheld: Vec<HoldChannel>,
     /// What the client sees as the status (`Grip-Status`). Default: that of the response.
     pub status: Option<StatusCode>,
@@ -53,10 +50,9 @@ pub struct Instruct {
 pub struct Hold {
     /// For one answer, or for a body that goes on.
     pub mode: HoldMode,
-    /// What it listens to: distinct names, at most [`MAX_CHANNELS`], maybe none.
+    /// What it listens to: distinct names, maybe none. A hold layer refuses a hold of more than it
+    /// [allows](crate::GripHoldLayer::max_channels).
     pub channels: Vec<HoldChannel>,
-    /// How many channels beyond [`MAX_CHANNELS`] the response named.
-    pub dropped_channels: usize,
     /// Response holds: after this the response itself is the answer. Whole seconds on the wire. Default
     /// [`DEFAULT_TIMEOUT`], at least [`MIN_TIMEOUT`]. Means nothing to streams.
     pub timeout: Duration,

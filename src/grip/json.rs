@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::draft::Draft;
 use super::fields::Object;
 use super::{
-    FieldError, Hold, HoldChannel, HoldMode, Instruct, InstructError, KeepAlive, KeepAliveMode, MAX_CHANNELS,
+    FieldError, Hold, HoldChannel, HoldMode, Instruct, InstructError, KeepAlive, KeepAliveMode,
     MAX_INSTRUCT_BYTES, MIN_TIMEOUT, binary, channel, feature, header as grip_header, keep_alive, syntax,
 };
 use crate::hop_by_hop::is_framing;
@@ -190,9 +190,6 @@ fn read_response(mut object: Object, response: &mut JsonResponse) -> Result<(), 
 }
 
 fn write_hold(hold: &Hold, meta: &[(Box<str>, Box<str>)]) -> Result<Value, InstructError> {
-    if hold.channels.len() > MAX_CHANNELS {
-        return Err(InstructError::TooManyChannels);
-    }
     let channels = hold
         .channels
         .iter()

@@ -63,8 +63,8 @@ pub(crate) use feature::is_grip;
 pub(crate) use feature::speaks;
 pub use feature::{FEATURES, has_grip, strip};
 pub use instruct::{
-    DEFAULT_TIMEOUT, Hold, HoldChannel, HoldMode, Instruct, MAX_CHANNELS, MAX_FILTERS, MAX_ID_BYTES,
-    MAX_INSTRUCT_BYTES, MIN_TIMEOUT, NextLink,
+    DEFAULT_TIMEOUT, Hold, HoldChannel, HoldMode, Instruct, MAX_FILTERS, MAX_ID_BYTES, MAX_INSTRUCT_BYTES,
+    MIN_TIMEOUT, NextLink,
 };
 pub use item::{ItemPolicy, ItemPurge, MAX_ITEMS, MAX_PURGE_TARGETS, PublishItem, parse_publish};
 pub use item_encode::to_item_json;

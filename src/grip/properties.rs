@@ -37,7 +37,7 @@ fn hold(name: impl Strategy<Value = Channel>) -> impl Strategy<Value = Hold> {
             filters: filters.into_iter().map(Into::into).collect(),
         }
     });
-    let channels = vec(channel, 0..=MAX_CHANNELS).prop_map(|mut channels| {
+    let channels = vec(channel, 0..=40).prop_map(|mut channels| {
         let mut seen = std::collections::HashSet::new();
         channels.retain(|channel| seen.insert(channel.name.clone()));
         channels
@@ -50,7 +50,6 @@ fn hold(name: impl Strategy<Value = Channel>) -> impl Strategy<Value = Hold> {
                 HoldMode::Response
             },
             channels,
-            dropped_channels: 0,
             timeout: Duration::from_secs(timeout),
             keep_alive,
         },
@@ -351,9 +350,6 @@ proptest! {
         let grip = has_grip(&headers);
         let read = Instruct::from_headers(&headers);
         prop_assert_eq!(grip, !matches!(read, Ok(None)));
-        if let Ok(Some(instruct)) = read {
-            prop_assert!(instruct.hold.is_none_or(|hold| hold.channels.len() <= MAX_CHANNELS));
-        }
         strip(&mut headers);
         prop_assert!(!has_grip(&headers));
     }

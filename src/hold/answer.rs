@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, EXPIRES,
-    HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, TRAILER, WARNING,
+    ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_TYPE, ETAG, EXPIRES, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, TRAILER, WARNING,
 };
 use http::{Response, StatusCode, response::Parts};
 use http_body::Body;
@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use super::failure::HoldError;
 use crate::body::EdgeBody;
 use crate::grip::{self, HoldChannel, HoldMode, Instruct, MAX_INSTRUCT_BYTES};
-use crate::handoff::{Handoff, Keep, KeepAlong, foreign_age};
+use crate::handoff::{ClientHasIt, Handoff, Keep, KeepAlong, foreign_age};
 use crate::hop_by_hop::is_framing;
 use crate::hub::{Fetch, Hub};
 use crate::message::{Channel, PushedResponse};
@@ -55,6 +55,8 @@ pub(super) struct Answer {
     pub(super) instruct: std::sync::Arc<Instruct>,
     pub(super) stamp: Stamp,
     pub(super) keep: Option<Keep>,
+    /// Its client has it already, by the condition of its request.
+    pub(super) client_has_it: bool,
 }
 
 /// Whether there is anything for the hold layer in this response.
@@ -89,8 +91,10 @@ impl Answer {
         response: Response<EdgeBody>,
         fetch: &Fetch,
         hub: &Hub,
+        is_head: bool,
     ) -> Result<Self, HoldError> {
         let (mut parts, mut body) = response.into_parts();
+        let client_has_it = parts.extensions.remove::<ClientHasIt>().is_some();
         let keep;
         let (instruct, stamp) = if let Some(handoff) = parts.extensions.remove::<Handoff>() {
             keep = handoff.keep;
@@ -102,7 +106,13 @@ impl Answer {
                 None if mutant!("stamp-late") => hub.stamp_at(hub.now()),
                 None => fetch.stamp(),
             };
-            let instruct = if grip::is_instruct_type(&parts.headers) {
+            let instruct = if is_head && grip::is_instruct_type(&parts.headers) {
+                // The instructions, and the response that they describe, stand in a body that it does not have.
+                parts.headers.remove(CONTENT_TYPE);
+                parts.headers.remove(CONTENT_ENCODING);
+                Self::stream_head(&mut parts);
+                Instruct::default()
+            } else if grip::is_instruct_type(&parts.headers) {
                 let json = collect(std::mem::take(&mut body)).await?;
                 let (mut instruct, response) = Instruct::from_json(parts.status, &parts.headers, &json)?;
                 parts.headers = response.headers;
@@ -140,6 +150,7 @@ impl Answer {
             instruct,
             stamp,
             keep,
+            client_has_it,
         })
     }
 
@@ -197,8 +208,16 @@ impl Answer {
         }
     }
 
-    /// A long poll's answer when its time is up: the origin's own.
-    pub(super) fn timed_out(mut parts: Parts, body: Bytes) -> Response<EdgeBody> {
+    /// A long poll's answer when its time is up: the origin's own, or 304 where its client has that already.
+    pub(super) fn timed_out(mut parts: Parts, body: Bytes, client_has_it: bool) -> Response<EdgeBody> {
+        if client_has_it && parts.status == StatusCode::OK {
+            parts.status = StatusCode::NOT_MODIFIED;
+            set_reason(&mut parts, None);
+            Self::stream_head(&mut parts);
+            for name in [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE] {
+                parts.headers.remove(name);
+            }
+        }
         forbid_reuse(&mut parts.headers);
         complete(parts, body)
     }
@@ -236,6 +255,8 @@ fn may_have_body(status: StatusCode) -> bool {
 
 /// A response with a body that is all there.
 fn complete(mut parts: Parts, body: Bytes) -> Response<EdgeBody> {
+    // What was collected has lost its trailers.
+    parts.headers.remove(TRAILER);
     if !may_have_body(parts.status) {
         parts.headers.remove(CONTENT_LENGTH);
         return Response::from_parts(parts, EdgeBody::empty());

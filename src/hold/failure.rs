@@ -25,6 +25,14 @@ pub enum HoldError {
     /// The origin's response did not arrive in time. 502.
     #[error("the body of the GRIP instruct response did not arrive in time")]
     Late,
+    /// The origin's response names more channels to hold than are [allowed](super::GripHoldLayer::max_channels). 502.
+    #[error("a hold of {named} channels, at most {allowed} are allowed")]
+    TooManyChannels {
+        /// How many it names.
+        named: usize,
+        /// How many are allowed.
+        allowed: usize,
+    },
     /// What is pushed would follow a compressed body. 502.
     #[error("a stream hold cannot follow a body with Content-Encoding: {0}")]
     Coded(Box<str>),

@@ -4,15 +4,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body::Body;
 use tower_service::Service;
 
 use super::answer;
-use super::exchange::Exchange;
+use super::client_request::ClientRequest;
+use crate::below::Below;
 use crate::body::{EdgeBody, Held};
-use crate::error::BoxError;
 use crate::grip;
 use crate::hub::Fetch;
 
@@ -37,7 +35,7 @@ pin_project_lite::pin_project! {
         Asking {
             #[pin]
             future: F,
-            asking: Option<(Exchange<S>, Fetch)>,
+            asking: Option<(ClientRequest<S>, Fetch)>,
         },
         /// Its answer has instructions.
         Settling {
@@ -57,23 +55,21 @@ impl<S, F, E> ResponseFuture<S, F, E> {
         }
     }
 
-    pub(super) fn asking(future: F, exchange: Exchange<S>, fetch: Fetch) -> Self {
+    pub(super) fn asking(future: F, client: ClientRequest<S>, fetch: Fetch) -> Self {
         Self {
             state: State::Asking {
                 future,
-                asking: Some((exchange, fetch)),
+                asking: Some((client, fetch)),
             },
         }
     }
 }
 
-impl<S, F, E, B> Future for ResponseFuture<S, F, E>
+impl<S, F, E> Future for ResponseFuture<S, F, E>
 where
-    S: Service<Request<EdgeBody>, Response = Response<B>, Error = E, Future = F> + Send + 'static,
-    F: Future<Output = Result<Response<B>, E>> + Send + 'static,
+    S: Below + Service<Request<EdgeBody>, Error = E, Future = F>,
+    F: Future<Output = Result<Response<S::Body>, E>>,
     E: Send + 'static,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
 {
     type Output = Result<Response<EdgeBody>, E>;
 
@@ -90,18 +86,18 @@ where
                         Ok(response) => response.map(EdgeBody::new),
                         Err(error) => return Poll::Ready(Err(error)),
                     };
-                    let (exchange, fetch) = asking.take().expect("polled after it was ready");
+                    let (client, fetch) = asking.take().expect("polled after it was ready");
                     if response.extensions().get::<Held>().is_some() {
-                        exchange
+                        client
                             .shared
                             .warn_of_order("a hold layer above another one does nothing");
                         return Poll::Ready(Ok(response));
                     }
                     let instructions = answer::is_for_us(&response);
                     let status = response.status();
-                    exchange
+                    client
                         .original
-                        .note(&exchange.shared.memory, status, instructions);
+                        .note(&client.shared.plain_urls, status, instructions);
                     if !instructions {
                         return Poll::Ready(Ok(response));
                     }
@@ -109,7 +105,7 @@ where
                         grip::strip(response.headers_mut());
                         return Poll::Ready(Ok(response));
                     }
-                    Box::pin(exchange.settle(response, fetch))
+                    Box::pin(client.settle(response, fetch))
                 }
             };
             this.state.set(State::Settling { settling });

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::reasons::reasons;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU8, Ordering};
-use crate::telemetry::{Counter, Gauge, Held, names};
+use crate::telemetry::{Counter, Gauge, OneMore, names};
 
 reasons! {
     /// Why a hold ended.
@@ -50,7 +50,7 @@ pub(super) struct Counters {
 pub(super) struct HoldGuard {
     end: HoldEnd,
     counters: Arc<Counters>,
-    _open: Held,
+    _open: OneMore,
 }
 
 // === impl EndReason ===

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue};
 use tower_layer::Layer;
 
 use super::guard::Counters;
-use super::memory::Memory;
+use super::plain_urls::PlainUrls;
 use super::service::GripHold;
 #[cfg(feature = "jwt")]
 use super::sign::{SignError, Signer};
@@ -23,6 +23,9 @@ use crate::time::times;
 /// Longest hold unless told otherwise.
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Channels of one hold unless told otherwise.
+const MAX_CHANNELS: usize = 200;
+
 /// When the client of a stream that may lack messages is made to come back, unless told otherwise.
 const MARKED_AGE: Duration = Duration::from_secs(60);
 
@@ -35,14 +38,14 @@ pub struct GripHoldLayer {
     options: Options,
     warned: Arc<AtomicBool>,
     counters: Arc<Counters>,
-    memory: Arc<Memory>,
+    plain_urls: Arc<PlainUrls>,
 }
 
 /// What the services of a layer share.
 pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) counters: Arc<Counters>,
-    pub(super) memory: Arc<Memory>,
+    pub(super) plain_urls: Arc<PlainUrls>,
     /// A wrong order of layers was logged.
     warned: Arc<AtomicBool>,
 }
@@ -55,6 +58,7 @@ pub(super) struct Options {
     marked_age: Duration,
     drain_spread: Duration,
     retry: Option<RangeInclusive<Duration>>,
+    pub(super) max_channels: usize,
     pub(super) debug: bool,
     pub(super) enabled: bool,
     pub(super) features: HeaderValue,
@@ -75,6 +79,7 @@ impl GripHoldLayer {
                 marked_age: MARKED_AGE,
                 drain_spread: Duration::ZERO,
                 retry: None,
+                max_channels: MAX_CHANNELS,
                 debug: false,
                 enabled: true,
                 features: HeaderValue::from_static(FEATURES),
@@ -83,7 +88,7 @@ impl GripHoldLayer {
             },
             warned: Arc::new(AtomicBool::new(false)),
             counters: Arc::new(Counters::new()),
-            memory: Arc::new(Memory::new()),
+            plain_urls: Arc::new(PlainUrls::new()),
         }
     }
 
@@ -102,6 +107,15 @@ impl GripHoldLayer {
     #[must_use]
     pub fn marked_age(mut self, age: Duration) -> Self {
         self.options.marked_age = age;
+        self
+    }
+
+    /// How many channels a hold may name. Default 200. A response that asks for a hold of more is refused whole, with a
+    /// 502: a hold of some of them would miss what is published on the others. A response that is not held may name
+    /// any number.
+    #[must_use]
+    pub fn max_channels(mut self, channels: usize) -> Self {
+        self.options.max_channels = channels;
         self
     }
 
@@ -166,7 +180,7 @@ impl<S> Layer<S> for GripHoldLayer {
         let shared = Shared {
             options: self.options.clone(),
             counters: self.counters.clone(),
-            memory: self.memory.clone(),
+            plain_urls: self.plain_urls.clone(),
             warned: self.warned.clone(),
         };
         GripHold::new(inner, Arc::new(shared))

@@ -2,59 +2,35 @@
 //!
 //! One lives in the response's future, for until something is published neither status nor headers are known.
 //! Its cursor starts where its request arrived, not at the answer's stamp: the client is not sent the answer's
-//! body, and what was published before it asked would answer it again and again.
+//! body, and what was published before it asked would answer it again and again (rule M2).
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderValue, Request, Response, response::Parts};
-use http_body::Body;
+use http::HeaderValue;
 use tokio::time::Instant;
-use tower_service::Service;
 
-use super::answer::{self, Answer, collect};
-use super::drained::Drained;
-use super::exchange::{AskError, Exchange, MOST_ASKS, Turn};
-use super::guard::{EndReason, HoldGuard};
-use super::ids::{Ids, Placed, RESPONSE_PATIENCE};
+use super::answer::{Answer, collect};
+use super::client_request::{AskError, ClientRequest, MOST_ASKS, Turn};
+use super::guard::EndReason;
+use super::ids::{Ids, RESPONSE_PATIENCE};
 use super::original::{Again, grip_last};
-use super::stream::Start;
-use crate::body::EdgeBody;
-use crate::error::BoxError;
+use super::poll::{Event, Poll, Whole};
+use super::subscribed::Subscribed;
+use crate::below::Below;
 use crate::grip::{HoldChannel, HoldMode};
-use crate::hub::{Delivery, Fetch, SubscribeError, Subscription, Wants};
-use crate::message::{Message, PushedResponse, ResponseForm};
+use crate::hub::{Fetch, SubscribeError, Wants};
 use crate::mutants::mutant;
 use crate::position::Position;
 use crate::time::after;
 
-/// A long poll that waits.
-struct Poll {
-    subscription: Subscription,
-    ids: Ids,
-    deaf_to: Position,
-    deadline: Instant,
-    drained: Option<Drained>,
+/// A long poll about to wait.
+struct Begun {
+    answer: Answer,
+    fetch: Fetch,
+    subscribed: Subscribed,
 }
 
-/// What a long poll waited for.
-enum Event {
-    /// A message answers it.
-    Message(std::sync::Arc<Message>),
-    /// A message asks to ask anew.
-    Hint(Position),
-    /// A message came whose predecessor did not.
-    Gap,
-    /// Its time is up.
-    Over(EndReason),
-}
-
-impl<S, B> Exchange<S>
-where
-    S: Service<Request<EdgeBody>, Response = Response<B>>,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
+impl<S: Below> ClientRequest<S> {
     /// Holds a long poll whose cursor starts at `from`.
     pub(super) async fn long_poll(
         &mut self,
@@ -62,176 +38,188 @@ where
         fetch: Fetch,
         from: Position,
     ) -> Result<Turn, S::Error> {
-        let mut begun = match self.begin(answer, fetch, from).await {
+        let begun = match self.begin(answer, fetch, from).await {
             Ok(begun) => begun,
             Err(turn) => return Ok(turn),
         };
-        let guard = self.guard(HoldMode::Response);
-        if begun.start.marked {
-            self.note_mark(&guard);
-        }
-        let Answer {
-            mut parts,
-            body,
-            instruct,
-            keep: _keep,
-            ..
-        } = begun.answer;
-        // Until here the pin keeps what the subscription needs.
-        drop(begun.fetch.take());
-        let body = match collect(body).await {
-            Ok(body) => body,
-            Err(error) => {
-                guard.end(EndReason::OriginBroke);
-                return Ok(Turn::Done(self.refuse(error)));
-            }
+        let mut poll = match self.wait_with(begun).await {
+            Ok(poll) => poll,
+            Err(turn) => return Ok(turn),
         };
-        parts.extensions.insert(guard.handle());
-        let hold = instruct.hold.as_ref();
-        let channels = hold.map_or(&[][..], |hold| &hold.channels);
-        let timeout = hold.map_or(Duration::ZERO, |hold| hold.timeout);
-        let mut poll = Poll {
-            subscription: begun.start.subscription,
-            ids: Ids::new(channels, RESPONSE_PATIENCE),
-            deaf_to: begun.start.deaf_to,
-            deadline: after(Instant::now(), timeout.min(self.shared.max_age())),
-            drained: self.drained(),
-        };
-        let marked = begun.start.marked;
         loop {
-            let event = poll.next().await;
-            match event {
-                Event::Message(message) => {
-                    if let Some(ResponseForm::Send(pushed)) = &message.response {
-                        return Ok(Turn::Done(answered(parts, pushed, &guard, marked)));
-                    }
-                }
-                Event::Over(reason) => {
-                    guard.end(reason);
-                    return Ok(Turn::Done(timed_out(parts, body, marked)));
-                }
-                // Not copied: its client asks again.
-                Event::Hint(_) if self.original.is_safe() && !self.original.is_repeatable() => {
-                    guard.end(EndReason::Hint);
-                    return Ok(Turn::Done(timed_out(parts, body, true)));
-                }
-                // A request that must not be made twice does not hear hints.
-                Event::Hint(_) if !self.may_ask() => {}
-                Event::Hint(at) => {
-                    let again = Again {
-                        at_least: at,
-                        no_cache: true,
-                        ..Again::default()
-                    };
-                    let asked = self.ask(again).await;
-                    guard.end(EndReason::Hint);
-                    return match asked {
-                        Ok((answer, fetch)) => Ok(Turn::Fresh {
-                            answer,
-                            fetch,
-                            from: Some(at),
-                        }),
-                        Err(AskError::Service(error)) => Err(error),
-                        Err(AskError::Unreadable(error)) => Ok(Turn::Done(self.refuse(error))),
-                        Err(AskError::Never | AskError::Late) => Ok(Turn::Done(timed_out(parts, body, true))),
-                    };
-                }
-                Event::Gap => {
-                    if !self.original.is_repeatable() {
-                        guard.end(EndReason::Gap);
-                        return Ok(Turn::Done(timed_out(parts, body, true)));
-                    }
-                    let last = poll.last(channels);
-                    let at_least = poll.ids.last_withheld().unwrap_or_default();
-                    if let Some((answer, fetch)) = self.fresher(at_least, last).await {
-                        guard.end(EndReason::Hint);
-                        return Ok(Turn::Fresh {
-                            answer,
-                            fetch,
-                            from: None,
-                        });
-                    }
-                    // Late is better than never.
-                    self.note_mark(&guard);
-                    poll.ids.release_overdue(Instant::now());
-                    while let Some(placed) = poll.ids.ready() {
-                        if let Some(ResponseForm::Send(pushed)) = &placed.message.response {
-                            return Ok(Turn::Done(answered(parts, pushed, &guard, true)));
-                        }
-                    }
-                }
+            let heard = match poll.next().await {
+                Event::Message(placed) => poll.answered(&placed),
+                Event::Over(reason) => Ok(poll.ended(reason)),
+                Event::Hint(at) => self.hinted(poll, at).await?,
+                Event::Gap => self.gap(poll).await,
+            };
+            match heard {
+                Ok(turn) => return Ok(turn),
+                Err(still) => poll = still,
             }
         }
     }
 
-    /// Subscribes, after asking for a younger answer if this one is too old.
-    async fn begin(&mut self, mut answer: Answer, mut fetch: Fetch, from: Position) -> Result<Begun, Turn> {
-        let hub = self.shared.options.hub.clone();
-        let mut from = from;
-        let mut marked = false;
-        let (at_least, last) = self.too_old(&answer, from);
-        if at_least > Position::ZERO && self.original.is_repeatable() {
-            match self.fresher(at_least, last).await {
-                Some((fresh, its_fetch)) => {
-                    if fresh.mode() != Some(HoldMode::Response) {
-                        return Err(Turn::Fresh {
-                            answer: fresh,
-                            fetch: its_fetch,
-                            from: Some(from),
-                        });
-                    }
-                    (answer, fetch) = (fresh, its_fetch);
-                    marked = answer.stamp.clock != fetch.stamp().clock || answer.stamp.replay < at_least;
-                }
-                None => marked = true,
-            }
+    /// Makes of a beginning a poll that waits, once all of its timeout answer is there.
+    async fn wait_with(&mut self, begun: Begun) -> Result<Poll, Turn> {
+        let Begun {
+            answer,
+            fetch,
+            subscribed,
+        } = begun;
+        // Until here the pin keeps what the subscription needs.
+        drop(fetch);
+        let guard = self.guard(HoldMode::Response);
+        if subscribed.marked {
+            self.note_mark(&guard);
         }
-        let subscribe =
-            |answer: &Answer, from| hub.subscribe(&answer.names(), hub.stamp_at(from), Wants::Response);
-        let error = match subscribe(&answer, from) {
-            Ok(subscription) => return Ok(Begun::new(answer, fetch, Start::complete(subscription), marked)),
+        let body = match collect(answer.body).await {
+            Ok(body) => body,
+            Err(error) => {
+                guard.end(EndReason::OriginBroke);
+                return Err(Turn::Done(self.refuse(error)));
+            }
+        };
+        let mut parts = answer.parts;
+        parts.extensions.insert(guard.handle());
+        let hold = answer.instruct.hold.as_ref();
+        let channels = hold.map_or(&[][..], |hold| &hold.channels);
+        let timeout = hold.map_or(Duration::ZERO, |hold| hold.timeout);
+        Ok(Poll {
+            subscription: subscribed.subscription,
+            ids: Ids::new(channels, RESPONSE_PATIENCE),
+            deaf_to: subscribed.deaf_to,
+            deadline: after(Instant::now(), timeout.min(self.shared.max_age())),
+            drained: self.drained(),
+            instruct: answer.instruct.clone(),
+            marked: subscribed.marked,
+            guard,
+            answer: Whole {
+                parts,
+                body,
+                client_has_it: answer.client_has_it,
+            },
+            _keep: answer.keep,
+        })
+    }
+
+    /// A message asks to ask anew. If that is not heard, the poll goes on.
+    async fn hinted(&mut self, poll: Poll, at: Position) -> Result<Result<Turn, Poll>, S::Error> {
+        if self.original.is_safe() && !self.original.is_repeatable() {
+            // Not copied: its client asks again.
+            return Ok(Ok(poll.missed(EndReason::Hint)));
+        }
+        if !self.original.is_repeatable() || self.asked >= MOST_ASKS {
+            // A request that must not be made twice does not hear hints.
+            return Ok(Err(poll));
+        }
+        let again = Again {
+            at_least: at,
+            no_cache: true,
+            ..Again::default()
+        };
+        let turn = match self.ask(again).await {
+            Ok((answer, fetch)) => Turn::Fresh {
+                answer,
+                fetch,
+                from: Some(at),
+            },
+            Err(AskError::Service(error)) => {
+                poll.guard.end(EndReason::Hint);
+                return Err(error);
+            }
+            Err(AskError::Unreadable(error)) => Turn::Done(self.refuse(error)),
+            Err(AskError::Never | AskError::Late) => return Ok(Ok(poll.missed(EndReason::Hint))),
+        };
+        poll.guard.end(EndReason::Hint);
+        Ok(Ok(turn))
+    }
+
+    /// A message came whose predecessor did not: the origin has both. If it cannot be asked, late is better than never.
+    async fn gap(&mut self, mut poll: Poll) -> Result<Turn, Poll> {
+        if !self.original.is_repeatable() {
+            return Ok(poll.missed(EndReason::Gap));
+        }
+        let at_least = poll.ids.last_withheld().unwrap_or_default();
+        if let Some((answer, fetch)) = self.fresher(at_least, poll.last()).await {
+            poll.guard.end(EndReason::Hint);
+            return Ok(Turn::Fresh {
+                answer,
+                fetch,
+                from: None,
+            });
+        }
+        self.note_mark(&poll.guard);
+        match poll.give_up_waiting() {
+            Some(placed) => {
+                poll.marked = true;
+                poll.answered(&placed)
+            }
+            None => Err(poll),
+        }
+    }
+
+    /// Subscribes, after asking for a younger answer if this one is too old.
+    async fn begin(&mut self, answer: Answer, fetch: Fetch, from: Position) -> Result<Begun, Turn> {
+        let (answer, fetch, marked) = self.made_young(answer, fetch, from).await?;
+        let error = match self.subscribe(&answer, from) {
+            Ok(subscribed) => return Ok(Begun::new(answer, fetch, subscribed, marked)),
             Err(error) => error,
         };
-        let at_least = error.at_least().unwrap_or_else(|| hub.now());
         if !self.original.is_repeatable() {
             return match error {
                 // It does not hear hints.
                 SubscribeError::Superseded { by, anyway } => {
-                    let start = Start {
-                        subscription: anyway,
-                        deaf_to: by,
-                        marked: false,
-                    };
-                    Ok(Begun::new(answer, fetch, start, marked))
+                    Ok(Begun::new(answer, fetch, Subscribed::deaf(anyway, by), marked))
                 }
                 SubscribeError::Gap { .. } | SubscribeError::ForeignClock(_) => {
                     Err(Turn::Done(self.at_once(answer).await))
                 }
             };
         }
+        let at_least = error.at_least().unwrap_or_else(|| self.shared.options.hub.now());
         let Some((fresh, its_fetch)) = self.fresher(at_least, Vec::new()).await else {
-            return Ok(Begun::new(answer, fetch, Start::marked(error), marked));
+            return Ok(Begun::new(answer, fetch, Subscribed::marked(error), marked));
         };
-        if let SubscribeError::Superseded { by, .. } = &error {
-            from = *by;
-        }
-        if fresh.mode() != Some(HoldMode::Response) {
-            return Err(Turn::Fresh {
-                answer: fresh,
-                fetch: its_fetch,
-                from: Some(from),
-            });
-        }
-        let start = match subscribe(&fresh, from) {
-            Ok(subscription) => Start::complete(subscription),
-            Err(error) => Start::marked(error),
+        let from = match error {
+            SubscribeError::Superseded { by, .. } => by,
+            SubscribeError::Gap { .. } | SubscribeError::ForeignClock(_) => from,
         };
-        Ok(Begun::new(fresh, its_fetch, start, marked))
+        let (fresh, its_fetch) = still_a_poll(fresh, its_fetch, from)?;
+        let subscribed = self.subscribe(&fresh, from);
+        let subscribed = subscribed.unwrap_or_else(Subscribed::marked);
+        Ok(Begun::new(fresh, its_fetch, subscribed, marked))
+    }
+
+    fn subscribe(&self, answer: &Answer, from: Position) -> Result<Subscribed, SubscribeError> {
+        let hub = &self.shared.options.hub;
+        let subscription = hub.subscribe(&answer.names(), hub.stamp_at(from), Wants::Response)?;
+        Ok(Subscribed::complete(subscription))
+    }
+
+    /// The answer, or a younger one if this is too old; and whether it is so although there is none.
+    async fn made_young(
+        &mut self,
+        answer: Answer,
+        fetch: Fetch,
+        from: Position,
+    ) -> Result<(Answer, Fetch, bool), Turn> {
+        let (at_least, last) = self.too_old(&answer, from);
+        if at_least == Position::ZERO || !self.original.is_repeatable() {
+            return Ok((answer, fetch, false));
+        }
+        let Some((fresh, its_fetch)) = self.fresher(at_least, last).await else {
+            return Ok((answer, fetch, true));
+        };
+        let (fresh, its_fetch) = still_a_poll(fresh, its_fetch, from)?;
+        let marked = fresh.stamp.clock != its_fetch.stamp().clock || fresh.stamp.replay < at_least;
+        Ok((fresh, its_fetch, marked))
     }
 
     /// What a younger answer has to reach, and the ids to ask it with; zero if this one will do. It is too old if
     /// one of its channels had a message after its stamp and before the request came, or knows another last id
-    /// than the answer does.
+    /// than the answer does. Never more than the channel's own last message asks for: then one younger answer is
+    /// enough for all who poll (rule M4).
     fn too_old(&self, answer: &Answer, from: Position) -> (Position, Vec<HeaderValue>) {
         let hub = &self.shared.options.hub;
         let stamp = answer.stamp;
@@ -247,9 +235,7 @@ where
                 (Some(named), Some(last)) => *named != last,
                 _ => false,
             };
-            if other_id && self.asked == 0 {
-                at_least = at_least.max(hub.now());
-            } else if aged {
+            if aged || (other_id && self.asked == 0) {
                 at_least = at_least.max(newest);
             }
         }
@@ -258,114 +244,43 @@ where
     }
 
     /// The timeout's answer, without waiting.
-    async fn at_once(&mut self, answer: Answer) -> Response<EdgeBody> {
+    async fn at_once(&mut self, answer: Answer) -> http::Response<crate::body::EdgeBody> {
         let guard = self.guard(HoldMode::Response);
         self.note_mark(&guard);
         guard.end(EndReason::Gap);
         match collect(answer.body).await {
-            Ok(body) => timed_out(answer.parts, body, true),
+            Ok(body) => Whole {
+                parts: answer.parts,
+                body,
+                client_has_it: answer.client_has_it,
+            }
+            .timed_out(true),
             Err(error) => self.refuse(error),
         }
     }
-
-    fn may_ask(&self) -> bool {
-        self.original.is_repeatable() && self.asked < MOST_ASKS
-    }
 }
 
-/// A long poll about to wait.
-struct Begun {
-    answer: Answer,
-    fetch: Option<Fetch>,
-    start: Start,
+/// A younger answer, if it is to be held in the same way; whatever else it is, it begins anew.
+fn still_a_poll(answer: Answer, fetch: Fetch, from: Position) -> Result<(Answer, Fetch), Turn> {
+    match answer.mode() {
+        Some(HoldMode::Response) => Ok((answer, fetch)),
+        _ => Err(Turn::Fresh {
+            answer,
+            fetch,
+            from: Some(from),
+        }),
+    }
 }
 
 // === impl Begun ===
 
 impl Begun {
-    fn new(answer: Answer, fetch: Fetch, mut start: Start, marked: bool) -> Self {
-        start.marked |= marked;
+    fn new(answer: Answer, fetch: Fetch, mut subscribed: Subscribed, marked: bool) -> Self {
+        subscribed.marked |= marked;
         Self {
             answer,
-            fetch: Some(fetch),
-            start,
+            fetch,
+            subscribed,
         }
     }
-}
-
-// === impl Poll ===
-
-impl Poll {
-    async fn next(&mut self) -> Event {
-        loop {
-            while let Some(placed) = self.ids.ready() {
-                if let Some(event) = self.event(placed) {
-                    return event;
-                }
-            }
-            let patience = self.ids.deadline();
-            let until = patience.map_or(self.deadline, |time| time.min(self.deadline));
-            let drained = async {
-                match &mut self.drained {
-                    Some(drained) => drained.await,
-                    None => std::future::pending().await,
-                }
-            };
-            let delivery = tokio::select! {
-                biased;
-                delivery = self.subscription.next() => delivery,
-                () = drained => {
-                    self.drained = None;
-                    return Event::Over(EndReason::Drain);
-                }
-                () = tokio::time::sleep_until(until) => {
-                    return if until == self.deadline { Event::Over(EndReason::Timeout) } else { Event::Gap };
-                }
-            };
-            // What is gone would have answered; what is left answers.
-            let Delivery::Message { channel, at, message } = delivery else {
-                continue;
-            };
-            let placed = Placed { at, message };
-            if let Some(placed) = self.ids.offer(channel, placed, Instant::now)
-                && let Some(event) = self.event(placed)
-            {
-                return event;
-            }
-        }
-    }
-
-    fn event(&self, placed: Placed) -> Option<Event> {
-        match &placed.message.response {
-            Some(ResponseForm::Send(_)) => Some(Event::Message(placed.message)),
-            Some(ResponseForm::Hint) if placed.at > self.deaf_to => Some(Event::Hint(placed.at)),
-            Some(ResponseForm::Hint) | None => None,
-        }
-    }
-
-    /// `Grip-Last` of the channels whose ids are known.
-    fn last(&self, channels: &[HoldChannel]) -> Vec<HeaderValue> {
-        let known = self.ids.known();
-        let value =
-            |(index, id): (usize, &std::sync::Arc<str>)| grip_last(channels.get(index)?.name.as_str(), id);
-        known.filter_map(value).collect()
-    }
-}
-
-fn answered(parts: Parts, pushed: &PushedResponse, guard: &HoldGuard, marked: bool) -> Response<EdgeBody> {
-    guard.delivered();
-    guard.end(EndReason::Answered);
-    let mut response = Answer::pushed(parts, pushed);
-    if marked {
-        answer::mark(response.headers_mut());
-    }
-    response
-}
-
-fn timed_out(parts: Parts, body: Bytes, marked: bool) -> Response<EdgeBody> {
-    let mut response = Answer::timed_out(parts, body);
-    if marked {
-        answer::mark(response.headers_mut());
-    }
-    response
 }

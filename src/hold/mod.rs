@@ -68,17 +68,21 @@
 //!   is known beforehand.
 //! - `Grip-Expose-Headers` is obeyed for long streams as well; in a published response it means nothing.
 //! - A part of a stream (206) is not held: the whole is asked for.
+//! - A hold may name 200 channels ([`GripHoldLayer::max_channels`]). One that names more is refused, not held in part.
+//! - HEAD is answered without its instructions where GET answers them as JSON.
+//! - When a long poll's time is up, its client's `If-None-Match` or `If-Modified-Since` counts, also where a cache of
+//!   ours gave the answer.
 //!
 //! # The layer's own failures
 //!
 //! They are responses; the header `gripstack-error` says why, and a [`HoldError`] is in the extensions. 502: the
-//! instructions are malformed, or the response of a long poll is longer than 100,000 bytes or took longer than 15 s.
+//! instructions are malformed or name too many channels, or the response of a long poll is longer than 100,000 bytes or took longer than 15 s.
 //! 400: the request to be held has a longer body, or one that took longer.
 
 mod answer;
 mod body;
+mod client_request;
 mod drained;
-mod exchange;
 mod failure;
 mod future;
 mod guard;
@@ -86,13 +90,15 @@ mod ids;
 mod keep_alive;
 mod layer;
 mod long_poll;
-mod memory;
 mod original;
+mod plain_urls;
+mod poll;
 mod request_body;
 mod service;
 #[cfg(feature = "jwt")]
 mod sign;
 mod stream;
+mod subscribed;
 
 pub use self::body::Lagged;
 pub use self::failure::HoldError;

@@ -8,7 +8,7 @@ use http::header::{
 use http::{Extensions, Method, Request, StatusCode, Uri, Version};
 
 use super::layer::Options;
-use super::memory::{Memory, UrlHash};
+use super::plain_urls::{PlainUrls, UrlHash};
 use crate::body::EdgeBody;
 use crate::drain::Drain;
 use crate::grip;
@@ -75,9 +75,9 @@ pub(super) fn ask(extensions: &mut Extensions, at_least: Position) -> bool {
 impl Original {
     /// Of a prepared request. Only a GET without a body is copied, unless its URL never has instructions. A handle
     /// for an upgrade must not be: two takers panic.
-    pub(super) fn of<B>(request: &Request<B>, has_body: bool, memory: &Memory) -> Self {
-        let url = (*request.method() == Method::GET && !has_body).then(|| Memory::hash(request));
-        let copied = url.is_some_and(|url| !memory.is_plain(url));
+    pub(super) fn of<B>(request: &Request<B>, has_body: bool, plain_urls: &PlainUrls) -> Self {
+        let url = (*request.method() == Method::GET && !has_body).then(|| PlainUrls::hash(request));
+        let copied = url.is_some_and(|url| !plain_urls.is_plain(url));
         let copy = copied.then(|| {
             let all = request.headers();
             let upgrades = all.contains_key(UPGRADE);
@@ -115,11 +115,11 @@ impl Original {
 
     /// Its answer had instructions, or not. A failure of the service tells nothing, nor does a refusal, or whoever may
     /// not hold a URL could make it known as plain for those who may.
-    pub(super) fn note(&self, memory: &Memory, status: StatusCode, instructions: bool) {
+    pub(super) fn note(&self, plain_urls: &PlainUrls, status: StatusCode, instructions: bool) {
         if let Some(url) = self.url
             && (instructions || status.is_success())
         {
-            memory.saw(url, instructions);
+            plain_urls.saw(url, instructions);
         }
     }
 
@@ -189,12 +189,12 @@ mod tests {
     #[test]
     fn only_answers_that_could_have_had_instructions_make_a_url_plain() {
         let is_copied = |status: u16| {
-            let memory = Memory::new();
+            let plain_urls = PlainUrls::new();
             let request = Request::builder().uri("http://h/a").body(()).expect("valid");
-            let original = || Original::of(&request, false, &memory);
+            let original = || Original::of(&request, false, &plain_urls);
             for _ in 0..100 {
                 let status = StatusCode::from_u16(status).expect("valid");
-                original().note(&memory, status, false);
+                original().note(&plain_urls, status, false);
             }
             original().is_repeatable()
         };

@@ -8,11 +8,12 @@ use http_body::Body;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::exchange::Exchange;
+use super::client_request::ClientRequest;
 use super::future::ResponseFuture;
 use super::layer::Shared;
 use super::original::{Original, ask, prepare};
 use super::request_body::WatchedBody;
+use crate::below::Below;
 use crate::body::EdgeBody;
 use crate::error::BoxError;
 use crate::position::Position;
@@ -34,15 +35,11 @@ impl<S> GripHold<S> {
     }
 }
 
-impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for GripHold<S>
+impl<S, ReqBody> Service<Request<ReqBody>> for GripHold<S>
 where
-    S: Service<Request<EdgeBody>, Response = Response<ResBody>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Send,
+    S: Below,
     ReqBody: Body<Data = Bytes> + Send + 'static,
     ReqBody::Error: Into<BoxError>,
-    ResBody: Body<Data = Bytes> + Send + 'static,
-    ResBody::Error: Into<BoxError>,
 {
     type Response = Response<EdgeBody>;
     type Error = S::Error;
@@ -54,7 +51,9 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let mut request = request.map(EdgeBody::new);
-        let Shared { options, memory, .. } = &*self.shared;
+        let Shared {
+            options, plain_urls, ..
+        } = &*self.shared;
         if !options.enabled {
             return ResponseFuture::passing(self.inner.call(request));
         }
@@ -65,7 +64,7 @@ where
         }
         prepare(request.headers_mut(), options, Now::read);
         let has_body = !request.body().is_end_stream();
-        let original = Original::of(&request, has_body, memory);
+        let original = Original::of(&request, has_body, plain_urls);
         let mut watch = None;
         if has_body {
             request = request.map(|body| {
@@ -84,14 +83,14 @@ where
         } else {
             (self.inner.call(request), None)
         };
-        let exchange = Exchange {
+        let client = ClientRequest {
             shared: self.shared.clone(),
             inner,
             original,
             watch,
             asked: 0,
         };
-        ResponseFuture::asking(future, exchange, fetch)
+        ResponseFuture::asking(future, client, fetch)
     }
 }
 

@@ -109,6 +109,13 @@ impl Origin {
         layer.layer(self.service.clone())
     }
 
+    /// The hold layer of this edge over its cache over it.
+    #[cfg(feature = "cache")]
+    pub fn cached(&self, edge: &Edge) -> GripHold<Inner> {
+        let cache = edge.cache_layer().layer(self.service.clone());
+        edge.hold_layer().layer(BoxCloneSyncService::new(cache))
+    }
+
     /// A GET through the hold layer of this edge.
     pub async fn get(&self, edge: &Edge) -> Response<EdgeBody> {
         get(&self.held(edge.hold_layer())).await

@@ -21,7 +21,7 @@ const ENOUGH: u64 = 16;
 const COUNT: u64 = 0x1f;
 
 /// Remembers URLs by their hashes. One that is forgotten is only copied for again.
-pub(super) struct Memory {
+pub(super) struct PlainUrls {
     /// A hash of 59 bits and a count, each.
     slots: Box<[AtomicU64]>,
 }
@@ -30,9 +30,9 @@ pub(super) struct Memory {
 #[derive(Clone, Copy)]
 pub(super) struct UrlHash(u64);
 
-// === impl Memory ===
+// === impl PlainUrls ===
 
-impl Memory {
+impl PlainUrls {
     pub(super) fn new() -> Self {
         Self {
             slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
@@ -85,25 +85,25 @@ mod tests {
 
     #[test]
     fn many_times_plain_and_never_again_after_one_hold() {
-        let memory = Memory::new();
+        let urls = PlainUrls::new();
         let hash = |uri: &str, host: &str| {
             let request = http::Request::builder().uri(uri).header(HOST, host).body(());
-            Memory::hash(&request.expect("valid"))
+            PlainUrls::hash(&request.expect("valid"))
         };
         let url = hash("/a?b", "h");
         assert_eq!(url.0, hash("http://h/a?b", "x").0);
         assert_ne!(url.0, hash("/a?b", "i").0);
         for _ in 0..ENOUGH {
-            assert!(!memory.is_plain(url));
-            memory.saw(url, false);
+            assert!(!urls.is_plain(url));
+            urls.saw(url, false);
         }
-        memory.saw(url, false);
-        assert!(memory.is_plain(url));
-        assert!(!memory.is_plain(hash("/a?c", "h")));
-        memory.saw(url, true);
+        urls.saw(url, false);
+        assert!(urls.is_plain(url));
+        assert!(!urls.is_plain(hash("/a?c", "h")));
+        urls.saw(url, true);
         for _ in 0..100 {
-            memory.saw(url, false);
+            urls.saw(url, false);
         }
-        assert!(!memory.is_plain(url));
+        assert!(!urls.is_plain(url));
     }
 }

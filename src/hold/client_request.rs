@@ -3,10 +3,7 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode};
-use http_body::Body;
-use tower_service::Service;
+use http::{HeaderValue, Response, StatusCode};
 
 use super::answer::Answer;
 use super::drained::{Drained, drained};
@@ -15,9 +12,9 @@ use super::guard::HoldGuard;
 use super::layer::Shared;
 use super::original::{Again, Original};
 use super::request_body::BodyWatch;
+use crate::below::Below;
 use crate::body::EdgeBody;
-use crate::error::BoxError;
-use crate::grip::{Hold, HoldMode, MAX_CHANNELS};
+use crate::grip::HoldMode;
 use crate::hub::Fetch;
 use crate::position::Position;
 use crate::sync::Arc;
@@ -33,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const REQUEST_BODY: Duration = Duration::from_secs(15);
 
 /// One client request, as long as it may have to be made again.
-pub(super) struct Exchange<S> {
+pub(super) struct ClientRequest<S> {
     pub(super) shared: Arc<Shared>,
     /// Of one that can be made again.
     pub(super) inner: Option<S>,
@@ -67,12 +64,7 @@ pub(super) enum AskError<E> {
     Service(E),
 }
 
-impl<S, B> Exchange<S>
-where
-    S: Service<Request<EdgeBody>, Response = Response<B>>,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
+impl<S: Below> ClientRequest<S> {
     /// Turns what the service below answered into what the client gets.
     pub(super) async fn settle(
         mut self,
@@ -80,7 +72,14 @@ where
         fetch: Fetch,
     ) -> Result<Response<EdgeBody>, S::Error> {
         let arrival = fetch.stamp().at;
-        let mut turn = match Answer::read(response, &fetch, &self.shared.options.hub).await {
+        let mut turn = match Answer::read(
+            response,
+            &fetch,
+            &self.shared.options.hub,
+            self.original.is_head(),
+        )
+        .await
+        {
             Ok(answer) => Turn::Fresh {
                 answer,
                 fetch,
@@ -105,7 +104,11 @@ where
             return Ok(Turn::Done(answer.into_plain()));
         };
         let mode = hold.mode;
-        self.warn_of_dropped(hold);
+        let (named, allowed) = (hold.channels.len(), self.shared.options.max_channels);
+        if named > allowed {
+            let error = HoldError::TooManyChannels { named, allowed };
+            return Ok(Turn::Done(self.refuse(error)));
+        }
         if self.original.is_head() || (mode == HoldMode::Stream && !answer.has_body()) {
             Answer::stream_head(&mut answer.parts);
             return Ok(Turn::Done(answer.into_plain()));
@@ -160,7 +163,7 @@ where
                 .map_err(AskError::Service)?;
             let fetch = hub.begin_fetch(tokio::time::Instant::now());
             let response = inner.call(request).await.map_err(AskError::Service)?;
-            let answer = Answer::read(response.map(EdgeBody::new), &fetch, hub).await;
+            let answer = Answer::read(response.map(EdgeBody::new), &fetch, hub, false).await;
             Ok((answer.map_err(AskError::Unreadable)?, fetch))
         };
         match tokio::time::timeout(PATIENCE, answer).await {
@@ -222,16 +225,5 @@ where
         guard.marked();
         let (method, path) = self.original.describe();
         tracing::info!(target: "gripstack::hold", method, path, "messages may be missing");
-    }
-
-    fn warn_of_dropped(&self, hold: &Hold) {
-        if hold.dropped_channels > 0 {
-            let (method, path) = self.original.describe();
-            let dropped = hold.dropped_channels;
-            tracing::warn!(
-                target: "gripstack::hold", method, path, dropped,
-                "more than {MAX_CHANNELS} channels: only the first are held"
-            );
-        }
     }
 }

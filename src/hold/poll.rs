@@ -1,0 +1,170 @@
+//! A long poll that waits: what it hears, and what it answers with.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, response::Parts};
+use tokio::time::Instant;
+
+use super::answer::{self, Answer};
+use super::client_request::Turn;
+use super::drained::Drained;
+use super::guard::{EndReason, HoldGuard};
+use super::ids::{Ids, Placed};
+use super::original::grip_last;
+use crate::body::EdgeBody;
+use crate::grip::{HoldChannel, Instruct};
+use crate::handoff::Keep;
+use crate::hub::{Delivery, Subscription};
+use crate::message::{PushedResponse, ResponseForm};
+use crate::position::Position;
+
+/// A long poll that waits.
+pub(super) struct Poll {
+    pub(super) subscription: Subscription,
+    pub(super) ids: Ids,
+    /// A hint at or before this is older than the hold.
+    pub(super) deaf_to: Position,
+    pub(super) deadline: Instant,
+    pub(super) drained: Option<Drained>,
+    pub(super) instruct: std::sync::Arc<Instruct>,
+    /// Messages may be missing.
+    pub(super) marked: bool,
+    pub(super) guard: HoldGuard,
+    /// What the service below answered.
+    pub(super) answer: Whole,
+    /// What the cache below wants kept.
+    pub(super) _keep: Option<Keep>,
+}
+
+/// An answer whose body is all there.
+pub(super) struct Whole {
+    pub(super) parts: Parts,
+    pub(super) body: Bytes,
+    /// Its client has it already, by the condition of its request.
+    pub(super) client_has_it: bool,
+}
+
+/// What a long poll waited for.
+pub(super) enum Event {
+    /// A message answers it.
+    Message(Placed),
+    /// A message asks to ask anew.
+    Hint(Position),
+    /// A message came whose predecessor did not.
+    Gap,
+    /// Its time is up.
+    Over(EndReason),
+}
+
+// === impl Poll ===
+
+impl Poll {
+    /// Waits for what comes next.
+    pub(super) async fn next(&mut self) -> Event {
+        loop {
+            while let Some(placed) = self.ids.ready() {
+                if let Some(event) = self.event(placed) {
+                    return event;
+                }
+            }
+            let patience = self.ids.deadline();
+            let until = patience.map_or(self.deadline, |time| time.min(self.deadline));
+            let drained = async {
+                match &mut self.drained {
+                    Some(drained) => drained.await,
+                    None => std::future::pending().await,
+                }
+            };
+            let delivery = tokio::select! {
+                biased;
+                delivery = self.subscription.next() => delivery,
+                () = drained => {
+                    self.drained = None;
+                    return Event::Over(EndReason::Drain);
+                }
+                () = tokio::time::sleep_until(until) => {
+                    return if until == self.deadline { Event::Over(EndReason::Timeout) } else { Event::Gap };
+                }
+            };
+            // What is gone would have answered; what is left answers.
+            let Delivery::Message { channel, at, message } = delivery else {
+                continue;
+            };
+            let placed = Placed { at, message };
+            if let Some(placed) = self.ids.offer(channel, placed, Instant::now)
+                && let Some(event) = self.event(placed)
+            {
+                return event;
+            }
+        }
+    }
+
+    fn event(&self, placed: Placed) -> Option<Event> {
+        match &placed.message.response {
+            Some(ResponseForm::Send(_)) => Some(Event::Message(placed)),
+            Some(ResponseForm::Hint) if placed.at > self.deaf_to => Some(Event::Hint(placed.at)),
+            Some(ResponseForm::Hint) | None => None,
+        }
+    }
+
+    /// Gives up waiting for a predecessor. The first message that answers, of those that waited for it.
+    pub(super) fn give_up_waiting(&mut self) -> Option<Placed> {
+        self.ids.release_overdue(Instant::now());
+        std::iter::from_fn(|| self.ids.ready())
+            .find(|placed| matches!(placed.message.response, Some(ResponseForm::Send(_))))
+    }
+
+    /// `Grip-Last` of the channels whose ids are known.
+    pub(super) fn last(&self) -> Vec<HeaderValue> {
+        let channels: &[HoldChannel] = self.instruct.hold.as_ref().map_or(&[], |hold| &hold.channels);
+        let value = |(index, id): (usize, &std::sync::Arc<str>)| {
+            let channel = channels.get(index)?;
+            grip_last(channel.name.as_str(), id)
+        };
+        self.ids.known().filter_map(value).collect()
+    }
+
+    /// Answers with a message; not, if that has no response.
+    pub(super) fn answered(self, placed: &Placed) -> Result<Turn, Self> {
+        let Some(ResponseForm::Send(pushed)) = &placed.message.response else {
+            return Err(self);
+        };
+        self.guard.delivered();
+        self.guard.end(EndReason::Answered);
+        Ok(Turn::Done(self.answer.pushed(pushed, self.marked)))
+    }
+
+    /// Ends without a message.
+    pub(super) fn ended(self, reason: EndReason) -> Turn {
+        self.guard.end(reason);
+        Turn::Done(self.answer.timed_out(self.marked))
+    }
+
+    /// Ends because it cannot ask for what it may have missed.
+    pub(super) fn missed(mut self, reason: EndReason) -> Turn {
+        self.marked = true;
+        self.ended(reason)
+    }
+}
+
+// === impl Whole ===
+
+impl Whole {
+    /// The answer when the time is up.
+    pub(super) fn timed_out(self, marked: bool) -> Response<EdgeBody> {
+        noting(
+            Answer::timed_out(self.parts, self.body, self.client_has_it),
+            marked,
+        )
+    }
+
+    fn pushed(self, pushed: &PushedResponse, marked: bool) -> Response<EdgeBody> {
+        noting(Answer::pushed(self.parts, pushed), marked)
+    }
+}
+
+fn noting(mut response: Response<EdgeBody>, marked: bool) -> Response<EdgeBody> {
+    if marked {
+        answer::mark(response.headers_mut());
+    }
+    response
+}

@@ -1,0 +1,49 @@
+//! A subscription, and what is known of what it lacks.
+
+use crate::hub::{SubscribeError, Subscription};
+use crate::position::Position;
+
+/// A subscription from which a hold starts, and what is known of what it lacks.
+pub(super) struct Subscribed {
+    pub(super) subscription: Subscription,
+    /// A `close` or `hint` at or before this is not obeyed: the hold is made of an older answer, for there is no
+    /// younger one.
+    pub(super) deaf_to: Position,
+    /// Messages may be missing.
+    pub(super) marked: bool,
+}
+
+// === impl Subscribed ===
+
+impl Subscribed {
+    /// It lacks nothing.
+    pub(super) fn complete(subscription: Subscription) -> Self {
+        Self {
+            subscription,
+            deaf_to: Position::ZERO,
+            marked: false,
+        }
+    }
+
+    /// To what there is.
+    pub(super) fn marked(error: SubscribeError) -> Self {
+        let deaf_to = match &error {
+            SubscribeError::Superseded { by, .. } => *by,
+            SubscribeError::Gap { .. } | SubscribeError::ForeignClock(_) => Position::ZERO,
+        };
+        Self {
+            subscription: error.anyway(),
+            deaf_to,
+            marked: true,
+        }
+    }
+
+    /// To what there is, and deaf to the hints of before: for a request that must not be made twice.
+    pub(super) fn deaf(subscription: Subscription, to: Position) -> Self {
+        Self {
+            subscription,
+            deaf_to: to,
+            marked: false,
+        }
+    }
+}

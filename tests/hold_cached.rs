@@ -1,0 +1,98 @@
+//! Long polls over our cache.
+#![cfg(all(feature = "hold", feature = "cache"))]
+
+mod hold_support;
+
+use gripstack::Edge;
+use http::Method;
+
+use hold_support::*;
+
+/// An origin whose answers are held, and cached with these fields.
+fn origin(fields: &'static [(&'static str, &'static str)]) -> Origin {
+    Origin::new(move |_, _| async move {
+        let held = [("grip-hold", "response"), ("grip-channel", "t; prev-id=1")];
+        Ok(reply(200, &[&held[..], fields].concat(), "nothing\n"))
+    })
+}
+
+/// A body that names another id than the log's last is asked for anew once, not by each who polls, whatever is published
+/// elsewhere.
+#[tokio::test(start_paused = true)]
+async fn m4_polls_whose_answer_names_another_id_share_what_it_costs() {
+    let edge = Edge::new();
+    let origin = origin(&[("cache-control", "max-age=60")]);
+    let service = origin.cached(&edge);
+    let poll = || start(&service, request(Method::GET, "/", &[("host", "h")]));
+    let mut first = poll();
+    assert!(first.now().await.is_none());
+    assert_eq!(origin.calls(), 1);
+    publish(&edge, identified(answer(200, &[], "2\n"), "2", "1")).await;
+    assert_eq!(text(first.now().await.expect("answered")).await, "2\n");
+    let mut waiting = Vec::new();
+    for n in 0..20 {
+        publish_on(&edge, "foreign", bytes("x")).await;
+        let mut poll = poll();
+        assert!(poll.now().await.is_none(), "{n}");
+        waiting.push(poll);
+    }
+    assert_eq!(origin.calls(), 2, "one that contains the message");
+    publish(&edge, identified(answer(200, &[], "3\n"), "3", "2")).await;
+    for poll in waiting {
+        poll.done().await;
+    }
+}
+
+/// RFC 9110 13.2.2: the cache gives the hold all of an answer; what the client gets is judged by its condition.
+#[tokio::test(start_paused = true)]
+async fn a_timeout_answer_heeds_the_clients_condition() {
+    let fields: [&[(&str, &str)]; 2] = [
+        &[
+            ("cache-control", "max-age=600"),
+            ("etag", "\"5\""),
+            ("content-type", "text/plain"),
+        ],
+        &[
+            ("cache-control", "no-store"),
+            ("etag", "\"5\""),
+            ("content-type", "text/plain"),
+        ],
+    ];
+    for fields in fields {
+        for (condition, has_it) in [("\"5\"", true), ("W/\"5\"", true), ("\"4\"", false)] {
+            let edge = Edge::new();
+            let origin = origin(fields);
+            let service = origin.cached(&edge);
+            // What is not stored passes from the second time on, with its condition.
+            let times = if fields[0].1 == "no-store" { 1 } else { 2 };
+            for time in 0..times {
+                let asks = request(Method::GET, "/", &[("host", "h"), ("if-none-match", condition)]);
+                let response = start(&service, asks).done().await;
+                let case = format!("{fields:?}, {condition}, {time}");
+                assert_eq!(response.status(), if has_it { 304 } else { 200 }, "{case}");
+                assert_eq!(header(&response, "cache-control"), Some("no-store"));
+                assert_eq!(header(&response, "etag"), None);
+                let length = (!has_it).then_some("8");
+                assert_eq!(header(&response, "content-length"), length, "{case}");
+                assert_eq!(response.headers().contains_key("content-type"), !has_it, "{case}");
+                assert_eq!(text(response).await, if has_it { "" } else { "nothing\n" });
+            }
+            assert_eq!(origin.calls(), 1);
+        }
+    }
+}
+
+/// A message is news, whatever the client has.
+#[tokio::test(start_paused = true)]
+async fn a_message_answers_also_who_has_the_timeouts_answer() {
+    let edge = Edge::new();
+    let origin = origin(&[("cache-control", "max-age=600"), ("etag", "\"5\"")]);
+    let service = origin.cached(&edge);
+    let asks = request(Method::GET, "/", &[("host", "h"), ("if-none-match", "\"5\"")]);
+    let mut waiting = start(&service, asks);
+    assert!(waiting.now().await.is_none());
+    publish(&edge, identified(answer(200, &[], "2\n"), "2", "1")).await;
+    let response = waiting.now().await.expect("answered");
+    assert_eq!(response.status(), 200);
+    assert_eq!(text(response).await, "2\n");
+}
