@@ -75,6 +75,7 @@ use tower::layer::util::Stack;
 ///
 /// | What one would write | Why it fails | What works |
 /// |---|---|---|
+/// | `.layer(axum::middleware::from_fn(..))` below, in one `ServiceBuilder` | it takes axum's own body alone | see below |
 /// | `service_fn` over `Request<Incoming>` below | it is asked with `Request<EdgeBody>` | a handler of that, or of any `Request<B>` |
 /// | `rate_limit` below | it is not `Clone` | `buffer` above it |
 /// | `timeout` below, under `axum::Router::layer` | its error is not `Infallible` | axum's `HandleErrorLayer` above it |
@@ -82,6 +83,52 @@ use tower::layer::util::Stack;
 /// | `axum::serve(listener, stack)` | it wants axum's own types | `Router::new().fallback_service(stack)`, or `gripstack::serve` |
 /// | `add_service(layer.layer(grpc))` | tonic routes by the service's name | `layer.named_layer(grpc)` of tonic's `LayerExt` |
 /// | `stack.ready().await?.call(request)` | the type of the request's body is ambiguous | `stack.oneshot(request)` |
+///
+/// The longest of these messages, forty lines of bounds that are not satisfied, is that of axum's `from_fn` and whatever
+/// else takes axum's `Request` alone: the layers ask what is below with an `EdgeBody`, since they make requests of their own,
+/// and `from_fn` is a service of `Request<axum::body::Body>` only. Two ways out. A router takes any body, so a call of
+/// `layer` for each of the two does; the later one is outside:
+///
+/// ```
+/// # #[cfg(feature = "full")] {
+/// # use axum::{Router, extract::Request, middleware::{Next, from_fn}, response::Response, routing::get};
+/// # use gripstack::{Edge, EdgeBody, ServiceBuilderExt};
+/// # use tower::ServiceBuilder;
+/// async fn check(request: Request, next: Next) -> Response {
+///     next.run(request).await
+/// }
+///
+/// let edge = Edge::new();
+/// let router: Router = Router::new()
+///     .route("/", get(|| async { "hello" }))
+///     .layer(from_fn(check))
+///     .layer(ServiceBuilder::new().grip_hold(&edge).edge_cache(&edge));
+/// # let _ = router;
+/// # }
+/// ```
+///
+/// In one `ServiceBuilder` the request gets axum's body in between:
+///
+/// ```
+/// # #[cfg(feature = "full")] {
+/// # use axum::{Router, extract::Request, middleware::{Next, from_fn}, response::Response, routing::get};
+/// # use gripstack::{Edge, EdgeBody, ServiceBuilderExt};
+/// # use tower::ServiceBuilder;
+/// # async fn check(request: Request, next: Next) -> Response {
+/// #     next.run(request).await
+/// # }
+/// # let edge = Edge::new();
+/// let layers = ServiceBuilder::new()
+///     .grip_hold(&edge)
+///     .edge_cache(&edge)
+///     .map_request(|request: http::Request<EdgeBody>| request.map(axum::body::Body::new))
+///     .layer(from_fn(check));
+/// let router: Router = Router::new().route("/", get(|| async { "hello" })).layer(layers);
+/// # let _ = router;
+/// # }
+/// ```
+///
+/// Above the layers `from_fn` needs nothing of this.
 ///
 /// It cannot be implemented outside of this crate.
 pub trait ServiceBuilderExt<L>: sealed::Sealed<L> + Sized {

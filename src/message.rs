@@ -36,6 +36,20 @@ pub enum ChannelError {
 }
 
 /// One message. A hold takes the form made for its kind; a hold whose form is absent does not see it.
+///
+/// ```
+/// use gripstack::Message;
+/// use gripstack::message::{PushedResponse, ResponseForm};
+///
+/// let event = Message::sse(Some("likes"), "7"); // for streams
+/// let bytes = Message::bytes("data: 7\n\n"); // the same, as it goes over the wire
+/// let answer = Message::response(PushedResponse::new("7")); // for long polls
+/// // One message for both; its id lets a client have each once and in order.
+/// let form = ResponseForm::Send(Box::new(PushedResponse::new("7")));
+/// let both = event.with_response(form).with_id("7").with_prev_id("6");
+/// # assert!(both.stream.is_some() && both.response.is_some() && both.id.as_deref() == Some("7"));
+/// # let _ = (bytes, answer);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Message {

@@ -8,10 +8,17 @@ settings! {
     /// Limits and times of a cache. Start from the defaults and set what differs:
     ///
     /// ```
-    /// use gripstack::cache::CacheConfig;
+    /// use std::time::Duration;
     ///
-    /// let config = CacheConfig::new().capacity_bytes(64 << 20).outage(None);
-    /// # let _ = config;
+    /// use gripstack::Edge;
+    /// use gripstack::cache::{CacheConfig, PacedReads};
+    ///
+    /// let config = CacheConfig::new()
+    ///     .capacity_bytes(1 << 30)
+    ///     .interval(Duration::from_millis(250)) // asked at most four times a second for what messages made older
+    ///     .paced_reads(PacedReads::Stale); // who asks meanwhile gets the old answer, marked, and does not wait
+    /// let edge = Edge::builder().cache(config).build();
+    /// # let _ = edge;
     /// ```
     #[derive(Clone, Debug)]
     pub struct CacheConfig {

@@ -9,6 +9,24 @@ use super::handle::Cache;
 use super::service::EdgeCache;
 
 /// Puts a [`Cache`] in front of a service. All state is the handle's: every service that this makes shares it.
+///
+/// ```
+/// use gripstack::{Edge, EdgeBody};
+/// use http::{Request, Response};
+/// use tower::{ServiceBuilder, ServiceExt};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), gripstack::BoxError> {
+/// let edge = Edge::new();
+/// let stack = ServiceBuilder::new().layer(edge.cache_layer()).service_fn(async |_: Request<EdgeBody>| {
+///     Response::builder().header("cache-control", "s-maxage=60").body(EdgeBody::from("hello"))
+/// });
+/// for status in ["gripstack; fwd=uri-miss; ttl=60; stored", "gripstack; hit; ttl=60"] {
+///     let request = Request::get("http://example.com/").body(EdgeBody::empty())?;
+///     let response = stack.clone().oneshot(request).await?;
+///     assert_eq!(response.headers()["cache-status"], status);
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct EdgeCacheLayer {
     cache: Cache,

@@ -24,6 +24,21 @@ pub const MAX_ID_BYTES: usize = 1024;
 pub const MAX_INSTRUCT_BYTES: usize = 100_000;
 
 /// What a response asks of the edge. Without a hold and without a next link the response goes out at once.
+///
+/// ```
+/// use gripstack::grip::Instruct;
+/// use std::time::Duration;
+///
+/// // A stream of two channels, and a long poll that knows which message its answer contains.
+/// let stream = Instruct::stream().channel("news").channel("user-al").into_headers()?;
+/// let poll = Instruct::response().channel("news").prev_id("41").timeout(Duration::from_secs(25)).into_headers()?;
+/// // No hold, but each message on the channel makes the cached answer older.
+/// let plain = Instruct::immediate().channel("news").into_headers()?;
+/// assert_eq!(stream["grip-hold"], "stream");
+/// assert_eq!((&poll["grip-hold"], &poll["grip-timeout"]), (&"response".parse().unwrap(), &"25".parse().unwrap()));
+/// assert!(!plain.contains_key("grip-hold"));
+/// # Ok::<(), gripstack::grip::InstructError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Instruct {
     /// Whether and how to hold the request (`Grip-Hold`, or `hold` in JSON).

@@ -33,6 +33,29 @@ const MARKED_AGE: Duration = Duration::from_secs(60);
 /// [module](super) for what it does.
 ///
 /// All state is in the [`Hub`]: layers of one hub share it, however many are made.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use gripstack::grip::Instruct;
+/// use gripstack::{Edge, EdgeBody, Message};
+/// use http::{Request, Response};
+/// use http_body_util::BodyExt;
+/// use tower::{ServiceBuilder, ServiceExt};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), gripstack::BoxError> {
+/// let edge = Edge::new();
+/// let holds = edge.hold_layer().max_age(Duration::from_secs(3600));
+/// let stack = ServiceBuilder::new().layer(holds).service_fn(async |_: Request<EdgeBody>| {
+///     let mut response = Response::new(EdgeBody::empty());
+///     *response.headers_mut() = Instruct::stream().channel("news").into_headers()?;
+///     Ok::<_, gripstack::BoxError>(response)
+/// });
+/// let mut held = stack.oneshot(Request::new(EdgeBody::empty())).await?.into_body();
+/// edge.publish("news", Message::line("hello")).await?;
+/// assert_eq!(held.frame().await.unwrap()?.into_data().unwrap(), "hello\n");
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct GripHoldLayer {
     options: Options,

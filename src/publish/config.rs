@@ -10,6 +10,21 @@ use crate::order::{PurgeMode, Target};
 pub type Policy = ItemPolicy;
 
 /// What a [`Publisher`](super::Publisher) does with which channel.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use gripstack::publish::{PublishConfig, Rule};
+/// use gripstack::{PurgeMode, Target};
+///
+/// let config = PublishConfig::new()
+///     // States: ten times a second at most, and the last one always.
+///     .channels("counter-", Rule::latest().interval(Duration::from_millis(100)))
+///     // Each message of this channel also purges what carries the key.
+///     .channels("news", Rule::all().purge(Target::key("front-page")))
+///     .purge_mode(PurgeMode::SoftBlock);
+/// # let _ = config;
+/// ```
 #[derive(Clone, Debug)]
 pub struct PublishConfig {
     all: Rule,

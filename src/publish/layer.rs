@@ -10,6 +10,24 @@ use super::service::{PublishEndpoint, RateLimitedPublish};
 use crate::control::{ControlService, normal_prefix};
 
 /// Takes publishes out of the way of all other requests. See the [module](super).
+///
+/// ```
+/// use gripstack::control::NotFound;
+/// use gripstack::publish::{Auth, PublishConfig};
+/// use gripstack::{Edge, EdgeBody};
+/// use http::Request;
+/// use tower::{ServiceBuilder, ServiceExt};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), gripstack::BoxError> {
+/// let publisher = Edge::new().publisher(PublishConfig::new());
+/// let stack = ServiceBuilder::new().layer(publisher.layer(Auth::token("secret"))).service(NotFound);
+/// let item = r#"{"items": [{"channel": "news", "http-stream": {"content": "data: 1\n\n"}}]}"#;
+/// let request = Request::post("/publish").header("authorization", "Bearer secret");
+/// let response = stack.oneshot(request.body(EdgeBody::from(item))?).await?;
+/// assert_eq!(response.status(), 200);
+/// assert_eq!(response.headers()["gripstack-position"], "1");
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct RateLimitedPublishLayer {
     publisher: Publisher,

@@ -15,6 +15,26 @@ use crate::edge::Edge;
 use crate::order::PurgeMode;
 
 /// Takes purge requests out of the way of all others. See the [module](super).
+///
+/// ```
+/// use gripstack::control::NotFound;
+/// use gripstack::purge::Auth;
+/// use gripstack::{Edge, EdgeBody};
+/// use http::Request;
+/// use tower::{ServiceBuilder, ServiceExt};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), gripstack::BoxError> {
+/// let edge = Edge::new();
+/// let purges = edge.purge_layer(Auth::token("secret")).api(true);
+/// let stack = ServiceBuilder::new().layer(purges).service(NotFound);
+/// let purge = |name: &str, value: &str| {
+///     let request = Request::builder().method("PURGE").uri("http://example.com/news");
+///     stack.clone().oneshot(request.header(name, value).body(EdgeBody::empty()).unwrap())
+/// };
+/// assert_eq!(purge("fastly-key", "secret").await?.status(), 200);
+/// assert_eq!(purge("authorization", "Bearer guess").await?.status(), 401);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct PurgeLayer {
     edge: Edge,
