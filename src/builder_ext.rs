@@ -143,6 +143,12 @@ pub trait ServiceBuilderExt<L>: sealed::Sealed<L> + Sized {
     #[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
     fn edge_cache(self, edge: &Edge) -> tower::ServiceBuilder<Stack<EdgeCacheLayer, L>>;
 
+    /// The same below a router that strips this prefix, such as `/api` (axum's `nest`): see
+    /// [`EdgeCacheLayer::namespace`].
+    #[cfg(feature = "cache")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "cache")))]
+    fn edge_cache_at(self, edge: &Edge, prefix: &str) -> tower::ServiceBuilder<Stack<EdgeCacheLayer, L>>;
+
     /// Takes the method `PURGE` from those whom `auth` lets in. See [`purge`](crate::purge).
     #[cfg(feature = "purge")]
     #[cfg_attr(docsrs, doc(cfg(feature = "purge")))]
@@ -177,6 +183,11 @@ impl<L> ServiceBuilderExt<L> for tower::ServiceBuilder<L> {
     #[cfg(feature = "cache")]
     fn edge_cache(self, edge: &Edge) -> tower::ServiceBuilder<Stack<EdgeCacheLayer, L>> {
         self.layer(edge.cache_layer())
+    }
+
+    #[cfg(feature = "cache")]
+    fn edge_cache_at(self, edge: &Edge, prefix: &str) -> tower::ServiceBuilder<Stack<EdgeCacheLayer, L>> {
+        self.layer(edge.cache_layer().namespace(prefix))
     }
 
     #[cfg(feature = "purge")]

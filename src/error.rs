@@ -76,6 +76,11 @@ pub struct OriginError {
 #[derive(Clone, Copy, Debug)]
 pub struct CloseDelimited;
 
+/// In the extensions of a response: it may have come through a cache that is not ours, although it has no `Age` (RFC 9111
+/// 5.1). What it is stamped with is so much earlier as if it had `Age: 0`.
+#[derive(Clone, Copy, Debug)]
+pub struct BehindCache;
+
 // === impl OriginFailure ===
 
 impl OriginFailure {

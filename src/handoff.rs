@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::header::AGE;
 use http::{Extensions, HeaderMap};
 
+use crate::error::BehindCache;
 use crate::grip::Instruct;
 use crate::position::{Position, Stamp};
 
@@ -52,10 +53,6 @@ type Anything = Arc<dyn Any + Send + Sync>;
 /// (RFC 9110 13.2.2). The answer is whole, for a hold needs all of it; where it is itself what the client gets, 304 is.
 #[derive(Clone, Copy)]
 pub(crate) struct ClientHasIt;
-
-/// In the extensions of a response: it came through a cache that is not ours, although it may have no `Age`.
-#[derive(Clone, Copy, Debug)]
-pub struct BehindCache;
 
 /// How long a foreign cache may have kept this answer (rule X1). `None`: there is no such cache between. What is no
 /// number of seconds may be any.

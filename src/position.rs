@@ -97,7 +97,7 @@ impl Stamp {
 /// Whether an answer stamped `stamp` may serve a request that arrived at `arrival`, when the last mark of the
 /// answer's targets stands at `last_mark`.
 ///
-/// The one test, the same at lookup, when joining a flight, when a flight's head arrives, and when storing. An
+/// Rule C5, the one test, the same at lookup, when joining a flight, when a flight's head arrives, and when storing. An
 /// answer is good enough if nothing it names was marked after its fetch began, or if its fetch began after the
 /// request arrived. A fetch started for a request therefore always serves it.
 pub fn serves(stamp: Position, arrival: Position, last_mark: Position) -> bool {

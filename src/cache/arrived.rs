@@ -12,6 +12,7 @@ use super::entry::{Entry, Head};
 use super::flight::{Failure, Landed};
 use super::handle::Cache;
 use super::key::VariantKey;
+use super::look::Needs;
 use super::memo::{Forbids, is_for_us, speaks_of_reuse};
 use super::policy::{
     CDN_CACHE_CONTROL, CacheControl, Freshness, NoStore, RequestFacts, ResponseFacts, Validators, VarySpec,
@@ -25,6 +26,7 @@ use crate::body::{EdgeBody, Held};
 use crate::error::{CloseDelimited, OriginError};
 use crate::grip::{self, Instruct, JsonResponse, MAX_INSTRUCT_BYTES};
 use crate::handoff::{Keep, KeepAlong, foreign_age};
+use crate::hub::{Hub, Since};
 use crate::log::Log;
 use crate::position::Stamp;
 use crate::sync::Arc;
@@ -55,6 +57,8 @@ pub(super) struct Arrived {
     policy: CacheControl,
     freshness: Freshness,
     stamp: Stamp,
+    /// That is earlier than its fetch.
+    is_behind: bool,
     verdict: Verdict,
     /// Why nobody else may have it, beyond the verdict.
     unusable: Option<&'static str>,
@@ -83,7 +87,7 @@ pub(super) enum Disposition {
 /// become the URL's, whoever may have the answer.
 pub(super) async fn look_at(
     cache: &Cache,
-    resource: &Resource,
+    resource: &Arc<Resource>,
     sent: Sent<'_>,
     response: Response<EdgeBody>,
 ) -> Result<Arrived, Failure> {
@@ -167,6 +171,7 @@ pub(super) async fn look_at(
         policy,
         freshness,
         stamp,
+        is_behind: stamp != sent.stamp,
         verdict,
         unusable,
         incomplete,
@@ -256,18 +261,35 @@ impl Arrived {
         !self.is_head && self.error().is_none() && !refused.is_some_and(is_of_its_request)
     }
 
+    /// Whether it would do for this request by its fetch, but not by its stamp: a foreign cache between answered that (rule
+    /// X1).
+    pub(super) fn is_too_old(&self, hub: &Hub, resource: &Resource, needs: &Needs) -> bool {
+        self.is_behind && {
+            let channels = resource.channels(hub);
+            let since = Since {
+                stamp: self.stamp,
+                keys: [&resource.keys, &self.tags.keys],
+                seen: None,
+                channel_keys: &channels.keys,
+                channels: &channels.names,
+                more_channels: channels.more,
+                left_at: channels.left_at,
+            };
+            !needs.is_served(self.stamp, &hub.judge(since))
+        }
+    }
+
     /// The channels that it names.
     pub(super) fn named(&self) -> Option<&Arc<Named>> {
         self.named.as_ref()
     }
 
     /// As it came, for the one request that may have it.
-    pub(super) fn into_private(self) -> Response<EdgeBody> {
+    pub(super) fn into_private(self, resource: &Arc<Resource>) -> Response<EdgeBody> {
         let mut response = Response::from_parts(self.parts, self.body);
         if let Some(named) = self.named {
-            response
-                .extensions_mut()
-                .insert(KeepAlong(Keep::new(named, None)));
+            let keep = Keep::new(resource.clone(), Some(named));
+            response.extensions_mut().insert(KeepAlong(keep));
         }
         response
     }
@@ -294,8 +316,10 @@ impl Arrived {
         headers
             .entry(DATE)
             .or_insert_with(|| format_http_date(self.freshness.received().wall));
-        let validators = Validators::of(&headers);
-        if !tells_last_modified(&headers, self.freshness.received().wall) {
+        let received = self.freshness.received().wall;
+        let validators = Validators::of(&headers, received);
+        let hides_last_modified = !tells_last_modified(&headers, received);
+        if hides_last_modified {
             headers.remove(LAST_MODIFIED);
         }
         detach(&mut headers);
@@ -306,6 +330,7 @@ impl Arrived {
             status,
             validators: validators.map(Validators::detached),
             headers: with_places(headers),
+            hides_last_modified,
             instruct: self.instruct.map(std::sync::Arc::new),
             freshness: self.freshness,
             tags: self.tags.text.into(),

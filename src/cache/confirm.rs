@@ -107,14 +107,14 @@ impl Confirmation<'_> {
         }
         let named = resource.learn(cache.hub(), channels, more);
         let vary = resource.rule(VarySpec::of(&headers), false);
-        let validators = Validators::of(&headers).or_else(|| old.validators.clone());
+        if old.hides_last_modified {
+            // The answer that brought the body told nobody.
+            headers.remove(LAST_MODIFIED);
+        }
+        let validators = Validators::of(&headers, answered.wall);
         let mut headers = stored_headers(&headers, &policy);
         grip::strip(&mut headers);
         headers.remove(SURROGATE_KEY);
-        if !old.headers.contains_key(LAST_MODIFIED) && old.has_last_modified() {
-            // The answer that brought the body did not hand it out.
-            headers.remove(LAST_MODIFIED);
-        }
         detach(&mut headers);
         let stamp = match foreign_age(from, self.response.extensions()) {
             Some(age) => cache.hub().backdate(sent.stamp, sent.at.mono, age),
@@ -132,6 +132,7 @@ impl Confirmation<'_> {
             status: old.status,
             validators: validators.map(Validators::detached),
             headers: with_places(headers),
+            hides_last_modified: old.hides_last_modified,
             instruct,
             freshness,
             tags,
@@ -171,29 +172,28 @@ impl Confirmation<'_> {
 }
 
 /// The instructions that a 304 leaves (rule C3): with a hold they are its own; without one the stored mode and channels
-/// stay, the ids that it names are taken over, and the others are cleared if the stamp moves: they name what the body
-/// contains, and that may be more by now.
+/// stay. Ids name what the body contains. If the stamp moves that may be more by now, so those that the 304 names are taken
+/// over and the others cleared; if not, the stored ones stay, or a hold would take a message for one that it has.
 fn updated(
     old: Option<&std::sync::Arc<Instruct>>,
     brought: Option<&Instruct>,
     moves: bool,
 ) -> Option<std::sync::Arc<Instruct>> {
-    if let Some(brought) = brought.filter(|brought| brought.hold.is_some() || old.is_none()) {
-        return Some(std::sync::Arc::new(brought.clone()));
+    let begins = brought.filter(|brought| brought.hold.is_some() || old.is_none());
+    if begins.is_none() && !moves {
+        return old.cloned();
     }
-    let old = old?;
-    if brought.is_none() && !moves {
-        return Some(old.clone());
-    }
-    let mut instruct = Instruct::clone(old);
+    // Which ids count: those of the 304, or those that were stored.
+    let of = match moves {
+        true => brought,
+        false => old.map(|old| &**old),
+    };
+    let mut instruct = begins.cloned().or_else(|| old.map(|old| Instruct::clone(old)))?;
     for channel in instruct.hold.iter_mut().flat_map(|hold| &mut hold.channels) {
-        let named = brought.into_iter().flat_map(Instruct::channels);
-        let id = { named }
+        let named = of.into_iter().flat_map(Instruct::channels);
+        channel.prev_id = { named }
             .find(|named| named.name == channel.name)
             .and_then(|named| named.prev_id.clone());
-        if id.is_some() || moves {
-            channel.prev_id = id;
-        }
     }
     Some(std::sync::Arc::new(instruct))
 }

@@ -49,6 +49,8 @@ pub(super) struct Head {
     pub(super) status: StatusCode,
     /// Without hop-by-hop fields, `Age`, `Grip-*` and surrogate keys.
     pub(super) headers: HeaderMap,
+    /// It was modified in the second that it was sent in, or later: nobody is told when.
+    pub(super) hides_last_modified: bool,
     pub(super) instruct: Option<std::sync::Arc<Instruct>>,
     pub(super) freshness: Freshness,
     pub(super) validators: Option<Validators>,
@@ -137,12 +139,6 @@ impl Head {
         let keys = self.keys.len() * size_of::<TargetKey>() + self.tags.len();
         let named = self.named.as_ref().map_or(0, |named| named.weight());
         fields + instruct + vary + keys + named + FIXED_WEIGHT
-    }
-
-    /// Whether its origin says when it was modified.
-    pub(super) fn has_last_modified(&self) -> bool {
-        let validators = self.validators.as_ref();
-        validators.is_some_and(|validators| validators.last_modified.is_some())
     }
 
     /// Whether a hold that replays what came after the stamp starts from it.

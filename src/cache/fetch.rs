@@ -216,6 +216,7 @@ impl<S: Below> FlightTask<S> {
             let gone = Gone::NotShareable {
                 why: why.as_str(),
                 error: None,
+                kept: is_kept.then(|| entry.clone()),
             };
             self.flight().phase.send_replace(Phase::Gone(gone));
             if let Some(leader) = self.leader.take() {
@@ -261,13 +262,22 @@ impl<S: Below> FlightTask<S> {
                 self.hand_over(arrived, Gone::Failed(failure));
             }
             Disposition::Private(why) => {
-                self.hand_over(arrived, Gone::NotShareable { why, error });
+                let gone = Gone::NotShareable {
+                    why,
+                    error,
+                    kept: None,
+                };
+                self.hand_over(arrived, gone);
             }
             Disposition::Kept(why) => {
                 let landed = arrived.into_landed(&self.cache, self.resource(), sent, Ok(()));
                 let leader = self.leader.take();
-                let announce = |flight: &Flight, landed| {
-                    let gone = Gone::NotShareable { why, error: None };
+                let announce = |flight: &Flight, landed: Landed| {
+                    let gone = Gone::NotShareable {
+                        why,
+                        error: None,
+                        kept: Some(landed.entry.clone()),
+                    };
                     flight.phase.send_replace(Phase::Gone(gone));
                     if let Some(leader) = leader {
                         let _ = leader.send(ForLeader::Landed(Box::new(landed), own));
@@ -292,7 +302,7 @@ impl<S: Below> FlightTask<S> {
 
     /// Gives an answer to the one request that may have it.
     fn hand_over(&mut self, arrived: Arrived, gone: Gone) {
-        let response = arrived.into_private();
+        let response = arrived.into_private(self.resource());
         self.flight().phase.send_replace(Phase::Gone(gone));
         if let Some(leader) = self.leader.take() {
             let _ = leader.send(ForLeader::Response(Box::new(response)));

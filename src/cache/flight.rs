@@ -62,13 +62,14 @@ pub(super) struct Landing {
 }
 
 /// Why a flight has nothing for those who wait.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone)]
 pub(super) enum Gone {
-    /// The answer is for one request only. Says why; and its status, if it is an error (RFC 5861 4): an old answer
-    /// may be better.
+    /// The answer is for one request only. Says why; its status, if it is an error (RFC 5861 4): an old answer
+    /// may be better; and the answer, if it is kept to be validated: who names its tag already need not have it.
     NotShareable {
         why: &'static str,
         error: Option<StatusCode>,
+        kept: Option<Arc<Entry>>,
     },
     /// No answer. Says why.
     Failed(Failure),

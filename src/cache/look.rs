@@ -177,6 +177,12 @@ impl Needs {
             && serves(stamp.replay, self.arrival.at, message)
     }
 
+    /// Whether an answer with this stamp serves this request, to which that happened since: rule C5. It starts no hold.
+    pub(super) fn is_served(&self, stamp: Stamp, judged: &Judgement) -> bool {
+        serves(stamp.at, self.arrival.at, last_mark(judged))
+            && serves(stamp.replay, self.arrival.at, judged.last_message)
+    }
+
     /// Whether there is no better answer than this one, which does not serve: its fetch would, but a foreign cache between
     /// answered that (rule X1). Asking again would bring the same.
     pub(super) fn has_no_better(

@@ -1,6 +1,6 @@
 //! What is remembered of a URL whose answers are not kept.
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, EXPIRES, LAST_MODIFIED};
+use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG, EXPIRES, LAST_MODIFIED};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use quick_cache::Weighter;
 use tokio::time::Instant;
@@ -10,6 +10,7 @@ use super::key::RequestUrl;
 use super::policy::{CDN_CACHE_CONTROL, CacheStatus, Fwd, is_error_status};
 use super::resource::Resource;
 use super::tags::SURROGATE_KEY;
+use crate::error::BehindCache;
 use crate::grip;
 use crate::hub::{Hub, Since};
 use crate::marks::Seen;
@@ -31,8 +32,8 @@ pub(super) struct Memo {
     keys: Box<[TargetKey]>,
     seen: Seen,
     forbids: Option<Forbids>,
-    /// The channels that the last answer named are the URL's as long as that is remembered.
-    named: Option<Arc<Named>>,
+    /// The channels that the last answer named are its URL's as long as that is remembered.
+    named: Option<(Arc<Named>, Arc<Resource>)>,
     /// `Cache-Status` of those that pass.
     status: HeaderValue,
 }
@@ -66,7 +67,7 @@ impl Memo {
     pub(super) fn new(
         hub: &Hub,
         name: &str,
-        resource: &Resource,
+        resource: &Arc<Resource>,
         named: Option<&Arc<Named>>,
         (why, about): (&'static str, About),
         forbids: Option<Forbids>,
@@ -85,14 +86,14 @@ impl Memo {
             keys: resource.keys.clone(),
             seen: Seen::default(),
             forbids: forbids.filter(|_| about == About::All),
-            named: named.cloned(),
+            named: named.map(|named| (named.clone(), resource.clone())),
             status: status.to_value(),
         }
     }
 
     /// Whether it says the same of the same URL.
     pub(super) fn says_the_same_as(&self, other: &Self) -> bool {
-        let named = |memo: &Self| memo.named.as_ref().map(Arc::as_ptr);
+        let named = |memo: &Self| memo.named.as_ref().map(|(named, _)| Arc::as_ptr(named));
         self.url == other.url
             && (self.why, self.about, &self.forbids) == (other.why, other.about, &other.forbids)
             && named(self) == named(other)
@@ -144,6 +145,10 @@ impl Memo {
     /// Whether the very same forbids to keep or share a response, and nothing in it is for us.
     pub(super) fn fits<B>(&self, response: &Response<B>) -> bool {
         let status = response.status();
+        if response.headers().contains_key(AGE) || response.extensions().get::<BehindCache>().is_some() {
+            // A foreign cache between answered (rule X1).
+            return false;
+        }
         if status == StatusCode::NOT_MODIFIED || status == StatusCode::NO_CONTENT || is_error_status(status) {
             return false;
         }

@@ -17,7 +17,7 @@ impl Cache {
     /// An answer came, and this is what becomes of it. `old`: what is stored of its variant.
     pub(super) fn take_note(
         &self,
-        resource: &Resource,
+        resource: &Arc<Resource>,
         arrived: &Arrived,
         disposition: Disposition,
         old: Option<&Arc<Entry>>,
@@ -46,7 +46,7 @@ impl Cache {
     }
 
     /// Room is short: what could be kept is not.
-    pub(super) fn remember_unstorable(&self, resource: &Resource, entry: &Entry, why: &'static str) {
+    pub(super) fn remember_unstorable(&self, resource: &Arc<Resource>, entry: &Entry, why: &'static str) {
         self.remember(resource, entry.head.named.as_ref(), (why, About::Parts), None);
     }
 
@@ -64,7 +64,7 @@ impl Cache {
 
     fn remember(
         &self,
-        resource: &Resource,
+        resource: &Arc<Resource>,
         named: Option<&Arc<Named>>,
         why: (&'static str, About),
         forbids: Option<Forbids>,

@@ -14,7 +14,8 @@ use super::flight::{Failure, Flight, Gone, Landed, Phase};
 use super::handle::Cache;
 use super::look::Needs;
 use super::policy::{
-    CacheStatus, Freshness, Fwd, Outage, is_not_modified, not_modified_headers, reduce_accept_encoding,
+    CacheStatus, Freshness, Fwd, Outage, is_not_modified, names_tag_of, not_modified_headers,
+    reduce_accept_encoding,
 };
 use super::resource::Resource;
 use super::serve::{CACHE_STATUS, Given};
@@ -29,7 +30,8 @@ use crate::request::{Fields, is_https};
 use crate::sync::Arc;
 use crate::time::{Now, after};
 
-/// Why an answer of ours is not the origin's: for operators to search for.
+/// A foreign cache between may have answered with something older than this request may have (rule X1).
+const FOREIGN_AGE: &str = "foreign-age";
 /// Flights that one request waits for, one after the other. Each is of its own making from the second on at the
 /// latest, and that one serves it: more can only be a defect.
 const MAX_FLIGHTS: usize = 8;
@@ -308,43 +310,75 @@ impl Visit {
                 };
                 self.take((landed, own), old, fwd, leads)
             }
-            Phase::Gone(Gone::NotShareable { why, error }) => {
-                if let Some(status) = error
-                    && let Some(old) = self.old_after_failure(old.as_ref(), Some(status))
-                {
-                    return Waited::Response(Box::new(old));
-                }
-                match received(leader).await {
-                    // It was made for somebody who comes for the first time.
-                    Some(ForLeader::Response(_)) if self.resumes() => Waited::Alone(why, old),
-                    Some(ForLeader::Response(response)) => {
-                        let response = self.as_asked(*response);
-                        Waited::Response(Box::new(self.finish_private(response, why)))
-                    }
-                    Some(ForLeader::Landed(landed, own)) => self.take((*landed, own), None, fwd, true),
-                    _ => Waited::Alone(why, old),
-                }
-            }
-            Phase::Gone(Gone::Failed(failure)) => {
-                if let Some(old) = self.old_after_failure(old.as_ref(), failure.status()) {
-                    return Waited::Response(Box::new(old));
-                }
-                match received(leader).await {
-                    Some(ForLeader::Error(error)) => Waited::Error(error),
-                    Some(ForLeader::Response(response)) => {
-                        Waited::Response(Box::new(self.finish_private(*response, failure.as_str())))
-                    }
-                    Some(ForLeader::Landed(..) | ForLeader::Fields(_)) | None => {
-                        Waited::Response(Box::new(failed(failure)))
-                    }
-                }
-            }
+            Phase::Gone(gone) => self.take_own(gone, leader, old, fwd).await,
             // It hangs, and there is an old answer; or its sender is gone, which lives as long as the flight, which is ours.
             Phase::Waiting | Phase::Flying { .. } => {
                 let old = self.old_after_failure(old.as_ref(), None);
                 Waited::of(old, || failed(Failure::Died))
             }
         }
+    }
+
+    /// Where a flight has nothing for all: takes what is for its leader, or an old answer.
+    async fn take_own<E>(
+        &self,
+        gone: Gone,
+        leader: Option<oneshot::Receiver<ForLeader<E>>>,
+        old: Option<Arc<Entry>>,
+        fwd: Fwd,
+    ) -> Waited<E> {
+        let (is_failure, status) = match &gone {
+            Gone::NotShareable { error, .. } => (error.is_some(), *error),
+            Gone::Failed(failure) => (true, failure.status()),
+        };
+        if is_failure && let Some(old) = self.old_after_failure(old.as_ref(), status) {
+            return Waited::Response(Box::new(old));
+        }
+        let own = match leader {
+            Some(leader) => leader.await.ok(),
+            None => None,
+        };
+        match (gone, own) {
+            // It was made for somebody who comes for the first time.
+            (Gone::NotShareable { why, .. }, Some(ForLeader::Response(_))) if self.resumes() => {
+                Waited::Alone(why, old)
+            }
+            (Gone::NotShareable { why, .. }, Some(ForLeader::Response(response))) => {
+                let response = self.as_asked(*response);
+                Waited::Response(Box::new(self.finish_private(response, why)))
+            }
+            (Gone::NotShareable { .. }, Some(ForLeader::Landed(landed, own))) => {
+                self.take((*landed, own), None, fwd, true)
+            }
+            (Gone::NotShareable { why, kept, .. }, _) => {
+                match kept.and_then(|kept| self.has_already(&kept, fwd, why)) {
+                    Some(response) => Waited::Response(Box::new(response)),
+                    None => Waited::Alone(why, old),
+                }
+            }
+            (Gone::Failed(_), Some(ForLeader::Error(error))) => Waited::Error(error),
+            (Gone::Failed(failure), Some(ForLeader::Response(response))) => {
+                Waited::Response(Box::new(self.finish_private(*response, failure.as_str())))
+            }
+            (Gone::Failed(failure), _) => Waited::Response(Box::new(failed(failure))),
+        }
+    }
+
+    /// 304, if this request, which waited, names the very tag of an answer that is for somebody else: then it has the same,
+    /// and gets nothing of it. A date proves less.
+    fn has_already(&self, kept: &Arc<Entry>, fwd: Fwd, why: &str) -> Option<Response<EdgeBody>> {
+        let hub = self.cache.hub();
+        let channels = self.resource.channels(hub);
+        let has_it = self.fields.has(Fields::CONDITION)
+            && names_tag_of(&self.parts.headers, &kept.head.headers)
+            && !(self.needs.by_hold && kept.head.is_hold())
+            && self.needs.is_served_by(hub, &self.resource, kept, &channels);
+        if !has_it {
+            return None;
+        }
+        self.cache.counters().collapsed.add(1);
+        let status = CacheStatus::forwarded(fwd).collapsed(true).detail(why);
+        self.give(kept, kept.head.freshness, Some(status))
     }
 
     /// What a flight comes to; or, once it hangs, nothing more than that, if the old answer may be given then.
@@ -417,7 +451,7 @@ impl Visit {
             {
                 return Waited::Again;
             }
-            status = status.detail("foreign-age");
+            status = status.detail(FOREIGN_AGE);
         }
         match self.give(entry, entry.head.freshness, Some(status)) {
             Some(mut response) => {
@@ -499,7 +533,9 @@ impl Visit {
             stamp: fetch.stamp(),
             at,
         };
-        Ok(self.settle(response, sent, (why, true), old).await)
+        // What is made for who has had something already is for nobody else (rule D7).
+        let keeps = !self.resumes();
+        Ok(self.settle(response, sent, (why, keeps), old).await)
     }
 
     /// Takes what came for this request alone. `keeps`: what proves storable after all is stored.
@@ -526,16 +562,18 @@ impl Visit {
         {
             return old;
         }
-        match disposition {
-            Disposition::Failed(failure) => self.finish_private(arrived.into_private(), failure.as_str()),
-            Disposition::Private(why) | Disposition::Shared(Err(why)) => {
-                self.finish_private(arrived.into_private(), why)
-            }
-            Disposition::Kept(_) | Disposition::Shared(Ok(())) if !keeps => {
-                self.finish_private(arrived.into_private(), why)
-            }
-            Disposition::Kept(why) => self.keep(arrived, sent, why),
-            Disposition::Shared(Ok(())) => self.keep(arrived, sent, why),
+        let is_kept = keeps && matches!(disposition, Disposition::Kept(_) | Disposition::Shared(Ok(())));
+        let mut detail = match disposition {
+            Disposition::Failed(failure) => failure.as_str(),
+            Disposition::Private(why) | Disposition::Kept(why) | Disposition::Shared(Err(why)) => why,
+            Disposition::Shared(Ok(())) => why,
+        };
+        if arrived.is_too_old(self.cache.hub(), &self.resource, &self.needs) {
+            detail = FOREIGN_AGE;
+        }
+        match is_kept {
+            true => self.keep(arrived, sent, detail),
+            false => self.finish_private(arrived.into_private(&self.resource), detail),
         }
     }
 
@@ -590,11 +628,6 @@ impl Visit {
             .detail(why);
         private(response, self.needs.by_hold, status.to_value())
     }
-}
-
-/// What the one who started a flight is told.
-async fn received<E>(leader: Option<oneshot::Receiver<ForLeader<E>>>) -> Option<ForLeader<E>> {
-    leader?.await.ok()
 }
 
 // === impl Waited ===

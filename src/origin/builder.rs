@@ -27,6 +27,7 @@ pub struct Builder {
     max_idle: usize,
     max_head_bytes: usize,
     upgrades: bool,
+    behind_cache: bool,
     forwarding: Forwarding,
     #[cfg(feature = "tls")]
     ca_pem: Option<Vec<u8>>,
@@ -77,6 +78,7 @@ impl Builder {
             max_idle: 128,
             max_head_bytes: 64 * 1024,
             upgrades: true,
+            behind_cache: false,
             forwarding: Forwarding::default(),
             #[cfg(feature = "tls")]
             ca_pem: None,
@@ -107,6 +109,14 @@ impl Builder {
     /// 15 s. Then 504.
     pub fn first_byte_timeout(mut self, timeout: Duration) -> Self {
         self.first_byte_timeout = timeout;
+        self
+    }
+
+    /// Whether a cache that is not a gripstack stands between this and the application, and may answer without `Age`. Each
+    /// answer then counts as a second older, and replays start earlier by the [overlap](crate::hub::LogLimits::overlap);
+    /// one with `Age` does without this. Purge that cache before this one. Default: no.
+    pub fn behind_cache(mut self, behind_cache: bool) -> Self {
+        self.behind_cache = behind_cache;
         self
     }
 
@@ -213,6 +223,7 @@ impl Builder {
             between_bytes: self.between_bytes,
             idle_timeout: self.idle_timeout,
             upgrades: self.upgrades,
+            behind_cache: self.behind_cache,
         })))
     }
 }

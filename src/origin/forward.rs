@@ -24,7 +24,7 @@ use super::route::{Routes, Upstream};
 use super::stats::Stats;
 use super::{failure, upgrade};
 use crate::body::EdgeBody;
-use crate::error::{CloseDelimited, OriginError, OriginFailure};
+use crate::error::{BehindCache, CloseDelimited, OriginError, OriginFailure};
 use crate::hop_by_hop;
 use crate::request::{self, ClientInfo, is_https};
 use crate::sync::Arc;
@@ -48,6 +48,8 @@ pub(super) struct Inner {
     pub(super) between_bytes: Option<Duration>,
     pub(super) idle_timeout: Duration,
     pub(super) upgrades: bool,
+    /// A cache that is not ours stands between.
+    pub(super) behind_cache: bool,
 }
 
 /// What a request leaves behind for reading its answer.
@@ -289,6 +291,9 @@ impl Inner {
             asked.head_only || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         if framing == Framing::Close && !bodiless {
             parts.extensions.insert(CloseDelimited);
+        }
+        if self.behind_cache {
+            parts.extensions.insert(BehindCache);
         }
         let between_bytes = match headers::is_event_stream(&parts.headers) {
             true => None,

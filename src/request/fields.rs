@@ -20,7 +20,7 @@ impl Fields {
     pub(crate) const UPGRADE: Self = Self(1);
     /// `If-None-Match` or `If-Modified-Since`.
     pub(crate) const CONDITION: Self = Self(1 << 1);
-    /// `Cache-Control` or `Authorization`.
+    /// `Cache-Control`, `Authorization`, or what the client says that it has had: such an answer may be for nobody else.
     pub(crate) const LIMIT: Self = Self(1 << 2);
     /// Part of the key without being named by `Vary`.
     pub(crate) const KEYED: Self = Self(1 << 3);
@@ -99,6 +99,9 @@ impl Fields {
                     false => Self::FORWARDED.0,
                 },
                 b'x' | b'f' | b'h' if is_removed(name) => Self::UNSETTLED.0,
+                b'l' if text == "last-event-id" => Self::LIMIT.0,
+                #[cfg(any(feature = "hold", feature = "cache", feature = "publish"))]
+                b'g' if text == "grip-last" => Self::GRIP.0 | Self::LIMIT.0,
                 #[cfg(any(feature = "hold", feature = "cache", feature = "publish"))]
                 b'g' if crate::grip::is_grip(name) => Self::GRIP.0,
                 _ if is_odd(text) => Self::KEYED.0 | Self::UNSETTLED.0,
@@ -151,6 +154,7 @@ mod tests {
             ("range", Fields::RANGE),
             ("cache-control", Fields::LIMIT),
             ("authorization", Fields::LIMIT),
+            ("last-event-id", Fields::LIMIT),
             ("x-forwarded-host", forwarded),
             ("front-end-https", forwarded),
             ("x-forwarded-for", Fields::FORWARDED),

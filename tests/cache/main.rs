@@ -5,6 +5,7 @@
 mod basics;
 mod cancel;
 mod collapse;
+mod doors;
 mod faults;
 mod grip;
 mod invalidate;

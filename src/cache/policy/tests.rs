@@ -66,7 +66,7 @@ fn a_response_lives_is_validated_and_lives_again() {
     };
     assert_eq!(stored.freshness.ttl(later.mono), -1);
 
-    let validators = Validators::of(&stored.headers).unwrap();
+    let validators = Validators::of(&stored.headers, now.wall).unwrap();
     assert!(validators.is_strong());
     let mut request = headers(&[("range", "bytes=0-1"), ("if-none-match", "\"client\"")]);
     strip_client_conditionals(&mut request, &VarySpec::default());

@@ -42,11 +42,13 @@ struct EntityTag<'a> {
 // === impl Validators ===
 
 impl Validators {
-    /// Of a response; `None` if it has none.
-    pub(crate) fn of(response: &HeaderMap) -> Option<Self> {
+    /// Of a response that came at this moment; `None` if it has none. A `Last-Modified` that does not
+    /// [tell it from others](tells_last_modified) is none: whoever asks with it would be told for ever that nothing changed.
+    pub(crate) fn of(response: &HeaderMap, received: SystemTime) -> Option<Self> {
+        let tells = tells_last_modified(response, received);
         let validators = Self {
             etag: response.get(ETAG).cloned(),
-            last_modified: response.get(LAST_MODIFIED).cloned(),
+            last_modified: response.get(LAST_MODIFIED).filter(|_| tells).cloned(),
         };
         let any = validators.etag.is_some() || validators.last_modified.is_some();
         any.then_some(validators)
@@ -142,6 +144,15 @@ pub(crate) fn is_not_modified(request: &HeaderMap, stored: &HeaderMap, received:
         Some((modified, false)) => modified < since,
         None => stored.get(DATE).and_then(date).unwrap_or(received) < since,
     }
+}
+
+/// Whether a request lists, by name, the tag of this answer: then it has the same.
+pub(crate) fn names_tag_of(request: &HeaderMap, stored: &HeaderMap) -> bool {
+    let Some(tag) = stored.get(ETAG).and_then(EntityTag::of) else {
+        return false;
+    };
+    let mut lines = request.get_all(IF_NONE_MATCH).iter();
+    lines.any(|line| EntityTags::of(line.as_bytes()).any(|named| named.opaque == tag.opaque))
 }
 
 /// Whether a client may be told when this answer was modified (rule C3, RFC 9110 8.8.2.2): it was sent at least a second

@@ -26,7 +26,7 @@ fn not_modified(request: &[(&'static str, &str)], stored: &[(&'static str, &str)
 }
 
 fn validators(lines: &[(&'static str, &str)]) -> Validators {
-    Validators::of(&headers(lines)).unwrap()
+    Validators::of(&headers(lines), received()).unwrap()
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn strong_validators() {
         assert!(!validators(&[("etag", weak)]).is_strong(), "{weak}");
     }
     assert!(!validators(&[("last-modified", OLD), ("date", "Mon, 07 Nov 1994 08:49:37 GMT")]).is_strong());
-    assert_eq!(Validators::of(&HeaderMap::new()), None);
+    assert_eq!(Validators::of(&HeaderMap::new(), received()), None);
 }
 
 #[test]
@@ -47,9 +47,23 @@ fn rule_u2_the_exact_entity_tag_else_last_modified() {
         validators(&[("etag", etag), ("last-modified", OLD)]).conditional_headers(&mut request);
         assert_eq!(request, headers(&[("if-none-match", etag)]));
     }
+    // As it is written, if it is a date.
+    let obsolete = "Sunday, 06-Nov-94 08:49:37 GMT";
     let mut request = HeaderMap::new();
-    validators(&[("last-modified", "whatever it says")]).conditional_headers(&mut request);
-    assert_eq!(request, headers(&[("if-modified-since", "whatever it says")]));
+    validators(&[("last-modified", obsolete)]).conditional_headers(&mut request);
+    assert_eq!(request, headers(&[("if-modified-since", obsolete)]));
+    let none = |lines: &[(&'static str, &str)]| Validators::of(&headers(lines), received()).is_none();
+    assert!(none(&[("last-modified", "whatever it says")]));
+}
+
+/// Rule C3: two values of one second have one date.
+#[test]
+fn rule_u2_a_date_that_does_not_tell_it_from_others_validates_nothing() {
+    let of = |lines: &[(&'static str, &str)]| Validators::of(&headers(lines), received());
+    assert!(of(&[("last-modified", OLD), ("date", OLD)]).is_none());
+    assert!(of(&[("last-modified", OLD), ("date", NEW)]).is_some());
+    let tagged = of(&[("last-modified", OLD), ("date", OLD), ("etag", "\"a\"")]);
+    assert_eq!(tagged.expect("it has a tag").last_modified, None);
 }
 
 #[test]
@@ -289,7 +303,7 @@ proptest! {
             stored.insert(LAST_MODIFIED, value);
         }
         is_not_modified(&request, &stored, received());
-        if let Some(validators) = Validators::of(&stored) {
+        if let Some(validators) = Validators::of(&stored, received()) {
             prop_assert!(validators.selects(&stored), "a 304 with the same fields");
             validators.conditional_headers(&mut request);
             // What we send matches what we have, if it is well-formed.
