@@ -234,13 +234,15 @@ impl Message {
         size_of::<Self>() + ids + stream + response + socket
     }
 
-    /// Whether whoever has not had the older one, which carries a state, has enough with this one, whatever the hold:
-    /// it sends something in each form in which the older one does. What closes or asks to ask anew is no state.
+    /// Whether whoever has not had the older one, which carries a state, has enough with this one, whatever the hold
+    /// (rule D2a): in each form of the older one it sends something as well. What closes, or asks to ask anew, is no
+    /// state: only the same once more covers it.
     pub(crate) fn covers(&self, older: &Self) -> bool {
-        let forms = Form::ALL.into_iter().filter(|form| form.is_in(older));
-        forms
-            .into_iter()
-            .all(|form| form.is_sent_by(older) && form.is_sent_by(self))
+        let mut forms = Form::ALL.into_iter().filter(|form| form.is_in(older));
+        forms.all(|form| match form.is_sent_by(older) {
+            true => form.is_sent_by(self),
+            false => form.is_the_same(self, older),
+        })
     }
 
     /// A message for stream holds: these bytes as they are.
@@ -360,6 +362,15 @@ impl Form {
             Self::Stream => message.stream.is_some(),
             Self::Response => message.response.is_some(),
             Self::Socket => message.socket.is_some(),
+        }
+    }
+
+    /// Whether both are the same in this form.
+    fn is_the_same(self, one: &Message, other: &Message) -> bool {
+        match self {
+            Self::Stream => one.stream == other.stream,
+            Self::Response => one.response == other.response,
+            Self::Socket => one.socket == other.socket,
         }
     }
 

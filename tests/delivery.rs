@@ -375,3 +375,37 @@ fn a_waker_is_not_dropped_under_a_lock() {
         assert_eq!(*count.lock(), 5);
     });
 }
+
+/// Neither is one that waits for its turn, that a newer one replaced, or that finds no room.
+#[cfg(feature = "publish")]
+#[test]
+fn a_message_that_waits_for_its_turn_is_not_dropped_under_a_lock() {
+    use gripstack::publish::{PublishConfig, Publisher, Rule};
+
+    without_deadlock("a paced message", || {
+        block_on(async {
+            let config = PublishConfig::new().rule(Rule::latest()).max_channels(1);
+            let publisher = Publisher::new(Edge::new(), config);
+            let count = Arc::new(Mutex::new(0));
+            let (count_it, publishes) = (count.clone(), publisher.clone());
+            let call: Arc<dyn Fn() + Send + Sync> = Arc::new(move || {
+                *count_it.lock() += 1;
+                let mut publish = Box::pin(publishes.publish(channel("other"), send("x")));
+                let _ = publish.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            });
+            let owned = |text: &str| Message::bytes(Bytes::from_owner(CallsBack(call.clone(), text.into())));
+            for text in ["1", "2", "3"] {
+                publisher
+                    .publish(channel("t"), owned(text))
+                    .await
+                    .expect("there is room");
+            }
+            assert_eq!(*count.lock(), 1, "the second was replaced");
+            publisher
+                .publish(channel("u"), owned("4"))
+                .await
+                .expect_err("there is no room");
+            assert_eq!(*count.lock(), 2);
+        });
+    });
+}

@@ -217,6 +217,12 @@ impl Hub {
         Fetch::new(self.clone(), self.stamp_at(at), now, pin)
     }
 
+    /// Messages, and bytes of them, that one order may have for one channel.
+    #[cfg(feature = "publish")]
+    pub(crate) fn order_limits(&self) -> (usize, usize) {
+        self.0.state.read().registry.order_limits()
+    }
+
     /// Whether the order fits the logs.
     pub(crate) fn check(&self, order: &Order) -> Result<(), OrderTooLarge> {
         self.0.state.read().registry.check(order)

@@ -44,6 +44,11 @@ impl Registry {
         }
     }
 
+    /// Messages, and bytes of them, that one order may have for one channel.
+    pub(super) fn order_limits(&self) -> (usize, usize) {
+        (self.limits.entries / 2, self.limits.bytes / 2)
+    }
+
     /// An order may take at most half of what one channel remembers, so that it never evicts its own beginning.
     pub(super) fn check(&self, order: &Order) -> Result<(), OrderTooLarge> {
         let mut sums: HashMap<&Channel, (usize, usize)> = HashMap::new();
@@ -58,10 +63,11 @@ impl Registry {
                 what,
                 limit,
             };
-            if entries > self.limits.entries / 2 {
+            let (most_entries, most_bytes) = self.order_limits();
+            if entries > most_entries {
                 return Err(too_large(format!("{entries} messages"), self.limits.entries));
             }
-            if bytes > self.limits.bytes / 2 {
+            if bytes > most_bytes {
                 return Err(too_large(format!("{bytes} bytes"), self.limits.bytes));
             }
         }

@@ -71,10 +71,11 @@ struct Running {
 
 impl Driver {
     pub(super) fn new(edge: Edge, max_channels: usize, max_pending_bytes: usize) -> Self {
+        let order_limits = edge.hub().order_limits();
         Self(Arc::new(Inner {
             edge,
             state: Mutex::new(State {
-                pacer: Pacer::new(max_channels, max_pending_bytes),
+                pacer: Pacer::new(max_channels, max_pending_bytes, order_limits),
                 task: Task::None,
             }),
             finished: Notify::new(),
@@ -104,7 +105,7 @@ impl Driver {
         if updates.is_empty() {
             return Ok(Vec::new());
         }
-        let verdicts = self.0.state.lock().pacer.submit(updates, now)?;
+        let verdicts = self.pace(|pacer| pacer.submit(updates, now))?;
         let superseded = verdicts
             .iter()
             .filter(|verdict| matches!(verdict, Verdict::Superseded | Verdict::Waits { replaced: true }));
@@ -128,13 +129,16 @@ impl Driver {
             let mut finished = pin!(self.0.finished.notified());
             // From here on, whatever finishes is heard.
             finished.as_mut().enable();
-            let found = self.0.state.lock().pacer.hurry(channel, Instant::now());
+            let found = self.pace(|pacer| pacer.hurry(channel, Instant::now()));
             match found {
                 Hurry::Idle => return,
                 Hurry::Busy => finished.await,
                 Hurry::Start(start) => {
-                    self.start(start).position().await;
-                    return;
+                    let more = start.more;
+                    let sent = self.start(start).position().await;
+                    if !more || sent.is_none() {
+                        return;
+                    }
                 }
             }
         }
@@ -145,6 +149,7 @@ impl Driver {
             channel,
             order,
             waited,
+            ..
         } = start;
         let edge = self.0.edge.clone();
         self.0.queue.record(waited);
@@ -166,6 +171,16 @@ impl Driver {
                 None
             }
         }
+    }
+
+    /// Does something with the pacer. What it no longer needs, which is a user's, is dropped without the lock.
+    fn pace<R>(&self, act: impl FnOnce(&mut Pacer) -> R) -> R {
+        let mut state = self.0.state.lock();
+        let done = act(&mut state.pacer);
+        let gone = state.pacer.take_gone();
+        drop(state);
+        drop(gone);
+        done
     }
 
     /// Makes sure that somebody looks after the deadlines, the next of which may be a new one.
@@ -201,7 +216,7 @@ impl Driver {
         let mut drain = pin!(self.0.edge.watch_drain().begun());
         let mut draining = false;
         loop {
-            let starts = self.0.state.lock().pacer.due(Instant::now());
+            let starts = self.pace(|pacer| pacer.due(Instant::now()));
             if !starts.is_empty() {
                 for start in starts {
                     self.start(start);
@@ -223,7 +238,7 @@ impl Driver {
                 () = self.0.earlier.notified() => {}
                 () = &mut drain, if !draining => {
                     draining = true;
-                    self.0.state.lock().pacer.stop(Instant::now());
+                    self.pace(|pacer| pacer.stop(Instant::now()));
                 }
             }
             self.0.state.lock().task = Task::Awake;
@@ -249,9 +264,8 @@ impl Sending {
 impl Drop for InFlight {
     fn drop(&mut self) {
         let failed = self.failed.take();
-        let mut state = self.driver.0.state.lock();
-        state.pacer.finish(&self.channel, failed, Instant::now());
-        drop(state);
+        self.driver
+            .pace(|pacer| pacer.finish(&self.channel, failed, Instant::now()));
         self.driver.0.finished.notify_waiters();
         self.driver.attend();
     }

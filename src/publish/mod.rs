@@ -8,7 +8,8 @@
 //! one order at one position. The policy `latest` is for channels that carry a state, where only the last
 //! message matters. It is chosen for channels by their prefix, for all, or by the item (`"policy": "latest"`), and
 //! paces whole orders, message and purges together: the first at once, then at most one per interval and
-//! channel; of those that wait only the last is sent, with the purges of all, and the last is always sent.
+//! channel; of those that wait only the last is sent, with the purges of all, and the last is always sent. What closes
+//! or hints is no state: it is sent with them, in its place.
 //!
 //! ```text
 //! published    1   2 3 4                    5

@@ -25,6 +25,8 @@ use crate::time::after;
 
 /// Targets that the order of one channel gathers while it waits.
 pub(super) const MAX_TARGETS: usize = 4_096;
+/// Messages of one channel that wait because the next one does not take their place. Beyond it there is no room.
+pub(super) const MAX_MESSAGES: usize = 100;
 /// After a failure, at least this long until the next try.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -38,8 +40,12 @@ pub(super) struct Pacer {
     pending_bytes: usize,
     max_channels: usize,
     max_pending_bytes: usize,
+    /// Messages, and bytes of them, that one order may have.
+    order_limits: (usize, usize),
     /// Nothing rests any more.
     stopped: bool,
+    /// What is no longer needed. It is a user's: whoever holds a lock drops it after that.
+    gone: Vec<Publication>,
 }
 
 type Due = (Instant, u64);
@@ -62,12 +68,13 @@ enum Phase {
     Resting { until: Due },
 }
 
-/// What waits: the newest message, and the purges of all that it replaced.
+/// What waits: the newest state and what closes or hints, in their order, and the purges of all, also of the states that
+/// were replaced (rule D2a).
 #[derive(Debug, Default)]
 struct Pending {
     purges: HashSet<Purge>,
-    publication: Option<Publication>,
-    /// When the message was submitted.
+    publications: Vec<Publication>,
+    /// When the last message was submitted.
     since: Option<Instant>,
     /// Of an order that failed and has not changed since: it may have been taken all the same.
     id: Option<OrderId>,
@@ -102,6 +109,8 @@ pub(super) struct Start {
     pub(super) order: Order,
     /// How long its message has waited.
     pub(super) waited: Duration,
+    /// More was waiting than one order may have.
+    pub(super) more: bool,
 }
 
 /// What [`Pacer::hurry`] found.
@@ -125,7 +134,8 @@ pub(super) struct Full {
 // === impl Pacer ===
 
 impl Pacer {
-    pub(super) fn new(max_channels: usize, max_pending_bytes: usize) -> Self {
+    /// `order_limits`: messages, and bytes of them, that one order may have.
+    pub(super) fn new(max_channels: usize, max_pending_bytes: usize, order_limits: (usize, usize)) -> Self {
         Self {
             channels: HashMap::new(),
             due: BTreeMap::new(),
@@ -133,13 +143,24 @@ impl Pacer {
             pending_bytes: 0,
             max_channels,
             max_pending_bytes,
+            order_limits,
             stopped: false,
+            gone: Vec::new(),
         }
+    }
+
+    /// What is no longer needed since this was asked last. To be dropped without a lock.
+    pub(super) fn take_gone(&mut self) -> Vec<Publication> {
+        std::mem::take(&mut self.gone)
     }
 
     /// Takes all of these updates, or none of them.
     pub(super) fn submit(&mut self, updates: Vec<Update>, now: Instant) -> Result<Vec<Verdict>, Full> {
-        self.check_room(&updates, now)?;
+        if let Err(full) = self.check_room(&updates, now) {
+            self.gone
+                .extend(updates.into_iter().map(|update| update.publication));
+            return Err(full);
+        }
         Ok(updates
             .into_iter()
             .map(|update| self.take_in(update, now))
@@ -166,9 +187,12 @@ impl Pacer {
             self.pending_bytes -= pending.bytes;
             pending.id = unchanged.then_some(order.id);
             pending.purges.extend(order.purges);
-            if pending.publication.is_none() {
-                pending.publication = order.publications.into_iter().next();
+            if unchanged {
                 pending.since = Some(since);
+            }
+            let newer = std::mem::replace(&mut pending.publications, order.publications);
+            for publication in newer {
+                self.gone.extend(pending.add(publication));
             }
             self.pending_bytes += pending.weigh();
         }
@@ -248,12 +272,14 @@ impl Pacer {
     fn check_room(&self, updates: &[Update], now: Instant) -> Result<(), Full> {
         let mut targets: HashMap<&Channel, usize> = HashMap::new();
         let mut bytes = self.pending_bytes;
+        let mut has_room = true;
         for Update {
             publication, purges, ..
         } in updates
         {
             bytes += publication.message.weight() + purges.iter().map(Purge::weight).sum::<usize>();
             let pending = || self.channels.get(&publication.channel)?.pending.as_ref();
+            has_room &= pending().is_none_or(|pending| pending.publications.len() < MAX_MESSAGES);
             *targets
                 .entry(&publication.channel)
                 .or_insert_with(|| pending().map_or(0, |pending| pending.purges.len())) += purges.len();
@@ -261,7 +287,8 @@ impl Pacer {
         let new = targets
             .keys()
             .filter(|channel| !self.channels.contains_key(**channel));
-        let fits = self.channels.len() + new.count() <= self.max_channels
+        let fits = has_room
+            && self.channels.len() + new.count() <= self.max_channels
             && bytes <= self.max_pending_bytes
             && targets.values().all(|targets| *targets <= MAX_TARGETS);
         let first_due = self.next_deadline().unwrap_or(now);
@@ -290,10 +317,12 @@ impl Pacer {
                     ..Order::default()
                 },
                 waited: Duration::ZERO,
+                more: false,
             });
         };
         let superseded = lane.supersedes(&update);
         if superseded && update.purges.is_empty() {
+            self.gone.push(update.publication);
             return Verdict::Superseded;
         }
         let pending = lane.pending.get_or_insert_default();
@@ -301,11 +330,16 @@ impl Pacer {
         pending.id = None;
         pending.purges.extend(update.purges);
         let mut replaced = false;
-        if !superseded {
+        if superseded {
+            self.gone.push(update.publication);
+        } else {
             lane.interval = update.interval;
             lane.version = update.version.or(lane.version);
             lane.newest_prev = update.publication.message.prev_id.clone();
-            replaced = pending.replace(update.publication, now);
+            pending.since = Some(now);
+            let old = pending.add(update.publication);
+            replaced = old.is_some();
+            self.gone.extend(old);
         }
         self.pending_bytes += pending.weigh();
         if superseded {
@@ -324,18 +358,22 @@ impl Pacer {
     /// Starts what waits for a channel that no longer rests.
     fn start(&mut self, channel: &Channel, now: Instant) -> Option<Start> {
         let lane = self.channels.get_mut(channel)?;
-        let pending = lane.pending.take()?;
+        let mut pending = lane.pending.take()?;
         lane.phase = Phase::Sending { since: now };
         self.pending_bytes -= pending.bytes;
+        lane.pending = pending.split_off(self.order_limits);
+        let more = lane.pending.is_some();
+        self.pending_bytes += lane.pending.as_mut().map_or(0, Pending::weigh);
         let waited = pending.since.map_or(Duration::ZERO, |since| now - since);
         Some(Start {
             channel: channel.clone(),
             order: Order {
                 purges: pending.purges.into_iter().collect(),
-                publications: pending.publication.into_iter().collect(),
+                publications: pending.publications,
                 id: pending.id.unwrap_or_default(),
             },
             waited,
+            more,
         })
     }
 
@@ -360,19 +398,43 @@ impl Lane {
 // === impl Pending ===
 
 impl Pending {
-    /// Puts a newer message in the place of the one that waits.
-    fn replace(&mut self, publication: Publication, now: Instant) -> bool {
-        let old = self.publication.replace(publication);
-        self.since = Some(now);
-        old.is_some()
+    /// Adds a message, in the place of the last one if it makes that useless: returns that one.
+    fn add(&mut self, publication: Publication) -> Option<Publication> {
+        match self.publications.last_mut() {
+            Some(last) if publication.message.covers(&last.message) => {
+                Some(std::mem::replace(last, publication))
+            }
+            _ => {
+                self.publications.push(publication);
+                None
+            }
+        }
+    }
+
+    /// Takes out what is too much for one order: it goes out with the next one, and the purges with both.
+    fn split_off(&mut self, (entries, bytes): (usize, usize)) -> Option<Self> {
+        let mut sum = 0;
+        let fitting = self.publications.iter().take(entries).take_while(|publication| {
+            sum += publication.message.weight();
+            sum <= bytes
+        });
+        let fitting = fitting.count().max(1);
+        if self.publications.len() <= fitting {
+            return None;
+        }
+        Some(Self {
+            purges: self.purges.clone(),
+            publications: self.publications.split_off(fitting),
+            since: self.since,
+            ..Self::default()
+        })
     }
 
     fn weigh(&mut self) -> usize {
-        let message = self
-            .publication
-            .as_ref()
-            .map(|publication| publication.message.weight());
-        self.bytes = message.unwrap_or(0) + self.purges.iter().map(Purge::weight).sum::<usize>();
+        let messages = self.publications.iter();
+        let messages = messages.map(|publication| publication.message.weight());
+        let purges = self.purges.iter().map(Purge::weight);
+        self.bytes = messages.sum::<usize>() + purges.sum::<usize>();
         self.bytes
     }
 }

@@ -151,7 +151,7 @@ proptest! {
     #[test]
     fn rlp_01_to_06_as_the_naive_model(steps in steps()) {
         let mut world = World {
-            pacer: Pacer::new(CHANNELS, 1 << 20),
+            pacer: Pacer::new(CHANNELS, 1 << 20, (500, 1 << 19)),
             epoch: Instant::now(),
             now: 0,
             steps: steps.clone(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::pacer::*;
-use crate::message::{Channel, Message};
+use crate::message::{Channel, Message, StreamForm};
 use crate::order::{Publication, Purge, PurgeMode, Target};
 
 const T: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ fn key(name: &str) -> Purge {
 }
 
 fn pacer() -> Pacer {
-    Pacer::new(100_000, 64 << 20)
+    Pacer::new(100_000, 64 << 20, (500, 1 << 19))
 }
 
 fn one(pacer: &mut Pacer, update: Update, now: Instant) -> Verdict {
@@ -119,7 +119,7 @@ fn the_predecessor_of_the_newest_comes_too_late() {
 #[test]
 fn a_full_pacer_refuses_and_keeps_what_waits() {
     let now = Instant::now();
-    let mut pacer = Pacer::new(2, 64 << 20);
+    let mut pacer = Pacer::new(2, 64 << 20, (500, 1 << 19));
     for channel in ["a", "b"] {
         let start = started(one(&mut pacer, plain(channel, "1"), now));
         pacer.finish(&start.channel, None, now);
@@ -144,7 +144,7 @@ fn a_full_pacer_refuses_and_keeps_what_waits() {
 fn pending_bytes_are_bounded_and_come_back() {
     let now = Instant::now();
     let big = "x".repeat(1000);
-    let mut pacer = Pacer::new(10, 3000);
+    let mut pacer = Pacer::new(10, 3000, (500, 1 << 19));
     let start = started(one(&mut pacer, plain("a", &big), now));
     pacer.finish(&start.channel, None, now);
     one(&mut pacer, plain("a", &big), now);
@@ -259,4 +259,86 @@ fn an_interval_may_be_for_ever() {
         Verdict::Waits { .. }
     ));
     assert!(pacer.due(now + 1_000 * T).is_empty());
+}
+
+fn act(form: StreamForm) -> Update {
+    let message = Message {
+        stream: Some(form),
+        ..Message::default()
+    };
+    update("c", message)
+}
+
+fn texts(start: &Start) -> Vec<String> {
+    let publications = start.order.publications.iter();
+    let text = |publication: &Publication| match &publication.message.stream {
+        Some(StreamForm::Send(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+        form => format!("{:?}", form.as_ref().expect("a stream's")),
+    };
+    publications.map(text).collect()
+}
+
+/// A state takes the place of a state, never of what closes or hints.
+#[test]
+fn d2a_what_closes_or_hints_waits_in_its_place() {
+    let (mut pacer, now) = (pacer(), Instant::now());
+    let first = started(one(&mut pacer, plain("c", "1"), now));
+    let updates = vec![
+        plain("c", "2"),
+        plain("c", "3"),
+        act(StreamForm::Close),
+        act(StreamForm::Close),
+        plain("c", "4"),
+        act(StreamForm::Hint),
+        plain("c", "5"),
+        plain("c", "6"),
+    ];
+    pacer.submit(updates, now).expect("there is room");
+    pacer.finish(&first.channel, None, now);
+    let due = pacer.due(now + T);
+    assert_eq!(texts(&due[0]), ["3", "Close", "4", "Hint", "6"]);
+    assert_eq!(pacer.take_gone().len(), 3);
+    // One that failed goes before what came meanwhile.
+    pacer
+        .submit(vec![plain("c", "7"), act(StreamForm::Close)], now + T)
+        .expect("there is room");
+    pacer.finish(&due[0].channel, Some(due[0].order.clone()), now + T);
+    let due = pacer.due(now + 3 * T);
+    assert_eq!(texts(&due[0]), ["3", "Close", "4", "Hint", "7", "Close"]);
+}
+
+/// They may be more than an order may have, and no more than that.
+#[test]
+fn what_is_too_much_for_an_order_goes_out_with_the_next() {
+    let (mut pacer, now) = (Pacer::new(100_000, 64 << 20, (2, 1 << 19)), Instant::now());
+    let first = started(one(&mut pacer, plain("c", "1"), now));
+    let mut alternating = (0..).map(|n| match n % 2 {
+        0 => act(StreamForm::Hint),
+        _ => plain("c", &n.to_string()),
+    });
+    pacer
+        .submit(alternating.by_ref().take(5).collect(), now)
+        .expect("there is room");
+    pacer.finish(&first.channel, None, now);
+    let mut got = Vec::new();
+    for n in 1..=3 {
+        let due = pacer.due(now + n * T);
+        got.push((texts(&due[0]), due[0].more));
+        pacer.finish(&due[0].channel, None, now + n * T);
+    }
+    let expected = [
+        (vec!["Hint".to_owned(), "1".into()], true),
+        (vec!["Hint".into(), "3".into()], true),
+        (vec!["Hint".into()], false),
+    ];
+    assert_eq!(got, expected);
+    let mut taken = 0;
+    while pacer
+        .submit(alternating.by_ref().take(1).collect(), now + 3 * T)
+        .is_ok()
+    {
+        taken += 1;
+    }
+    assert_eq!(taken, MAX_MESSAGES);
+    assert_eq!(pacer.take_gone().len(), 1, "what found no room");
 }

@@ -235,9 +235,11 @@ impl Publisher {
             match verdict {
                 Verdict::Start(start) => sending.push(self.driver.start(start)),
                 Verdict::Superseded => receipt.superseded += 1,
-                Verdict::Waits { .. } if waiting.insert(channel) => receipt.queued += 1,
-                // In the place of another one of this call.
-                Verdict::Waits { .. } => receipt.superseded += 1,
+                Verdict::Waits { replaced } => match waiting.insert(channel) || !replaced {
+                    true => receipt.queued += 1,
+                    // In the place of another one of this call.
+                    false => receipt.superseded += 1,
+                },
             }
         }
         let mut accepted = None;
