@@ -1,5 +1,8 @@
-//! Help for tests: a reader of bodies that have no end, a checker that every body wrapper has to pass. The page
-//! [Testing](crate::guide::testing) shows how a stack is tested.
+//! Help for tests: an origin that does what a script says, a reader of bodies that have no end, a checker that every
+//! body wrapper has to pass. The page [Testing](crate::guide::testing) shows how a stack is tested.
+
+mod origin;
+mod reply;
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -9,6 +12,9 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::error::BoxError;
+
+pub use self::origin::{Call, ScriptedOrigin};
+pub use self::reply::{Gate, Reply, Step};
 
 /// A body that plays given frames, pending once before each.
 #[derive(Debug)]

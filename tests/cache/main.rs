@@ -1,6 +1,6 @@
 //! The cache, driven in process: what a scripted origin is asked, and what clients get. On the paused clock; what has
 //! to happen at the same time is made to by gates in the origin.
-#![cfg(feature = "cache")]
+#![cfg(all(feature = "cache", feature = "testing"))]
 
 mod basics;
 mod cancel;
