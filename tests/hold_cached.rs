@@ -1,5 +1,5 @@
 //! Long polls over our cache.
-#![cfg(all(feature = "hold", feature = "cache"))]
+#![cfg(all(feature = "hold", feature = "cache", feature = "testing"))]
 
 mod hold_support;
 

@@ -1,5 +1,5 @@
 //! Nothing falls between an answer and its hold, whatever is published when.
-#![cfg(feature = "hold")]
+#![cfg(all(feature = "hold", feature = "testing"))]
 
 mod hold_support;
 

@@ -1,5 +1,5 @@
 //! Response holds (long polls).
-#![cfg(feature = "hold")]
+#![cfg(all(feature = "hold", feature = "testing"))]
 
 mod hold_support;
 
@@ -472,9 +472,11 @@ async fn m2_an_old_object_is_not_polled_from() {
 async fn m2_with_the_origin_down_nobody_gets_a_message_twice() {
     let edge = Edge::new();
     let stale = Origin::of(&edge, |edge, number| async move {
-        match number % 2 {
-            1 => Ok(old(&edge, poll("old\n"))),
-            _ => Err("down".into()),
+        // The first poll asks once, each other one twice.
+        if number == 1 || number % 2 == 0 {
+            Ok(old(&edge, poll("old\n")))
+        } else {
+            Err("down".into())
         }
     });
     let service = stale.held(edge.hold_layer());
@@ -484,8 +486,6 @@ async fn m2_with_the_origin_down_nobody_gets_a_message_twice() {
         assert!(waiting.now().await.is_none());
         if n == 0 {
             assert_eq!(stale.calls(), 1);
-            let _ = stale.heads.lock().pop();
-            stale.heads.lock().clear();
         }
         publish_answer(&edge, &n.to_string(), "", "").await;
         assert_eq!(text(waiting.now().await.expect("answered")).await, n.to_string());

@@ -1,5 +1,5 @@
 //! Stream holds: replay and live, keep-alives, ids, ends, and answers that are too old.
-#![cfg(feature = "hold")]
+#![cfg(all(feature = "hold", feature = "testing"))]
 
 mod hold_support;
 

@@ -1,5 +1,5 @@
 //! Answers that are too old to hold a stream from.
-#![cfg(feature = "hold")]
+#![cfg(all(feature = "hold", feature = "testing"))]
 
 mod hold_support;
 

@@ -15,51 +15,30 @@ use gripstack::handoff::{AskedByHold, Handoff};
 use gripstack::hold::{GripHold, HoldEnd};
 use gripstack::hub::LogLimits;
 use gripstack::message::PushedResponse;
+use gripstack::testing::{self, Call, ScriptedOrigin};
 use gripstack::{Channel, Edge, GripHoldLayer, Message, Position, Stamp};
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
-use parking_lot::Mutex;
 use tower::util::BoxCloneSyncService;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, ServiceExt};
 
 pub type Reply = Result<Response<EdgeBody>, BoxError>;
 pub type Inner = BoxCloneSyncService<Request<EdgeBody>, Response<EdgeBody>, BoxError>;
 
-/// An origin that answers by a function of the number of the request (from 1) and its head. It remembers heads.
+/// An origin that answers by a function of the number of the request (from 1) and of what it asks.
 #[derive(Clone)]
-pub struct Origin {
-    pub heads: Arc<Mutex<Vec<Parts>>>,
-    service: Inner,
-}
+pub struct Origin(ScriptedOrigin<BoxError>);
 
 impl Origin {
     pub fn new<F, R>(answer: F) -> Self
     where
-        F: Fn(usize, Parts) -> R + Send + Sync + 'static,
+        F: Fn(usize, Call) -> R + Send + Sync + 'static,
         R: Future<Output = Reply> + Send + 'static,
     {
-        let heads = Arc::new(Mutex::new(Vec::new()));
-        let answer = Arc::new(answer);
-        let service = {
-            let heads: Arc<Mutex<Vec<Parts>>> = heads.clone();
-            service_fn(move |request: Request<EdgeBody>| {
-                let (parts, body) = request.into_parts();
-                heads.lock().push(parts.clone());
-                let number = heads.lock().len();
-                let answer = answer.clone();
-                async move {
-                    // Origins read what they are sent.
-                    let _ = body.collect().await;
-                    answer(number, parts).await
-                }
-            })
-        };
-        Self {
-            heads,
-            service: BoxCloneSyncService::new(service),
-        }
+        Self(ScriptedOrigin::new(move |call| {
+            testing::Reply::later(answer(call.n, call.clone()))
+        }))
     }
 
     /// Answers always the same head and body.
@@ -88,12 +67,12 @@ impl Origin {
     }
 
     pub fn calls(&self) -> usize {
-        self.heads.lock().len()
+        self.0.count()
     }
 
-    /// The head of the request with this number, from 1.
-    pub fn head(&self, number: usize) -> Parts {
-        self.heads.lock()[number - 1].clone()
+    /// The request with this number, from 1.
+    pub fn head(&self, number: usize) -> Call {
+        self.0.calls()[number - 1].clone()
     }
 
     /// What the hold layer asked it for.
@@ -106,13 +85,13 @@ impl Origin {
 
     /// The hold layer over it.
     pub fn held(&self, layer: GripHoldLayer) -> GripHold<Inner> {
-        layer.layer(self.service.clone())
+        layer.layer(BoxCloneSyncService::new(self.0.clone()))
     }
 
     /// The hold layer of this edge over its cache over it.
     #[cfg(feature = "cache")]
     pub fn cached(&self, edge: &Edge) -> GripHold<Inner> {
-        let cache = edge.cache_layer().layer(self.service.clone());
+        let cache = edge.cache_layer().layer(self.0.clone());
         edge.hold_layer().layer(BoxCloneSyncService::new(cache))
     }
 
