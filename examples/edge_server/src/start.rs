@@ -133,7 +133,8 @@ pub async fn demo(control: SocketAddr, keys: &Keys) -> Result<Demo, ConfigError>
         .publish_key
         .as_ref()
         .ok_or_else(|| wrong("the demo has no key".to_owned()))?;
-    let publisher = demo::Publisher::new(&base, key).map_err(|error| wrong(error.to_string()))?;
+    let publisher =
+        demo::Publisher::new(&base, key, keys.is_demo_key).map_err(|error| wrong(error.to_string()))?;
     Demo::start(publisher)
         .await
         .map_err(|error| wrong(error.to_string()))

@@ -35,7 +35,7 @@ pub struct Span(pub Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Amount(pub u64);
 
-/// A key or token. It is shown nowhere.
+/// A key or token. It is shown nowhere, but for the key that the demo makes for itself, on its page.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 

@@ -226,3 +226,48 @@ fn the_demo_pushes_without_a_cache_too() {
     stream.wait_for("data: 1\n");
     assert_eq!(get(server.public, "/counters/a/").field("cache-status"), None);
 }
+
+/// The command that the page shows: it publishes while nothing answers but the edge.
+#[test]
+fn the_page_shows_how_to_publish_while_the_origin_is_stopped() {
+    if std::process::Command::new("curl")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        let required = std::env::var("GRIPSTACK_REQUIRE_TOOLS").is_ok_and(|value| value == "1");
+        assert!(
+            !required,
+            "there is no curl, and GRIPSTACK_REQUIRE_TOOLS=1 asks for it"
+        );
+        eprintln!("skipped: there is no curl");
+        return;
+    }
+    let mut command = binary();
+    command
+        .env("GRIPSTACK_LISTEN", "127.0.0.1:0")
+        .env("GRIPSTACK_CONTROL", "127.0.0.1:0");
+    let server = Server::spawn(command);
+    let mut stream = Stream::open(server.public, "/counters/demo/");
+    stream.wait_for("data: 0\n");
+    assert_eq!(ask(server.public, "POST /demo/origin/stop", "").status, 200);
+    let shown = |head: &str| {
+        let state = ask(server.public, head, "").body;
+        let state: serde_json::Value = serde_json::from_str(&state).expect("it is JSON");
+        state["publish"].as_str().expect("a command").to_owned()
+    };
+    // A site whose name leads here must not read the key.
+    let elsewhere = shown("GET http://rebound.example/demo/state");
+    assert!(elsewhere.contains("Bearer KEY'"), "{elsewhere}");
+    let command = shown(&format!("GET http://{}/demo/state", server.public));
+    let ran = std::process::Command::new("sh")
+        .args(["-c", &format!("{command} -sS")])
+        .output()
+        .expect("sh runs");
+    assert_eq!(
+        String::from_utf8_lossy(&ran.stdout),
+        "Published\n",
+        "{command}: {ran:?}"
+    );
+    stream.wait_for("data: 1000\n");
+}

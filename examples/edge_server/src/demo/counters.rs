@@ -45,6 +45,14 @@ pub struct Publisher {
     client: Origin,
     uri: Uri,
     authorization: HeaderValue,
+    command: Command,
+}
+
+/// A publish in a terminal.
+struct Command {
+    base: Box<str>,
+    /// Of the demo alone, and gone with it.
+    key: Option<Secret>,
 }
 
 // === impl Counters ===
@@ -62,6 +70,16 @@ impl Counters {
     /// GETs that arrived here.
     pub fn reads(&self) -> u64 {
         self.0.reads.load(Relaxed)
+    }
+
+    /// How anybody publishes to the counter `demo`. The key is shown only to who is on this machine, and only if it is
+    /// the demo's own.
+    pub fn publish_command(&self, is_local: bool) -> String {
+        let Command { base, key } = &self.0.publisher.command;
+        let key = key.as_ref().filter(|_| is_local).map_or("KEY", Secret::reveal);
+        let item =
+            r#"{"items": [{"channel": "counter-demo", "http-stream": {"content": "data: 1000\n\n"}}]}"#;
+        format!("curl -H 'Authorization: Bearer {key}' {base}/publish/ -d '{item}'")
     }
 
     /// POSTs that arrived here.
@@ -195,8 +213,8 @@ fn public_url(request: &Request<EdgeBody>) -> Option<Uri> {
 // === impl Publisher ===
 
 impl Publisher {
-    /// `base` is the URL of the control listener.
-    pub fn new(base: &str, key: &Secret) -> Result<Self, BuildError> {
+    /// `base` is the URL of the control listener; the key is the demo's own or the operator's.
+    pub fn new(base: &str, key: &Secret, is_own: bool) -> Result<Self, BuildError> {
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", key.reveal()))
             .unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
         authorization.set_sensitive(true);
@@ -204,6 +222,10 @@ impl Publisher {
             client: Origin::new(base)?,
             uri: Uri::from_static("/publish/"),
             authorization,
+            command: Command {
+                base: base.into(),
+                key: is_own.then(|| key.clone()),
+            },
         })
     }
 
@@ -263,7 +285,7 @@ mod tests {
     #[tokio::test]
     async fn counters_are_bounded() {
         let key: Secret = "key".parse().unwrap();
-        let counters = Counters::new(Publisher::new("http://127.0.0.1:9", &key).unwrap());
+        let counters = Counters::new(Publisher::new("http://127.0.0.1:9", &key, true).unwrap());
         for i in 0..MAX_COUNTERS {
             assert_eq!(counters.add_one(&i.to_string()).await, Some(1));
         }

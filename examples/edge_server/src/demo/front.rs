@@ -5,6 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use gripstack::EdgeBody;
+use gripstack::serve::Peer;
+use http::uri::Authority;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use serde_json::json;
 use tower::{Layer, Service};
@@ -42,18 +44,19 @@ impl DemoLayer {
     }
 
     async fn answer(holds: Holds, demo: Demo, request: Request<EdgeBody>) -> Response<EdgeBody> {
+        let is_local = is_local(&request);
         match (request.method().as_str(), request.uri().path()) {
             ("GET" | "HEAD", "/") => page(),
-            ("GET", "/demo/state") => Self::state(&holds, &demo).await,
+            ("GET", "/demo/state") => Self::state(&holds, &demo, is_local).await,
             ("POST", "/demo/origin/stop" | "/demo/origin/start") if is_foreign(&request) => {
                 answer::text(StatusCode::FORBIDDEN, "only from the page\n")
             }
             ("POST", "/demo/origin/stop") => {
                 demo.stop().await;
-                Self::state(&holds, &demo).await
+                Self::state(&holds, &demo, is_local).await
             }
             ("POST", "/demo/origin/start") => match demo.restart().await {
-                Ok(()) => Self::state(&holds, &demo).await,
+                Ok(()) => Self::state(&holds, &demo, is_local).await,
                 Err(error) => {
                     let why = format!("the origin cannot start: {error}\n");
                     answer::text(StatusCode::SERVICE_UNAVAILABLE, why)
@@ -66,13 +69,14 @@ impl DemoLayer {
         }
     }
 
-    async fn state(holds: &Holds, demo: &Demo) -> Response<EdgeBody> {
+    async fn state(holds: &Holds, demo: &Demo, is_local: bool) -> Response<EdgeBody> {
         let counters = &demo.0.counters;
         let state = json!({
             "clients": holds.count(),
             "reads": counters.reads(),
             "writes": counters.writes(),
             "up": demo.is_up().await,
+            "publish": counters.publish_command(is_local),
         });
         answer::of(StatusCode::OK, "application/json", state.to_string())
     }
@@ -88,6 +92,20 @@ fn page() -> Response<EdgeBody> {
     );
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
+}
+
+/// Whether it comes from this machine, and by a name that no other site can have: one that resolves to here would read
+/// the answer as its own.
+fn is_local(request: &Request<EdgeBody>) -> bool {
+    let peer = request.extensions().get::<Peer>();
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let authority = request.uri().authority().map(|authority| authority.as_str());
+    let host = authority.or(host).and_then(|host| host.parse::<Authority>().ok());
+    peer.is_some_and(|peer| peer.remote.ip().is_loopback())
+        && host.is_some_and(|host| matches!(host.host(), "localhost" | "127.0.0.1" | "[::1]"))
 }
 
 /// Whether another site made the browser send it.
