@@ -52,6 +52,7 @@ fn ids_are_read_from_the_beginning_of_a_name() {
     assert_eq!(ids("i23_to_i25_json"), "I23 I24 I25");
     assert_eq!(ids("rlp_01_to_03_as_the_model"), "RLP-01 RLP-02 RLP-03");
     assert_eq!(ids("rlp_01_02_the_first"), "RLP-01 RLP-02");
+    assert_eq!(ids("pur_21_65_536_purges"), "PUR-21");
     assert_eq!(ids("rule_s10_first"), "S-10");
     assert_eq!(ids("mutant_i17_expose"), "", "only there");
     assert_eq!(ids("c4_a_304_that_left"), "", "a rule of the clock");
@@ -136,11 +137,13 @@ fn ids_of(name: &str) -> BTreeSet<String> {
                 let number = words.next_if(|digits| is_number(digits));
                 number.map(|digits| (format!("{}-", word.to_ascii_uppercase()), digits))
             }
+            // The next one, or the last of several; any other number belongs to the sentence.
             ("", digits) if is_number(digits) => {
-                let letters = before.as_ref().map(|(letters, _)| letters.clone());
-                letters
-                    .filter(|letters| letters.ends_with('-'))
-                    .map(|letters| (letters, digits))
+                let follows = |last: u32| to || digits.parse() == Ok(last + 1);
+                let before = before.clone();
+                before
+                    .filter(|(letters, last)| letters.ends_with('-') && follows(*last))
+                    .map(|(letters, _)| (letters, digits))
             }
             (letter, digits) if letter.len() == 1 && LETTERS.contains(letter) && is_number(digits) => {
                 Some((letter.to_ascii_uppercase(), digits))
