@@ -104,6 +104,8 @@
 //! `bytes`, `tower-layer`, `tower-service`, `tracing`, `tokio`, and `tower`, `axum` and `metrics` with the features of
 //! these names.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// A room that a feature leaves out does not use what the others do. With all of them, nothing may lie idle.
+#![cfg_attr(not(feature = "full"), allow(dead_code, unused_imports))]
 
 mod authority;
 #[cfg(any(feature = "cache", feature = "hold"))]
@@ -133,7 +135,7 @@ pub mod message;
 mod mutants;
 pub mod order;
 pub mod position;
-#[cfg(feature = "purge")]
+#[cfg(any(feature = "cache", feature = "purge"))]
 mod public_path;
 mod reasons;
 #[cfg(any(feature = "hold", feature = "cache", feature = "origin", feature = "serve"))]

@@ -57,7 +57,6 @@ mod publish_cases;
 
 pub use builder::InstructBuilder;
 pub use error::{FieldError, InstructError, PublishFormatError};
-#[cfg(feature = "cache")]
 pub(crate) use feature::is_grip;
 #[cfg(feature = "hold")]
 pub(crate) use feature::speaks;
