@@ -184,11 +184,9 @@ impl TryFrom<String> for Channel {
     }
 }
 
-impl TryFrom<&Channel> for Channel {
-    type Error = Infallible;
-
-    fn try_from(channel: &Channel) -> Result<Self, Infallible> {
-        Ok(channel.clone())
+impl From<&Channel> for Channel {
+    fn from(channel: &Channel) -> Self {
+        channel.clone()
     }
 }
 

@@ -59,12 +59,13 @@ fn said_in(path: &Path, said: &mut BTreeSet<String>) {
     }
 }
 
-/// A reason is an arm of `as_str`, or is given to one of these.
+/// A reason is an arm of `as_str`, a constant, or is given to one of these.
 fn says(before: &str) -> bool {
     let before = before.trim_end();
     let (rest, arguments) = before.rsplit_once('(').unwrap_or(("", before));
     let called = rest.rsplit(|c: char| !c.is_alphanumeric() && c != '_').next();
     before.ends_with("=>")
+        || before.ends_with(": &str =")
         || match called.unwrap_or_default() {
             "detail" | "Some" | "Alone" | "stop_keeping" | "then_some" => arguments.is_empty(),
             "go_alone" => true,
@@ -80,6 +81,10 @@ fn whatever_an_answer_says_of_itself_has_a_row() {
     said.extend(OriginFailure::ALL.map(|failure| failure.as_str().to_owned()));
     for word in ["grip-instruct", "grip-request", "gap"] {
         said.insert(word.to_owned());
+    }
+    // Names of fields, and our own.
+    for name in ["gripstack", "x-forwarded-for"] {
+        said.remove(name);
     }
     // Why a request went forward is in the forms of the first table.
     for forward in ["uri-miss", "vary-miss", "stale"] {
