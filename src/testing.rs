@@ -17,6 +17,13 @@ pub use self::origin::{Call, ScriptedOrigin};
 pub use self::reply::{Gate, Reply, Step};
 
 /// A body that plays given frames, pending once before each.
+///
+/// ```
+/// use gripstack::EdgeBody;
+/// use gripstack::testing::check_body;
+///
+/// check_body(|body| EdgeBody::new(body));
+/// ```
 #[derive(Debug)]
 pub struct ScriptedBody {
     frames: std::collections::VecDeque<Frame<Bytes>>,

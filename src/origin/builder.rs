@@ -16,6 +16,23 @@ use crate::sync::Arc;
 const MIN_HEAD_BYTES: usize = 8 * 1024;
 
 /// Options of an [`Origin`]. Begun with [`Origin::builder`].
+///
+/// ```
+/// use std::time::Duration;
+/// use gripstack::origin::{ForwardedFor, HostPolicy, Origin};
+///
+/// # fn main() -> Result<(), gripstack::origin::BuildError> {
+/// # let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+/// # let _entered = runtime.enter();
+/// let origin = Origin::builder()
+///     .route("*", "http://127.0.0.1:8000")
+///     .first_byte_timeout(Duration::from_secs(60))
+///     .forwarded_for(ForwardedFor::Replace)
+///     .host(HostPolicy::Origin)
+///     .build()?;
+/// # drop(origin);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Builder {
@@ -34,6 +51,13 @@ pub struct Builder {
 }
 
 /// Why an [`Origin`] cannot be built: which route or URL, and what is wrong with it.
+///
+/// ```
+/// use gripstack::origin::Origin;
+///
+/// let error = Origin::builder().route("*", "ftp://example.com").build().unwrap_err();
+/// assert_eq!(error.subject(), "ftp://example.com");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("origin {subject:?}: {problem}")]
 pub struct BuildError {

@@ -33,6 +33,26 @@ use crate::sync::Arc;
 ///
 /// Always ready; a clone is a handle to the same connections and counters. Dropping its future gives the
 /// request up and closes its connection.
+///
+/// ```
+/// use gripstack::error::OriginError;
+/// use gripstack::origin::Origin;
+/// use gripstack::{Edge, EdgeBody, ServiceBuilderExt};
+/// use http::Request;
+/// use tower::{ServiceBuilder, ServiceExt};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), gripstack::BoxError> {
+/// // Nobody listens there.
+/// let stack = ServiceBuilder::new()
+///     .edge_cache(&Edge::new())
+///     .service(Origin::new("http://127.0.0.1:9")?);
+/// let request = Request::get("http://example.com/").body(EdgeBody::empty())?;
+/// let response = stack.oneshot(request).await?;
+/// assert_eq!(response.status(), 502);
+/// assert_eq!(response.headers()["gripstack-error"], "origin-connect-refused");
+/// assert!(response.extensions().get::<OriginError>().is_some());
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Origin(Arc<Inner>);
 

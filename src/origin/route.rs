@@ -20,6 +20,17 @@ use crate::sync::Arc;
 ///   are, nothing is decoded.
 /// - `URL` is `http://` or (feature `tls`) `https://`, with an optional path that is put in front of the
 ///   request's.
+///
+/// ```
+/// use gripstack::origin::{Origin, Route};
+///
+/// # fn main() -> Result<(), gripstack::origin::BuildError> {
+/// let routes = ["*=http://127.0.0.1:8000", "example.com/api=http://127.0.0.1:9000/v2"];
+/// let routes = routes.iter().map(|route| route.parse()).collect::<Result<Vec<Route>, _>>()?;
+/// let origin = Origin::builder().routes(routes).build()?;
+/// # drop(origin);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Route {
     host: HostPattern,

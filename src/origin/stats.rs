@@ -5,6 +5,19 @@ use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Counts of one origin since it was built. A handle: clones count together.
+///
+/// ```
+/// use gripstack::error::OriginFailure;
+/// use gripstack::origin::Origin;
+///
+/// # fn main() -> Result<(), gripstack::origin::BuildError> {
+/// let origin = Origin::new("http://127.0.0.1:8000")?;
+/// for (url, stats) in origin.stats() {
+///     println!("{url}: {} of {} answered", stats.answers(), stats.requests());
+///     println!("{url}: {} refused", stats.failures(OriginFailure::ConnectRefused));
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Stats(Arc<Counters>);
 

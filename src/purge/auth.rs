@@ -11,6 +11,14 @@ use crate::order::Target;
 pub(super) const FASTLY_KEY: &str = "fastly-key";
 
 /// Who may purge.
+///
+/// ```
+/// use gripstack::purge::{Auth, Token};
+///
+/// // The application's own token purges what it changed; only operators empty the cache.
+/// let auth = Auth::Tokens(vec![Token::select("for the application"), Token::new("for operators")]);
+/// # let _ = auth;
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Auth {
@@ -23,6 +31,13 @@ pub enum Auth {
 }
 
 /// A token and what it is good for. Never shown.
+///
+/// ```
+/// use gripstack::purge::Token;
+///
+/// let (all, but_not_everything) = (Token::new("a"), Token::select("b"));
+/// # let _ = (all, but_not_everything);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Token {
     secret: Secret,

@@ -16,6 +16,13 @@ const MAX_CALLERS: usize = 10_000;
 const MAX_INTERVAL: Duration = Duration::from_secs(86_400);
 
 /// How often a caller may do something: so many at once, and one more with each interval.
+///
+/// ```
+/// use gripstack::purge::Rate;
+///
+/// let rate = Rate::per_second(5);
+/// assert_eq!((rate.burst, rate.interval.as_millis()), (50, 200));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// How many at once, at least 1.
@@ -29,6 +36,17 @@ pub struct Rate {
 ///
 /// By default 1,000 URLs and keys a second, 10,000 at once, and everything once in 10 s, 10 times at once. A batch
 /// counts as its keys.
+///
+/// ```
+/// use std::time::Duration;
+/// use gripstack::purge::{Auth, Limits, Rate};
+///
+/// let once_an_hour = Rate { burst: 1, interval: Duration::from_secs(3_600) };
+/// let layer = gripstack::Edge::new()
+///     .purge_layer(Auth::token("secret"))
+///     .limits(Limits::new(Rate::per_second(100), once_an_hour));
+/// # let _ = layer;
+/// ```
 #[derive(Clone)]
 pub struct Limits(Arc<Inner>);
 

@@ -36,6 +36,23 @@ type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// A server that starts when it is awaited. Made by [`serve`]; options first, then `.await`.
 ///
 /// It resolves after a drain, and without [`drain`](Self::drain) never. Dropping the future cuts all connections.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use gripstack::control::NotFound;
+/// use gripstack::serve::{Limits, serve};
+///
+/// # async fn run() -> std::io::Result<()> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+/// let stop = async { tokio::signal::ctrl_c().await.ok(); };
+/// let drained = serve(listener, NotFound)
+///     .limits(Limits::new().connections(50_000))
+///     .drain(stop, Duration::from_secs(30))
+///     .await?;
+/// println!("{} connections were cut", drained.cut);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a server does nothing until it is awaited"]
 pub struct Serve<L, S> {
     listener: L,

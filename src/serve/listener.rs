@@ -9,6 +9,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
 /// The two ends of a connection; in each request's extensions.
+///
+/// ```
+/// use gripstack::EdgeBody;
+/// use gripstack::serve::Peer;
+/// use http::{Request, Response};
+///
+/// async fn whoami(request: Request<EdgeBody>) -> Result<Response<EdgeBody>, std::convert::Infallible> {
+///     let peer = request.extensions().get::<Peer>().expect("served by gripstack::serve");
+///     Ok(Response::new(EdgeBody::from(format!("{}\n", peer.remote.ip()))))
+/// }
+/// # let _ = whoami;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Peer {
@@ -21,6 +33,26 @@ pub struct Peer {
 }
 
 /// Accepts connections. An error is taken as passing: accepting goes on after a pause.
+///
+/// ```
+/// use std::io;
+/// use gripstack::serve::{Listener, Peer};
+/// use tokio::net::{TcpListener, TcpStream};
+///
+/// /// Listens on two ports.
+/// struct Both(TcpListener, TcpListener);
+///
+/// impl Listener for Both {
+///     type Io = TcpStream;
+///
+///     async fn accept(&mut self) -> io::Result<(TcpStream, Peer)> {
+///         tokio::select! {
+///             accepted = Listener::accept(&mut self.0) => accepted,
+///             accepted = Listener::accept(&mut self.1) => accepted,
+///         }
+///     }
+/// }
+/// ```
 pub trait Listener: Send + 'static {
     /// A connection.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;

@@ -10,6 +10,22 @@ use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What a server has done, in numbers. A cheap handle: take it with [`Serve::stats`](super::Serve::stats) before
 /// serving, read it at any time.
+///
+/// ```
+/// use gripstack::control::NotFound;
+/// use gripstack::serve::{Refusal, serve};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// let server = serve(listener, NotFound);
+/// let stats = server.stats();
+/// # drop(server);
+/// for reason in Refusal::ALL {
+///     println!("refused, {}: {}", reason.as_str(), stats.refused(reason));
+/// }
+/// assert_eq!(stats.open(), 0);
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Stats(Arc<Counters>);
 

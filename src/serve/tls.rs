@@ -12,6 +12,21 @@ use crate::sync::{Arc, RwLock};
 
 /// A certificate and its key, with ALPN `h2` and `http/1.1` (RFC 7301), TLS 1.2 and 1.3. A handle: what
 /// [`reload_pem`](Self::reload_pem) puts in counts for each handshake after it.
+///
+/// ```no_run
+/// use gripstack::control::NotFound;
+/// use gripstack::serve::{Tls, serve};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let tls = Tls::from_pem(&std::fs::read("chain.pem")?, &std::fs::read("key.pem")?)?;
+/// let listener = tokio::net::TcpListener::bind("0.0.0.0:443").await?;
+/// let server = serve(listener, NotFound).tls(tls.clone());
+/// // Later, when they were renewed: new connections get the new ones.
+/// tls.reload_pem(&std::fs::read("chain.pem")?, &std::fs::read("key.pem")?)?;
+/// # server.await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Tls(Arc<RwLock<Arc<ServerConfig>>>);
 

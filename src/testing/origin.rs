@@ -30,7 +30,7 @@ use crate::body::EdgeBody;
 /// use tower::{ServiceBuilder, ServiceExt};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), gripstack::BoxError> {
-/// let origin = ScriptedOrigin::new(|call| match call.n {
+/// let origin: ScriptedOrigin = ScriptedOrigin::new(|call| match call.n {
 ///     1 => Reply::ok("first").cc("max-age=60"),
 ///     _ => Reply::status(503),
 /// });

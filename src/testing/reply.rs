@@ -20,6 +20,20 @@ use crate::error::BoxError;
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Something in a script waits here until the test opens it. Clones are the same gate.
+///
+/// ```
+/// use gripstack::testing::{Gate, Reply, ScriptedOrigin, Step};
+///
+/// let gate = Gate::new();
+/// let held = gate.clone();
+/// // Half of the body comes at once, the other half when the test says so.
+/// let origin: ScriptedOrigin = ScriptedOrigin::new(move |_| {
+///     Reply::stream([Step::data("half"), Step::Wait(held.clone()), Step::data("half")])
+/// });
+/// // A request is sent, its body read; then:
+/// gate.open();
+/// # drop(origin);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Gate(Arc<watch::Sender<bool>>);
 
