@@ -171,7 +171,7 @@ mod tests {
 
     fn channels(range: std::ops::Range<usize>) -> Vec<Channel> {
         range
-            .map(|n| Channel::new(&*format!("c{n:04}")).expect("valid"))
+            .map(|n| Channel::new(&format!("c{n:04}")).expect("valid"))
             .collect()
     }
 

@@ -15,7 +15,7 @@ const LONGEST: Duration = Duration::from_secs(15);
 const TOGETHER: Duration = Duration::from_millis(100);
 
 /// A fetch under way: its stamp, and a pin until it is dropped. The pin keeps the logs back to the stamp for 15 s, and the
-/// marks above it until it is [revoked](Fetch::is_revoked).
+/// marks above it until it is revoked.
 #[derive(Debug)]
 pub struct Fetch {
     hub: Hub,
