@@ -316,9 +316,9 @@ impl Arrived {
         headers
             .entry(DATE)
             .or_insert_with(|| format_http_date(self.freshness.received().wall));
-        let received = self.freshness.received().wall;
-        let validators = Validators::of(&headers, received);
-        let hides_last_modified = !tells_last_modified(&headers, received);
+        let arrival = self.freshness.arrival();
+        let validators = Validators::of(&headers, arrival);
+        let hides_last_modified = !tells_last_modified(&headers, arrival);
         if hides_last_modified {
             headers.remove(LAST_MODIFIED);
         }
@@ -332,6 +332,7 @@ impl Arrived {
             headers: with_places(headers),
             hides_last_modified,
             instruct: self.instruct.map(std::sync::Arc::new),
+            instruct_unchanged: None,
             freshness: self.freshness,
             tags: self.tags.text.into(),
             keys: self.tags.keys.into(),

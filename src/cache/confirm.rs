@@ -8,7 +8,7 @@ use super::entry::{Entry, Head};
 use super::handle::Cache;
 use super::policy::{
     CacheControl, Freshness, RequestFacts, ResponseFacts, Validators, VarySpec, Verdict, decide, detach,
-    format_http_date, is_not_modified, merge_304, stored_headers,
+    format_http_date, merge_304, stored_headers,
 };
 use super::resource::Resource;
 use super::serve::{with_places, without_places};
@@ -30,16 +30,11 @@ pub(super) struct Confirmation<'a> {
     /// What was sent and what came back prove that the old answer is the present one, byte by byte: what was accepted
     /// before the request left is in it.
     pub(super) is_strong: bool,
-    /// The fields of the request for which it was sent: with its own conditions.
-    pub(super) asked: &'a HeaderMap,
 }
 
 /// What a 304 makes of an answer. Its body is the same, not a copy.
 pub(super) struct Confirmed {
-    /// For those who asked.
     pub(super) entry: Arc<Entry>,
-    /// For the store.
-    pub(super) kept: Arc<Entry>,
     /// See [`Landed::behind`](super::flight::Landed::behind).
     pub(super) behind: Option<Stamp>,
     pub(super) verdict: Verdict,
@@ -50,7 +45,7 @@ pub(super) struct Confirmed {
 impl Confirmation<'_> {
     /// The old answer with its head brought up to date.
     pub(super) fn apply(self, cache: &Cache, resource: &Resource) -> Confirmed {
-        let Self { sent, asked, .. } = self;
+        let Self { sent, .. } = self;
         let old = &*self.old.head;
         let from = self.response.headers();
         let moves = self.is_strong || mutant!("weak-304");
@@ -99,6 +94,13 @@ impl Confirmation<'_> {
                 )
             }
         };
+        // A hold that the answer itself did not have is for those who have that already: whoever asks without a condition
+        // would be answered at once.
+        let was_held = old.instruct.as_ref().is_some_and(|old| old.hold.is_some());
+        let instruct_unchanged = brought
+            .clone()
+            .filter(|brought| brought.hold.is_some() && !was_held);
+        let instruct_unchanged = instruct_unchanged.map(std::sync::Arc::new);
         let instruct = updated(old.instruct.as_ref(), brought.as_ref(), moves);
         // Whatever it names is the URL's, with a hold or without.
         let mut channels = tag_channels;
@@ -111,7 +113,7 @@ impl Confirmation<'_> {
             // The answer that brought the body told nobody.
             headers.remove(LAST_MODIFIED);
         }
-        let validators = Validators::of(&headers, answered.wall);
+        let validators = Validators::of(&headers, freshness.arrival());
         let mut headers = stored_headers(&headers, &policy);
         grip::strip(&mut headers);
         headers.remove(SURROGATE_KEY);
@@ -134,36 +136,16 @@ impl Confirmation<'_> {
             headers: with_places(headers),
             hides_last_modified: old.hides_last_modified,
             instruct,
+            instruct_unchanged,
             freshness,
             tags,
             keys,
             named,
         };
-        // A hold that a 304 begins, of an answer that is validated for each request and has none, is for those who asked
-        // with that condition: without one the origin would have answered at once.
-        let holds = |instruct: &Option<_>| instruct.as_ref().is_some_and(is_hold);
-        let is_conditional =
-            verdict.is_kept_for_validation() && holds(&head.instruct) && !holds(&old.instruct);
-        let has_it = || is_not_modified(asked, &old.headers, old.freshness.received().wall);
-        let unheld = is_conditional.then(|| {
-            Arc::new(Head {
-                instruct: old.instruct.clone(),
-                ..head.clone()
-            })
-        });
-        let of_head = |head| {
-            let length = self.old.length.get().copied();
-            Arc::new(Entry::new(head, self.old.body.clone(), length).having_seen(seen.clone()))
-        };
-        let held = of_head(Arc::new(head));
-        let (entry, kept) = match unheld.map(of_head) {
-            Some(unheld) if has_it() => (held, unheld),
-            Some(unheld) => (unheld.clone(), unheld),
-            None => (held.clone(), held),
-        };
+        let length = self.old.length.get().copied();
+        let entry = Entry::new(Arc::new(head), self.old.body.clone(), length).having_seen(seen);
         Confirmed {
-            entry,
-            kept,
+            entry: Arc::new(entry),
             behind: (moves && stamp != sent.stamp).then_some(sent.stamp),
             verdict,
             own: own_fields_of(from, &policy),
@@ -171,15 +153,19 @@ impl Confirmation<'_> {
     }
 }
 
-/// The instructions that a 304 leaves (rule C3): with a hold they are its own; without one the stored mode and channels
-/// stay. Ids name what the body contains. If the stamp moves that may be more by now, so those that the 304 names are taken
+/// The instructions that a 304 leaves (rule C3): where there was a hold and is one they are its own; without one the stored
+/// mode and channels stay. Ids name what the body contains. If the stamp moves that may be more by now, so those that the 304 names are taken
 /// over and the others cleared; if not, the stored ones stay, or a hold would take a message for one that it has.
 fn updated(
     old: Option<&std::sync::Arc<Instruct>>,
     brought: Option<&Instruct>,
     moves: bool,
 ) -> Option<std::sync::Arc<Instruct>> {
-    let begins = brought.filter(|brought| brought.hold.is_some() || old.is_none());
+    let is_held = old.is_some_and(|old| old.hold.is_some());
+    let begins = brought.filter(|brought| match brought.hold {
+        Some(_) => is_held,
+        None => old.is_none(),
+    });
     if begins.is_none() && !moves {
         return old.cloned();
     }
@@ -196,8 +182,4 @@ fn updated(
             .and_then(|named| named.prev_id.clone());
     }
     Some(std::sync::Arc::new(instruct))
-}
-
-fn is_hold(instruct: &std::sync::Arc<Instruct>) -> bool {
-    instruct.hold.is_some()
 }

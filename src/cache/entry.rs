@@ -52,6 +52,8 @@ pub(super) struct Head {
     /// It was modified in the second that it was sent in, or later: nobody is told when.
     pub(super) hides_last_modified: bool,
     pub(super) instruct: Option<std::sync::Arc<Instruct>>,
+    /// Those for a client that has this answer already: a 304 brought them.
+    pub(super) instruct_unchanged: Option<std::sync::Arc<Instruct>>,
     pub(super) freshness: Freshness,
     pub(super) validators: Option<Validators>,
     /// Its surrogate keys, as far as they are read, separated by spaces.
@@ -131,7 +133,8 @@ impl Head {
             .iter()
             .map(|(name, value)| name.as_str().len() + value.len() + FIELD_WEIGHT)
             .sum();
-        let instruct = self.instruct.as_ref().map_or(0, |instruct| instruct.bytes());
+        let instructs = [&self.instruct, &self.instruct_unchanged].into_iter().flatten();
+        let instruct: usize = instructs.map(|instruct| instruct.bytes()).sum();
         let vary = self.vary.names().iter();
         let vary: usize = vary
             .map(|name| size_of::<HeaderName>() + 8 + name.as_str().len())

@@ -109,7 +109,6 @@ impl<S: Below> FlightTask<S> {
                         response: &response,
                         sent,
                         is_strong: validators.confirmed_strongly_by(response.headers()),
-                        asked: &self.request.headers,
                     };
                     let confirmed = confirmation.apply(&self.cache, self.resource());
                     return self.land_confirmed(confirmed);
@@ -191,7 +190,6 @@ impl<S: Below> FlightTask<S> {
     fn land_confirmed(mut self, confirmed: Confirmed) {
         let Confirmed {
             entry,
-            kept,
             behind,
             verdict,
             own,
@@ -207,7 +205,7 @@ impl<S: Below> FlightTask<S> {
             why: why.map(super::policy::NoStore::as_str),
         };
         let old = self.departure.old.as_ref();
-        let moved = old.is_some_and(|old| old.head.variant != kept.head.variant);
+        let moved = old.is_some_and(|old| old.head.variant != entry.head.variant);
         if let Err(why) = verdict.shareable {
             let is_kept = verdict.is_kept_for_validation();
             if moved || !is_kept && !why.is_of_its_request() {
@@ -223,7 +221,7 @@ impl<S: Below> FlightTask<S> {
                 let _ = leader.send(ForLeader::Landed(Box::new(landed), own));
             }
             if is_kept {
-                finish(&self.cache, &self.departure.landing, Some(kept));
+                finish(&self.cache, &self.departure.landing, Some(entry));
             }
             return;
         }
@@ -235,7 +233,7 @@ impl<S: Below> FlightTask<S> {
         finish(
             &self.cache,
             &self.departure.landing,
-            why.is_none().then_some(kept),
+            why.is_none().then_some(entry),
         );
     }
 

@@ -44,11 +44,13 @@ impl Given<'_> {
     pub(super) fn respond(self, entry: &Arc<Entry>) -> Option<Response<EdgeBody>> {
         let Self { needs, request, .. } = self;
         let head = &*entry.head;
-        let holds = self.holds(entry);
-        let received = head.freshness.received().wall;
         let has_it = self.asks_conditionally
             && head.status == StatusCode::OK
-            && is_not_modified(request, &head.headers, received);
+            && is_not_modified(request, &head.headers, head.freshness.arrival());
+        let unchanged = head.instruct_unchanged.as_ref().filter(|_| has_it);
+        let instruct = unchanged.or(head.instruct.as_ref()).filter(|_| needs.by_hold);
+        // A hold must have its instructions and its body: it is never told that nothing changed, nor given a part.
+        let holds = instruct.is_some_and(|instruct| instruct.hold.is_some());
         let not_modified = has_it && !holds;
         let length = entry.length.get().copied();
         let (status, mut headers, body) = if not_modified {
@@ -63,7 +65,7 @@ impl Given<'_> {
                 headers.insert(CONTENT_LENGTH, length.into());
             }
             (head.status, headers, EdgeBody::empty())
-        } else if let Some(part) = self.part(entry) {
+        } else if let Some(part) = self.part(entry).filter(|_| !holds) {
             part
         } else {
             (
@@ -76,9 +78,7 @@ impl Given<'_> {
         let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = headers;
-        if needs.by_hold
-            && let Some(instruct) = &head.instruct
-        {
+        if let Some(instruct) = instruct {
             let mut handoff = Handoff::new(instruct.clone(), head.stamp);
             // While the hold lives, its URL does, and the channels that this answer names are its URL's.
             let named = head.named.clone();
@@ -91,15 +91,10 @@ impl Given<'_> {
         Some(response)
     }
 
-    /// A hold must have its instructions and its body: it is never told that nothing changed, nor given a part.
-    fn holds(&self, entry: &Entry) -> bool {
-        self.needs.by_hold && entry.head.is_hold()
-    }
-
     /// What a request for a part gets, where that is not the whole. Whoever reads a body that is still arriving gets all
     /// of it.
     fn part(&self, entry: &Entry) -> Option<(StatusCode, HeaderMap, EdgeBody)> {
-        if !self.asks_for_a_part || self.holds(entry) || entry.head.status != StatusCode::OK {
+        if !self.asks_for_a_part || entry.head.status != StatusCode::OK {
             return None;
         }
         let chunks = entry.body.whole()?;

@@ -125,7 +125,7 @@ where
         if let Some(why) = self.why_not_here(&request, &resource) {
             return self.pass(request, fields, Some(why));
         }
-        let visit = Visit::new(&self.cache, resource, request, fields, self.paced_reads);
+        let visit = Visit::new(&self.cache, resource, request, fields, self.paced_reads, now);
         match visit.decide(&self.inner, now) {
             Next::Answer(entry, freshness, served)
                 if let Some(response) = visit.answer(&entry, freshness, served, now) =>

@@ -14,7 +14,7 @@ use super::flight::{Failure, Flight, Gone, Landed, Phase};
 use super::handle::Cache;
 use super::look::Needs;
 use super::policy::{
-    CacheStatus, Freshness, Fwd, Outage, is_not_modified, names_tag_of, not_modified_headers,
+    Arrival, CacheStatus, Freshness, Fwd, Outage, is_not_modified, names_tag_of, not_modified_headers,
     reduce_accept_encoding,
 };
 use super::resource::Resource;
@@ -44,6 +44,7 @@ pub(super) struct Visit {
     parts: request::Parts,
     fields: Fields,
     is_https: bool,
+    since: Instant,
 }
 
 /// What a visit does next.
@@ -76,6 +77,7 @@ impl Visit {
         request: Request<B>,
         fields: Fields,
         paced_reads: PacedReads,
+        since: Instant,
     ) -> Self {
         let by_hold = AskedByHold::of(request.extensions());
         let hub = cache.hub();
@@ -96,6 +98,7 @@ impl Visit {
             parts: request.into_parts().0,
             fields,
             is_https,
+            since,
         }
     }
 
@@ -119,6 +122,7 @@ impl Visit {
             parts: Request::new(()).into_parts().0,
             fields: Fields::NONE,
             is_https,
+            since: Instant::now(),
         }
     }
 
@@ -371,7 +375,7 @@ impl Visit {
         let channels = self.resource.channels(hub);
         let has_it = self.fields.has(Fields::CONDITION)
             && names_tag_of(&self.parts.headers, &kept.head.headers)
-            && !(self.needs.by_hold && kept.head.is_hold())
+            && !(self.needs.by_hold && (kept.head.is_hold() || kept.head.instruct_unchanged.is_some()))
             && self.needs.is_served_by(hub, &self.resource, kept, &channels);
         if !has_it {
             return None;
@@ -601,9 +605,14 @@ impl Visit {
     /// judged here (RFC 9110 13.2.1).
     fn as_asked(&self, mut response: Response<EdgeBody>) -> Response<EdgeBody> {
         let is_held = self.needs.by_hold && grip::has_grip(response.headers());
+        let now = Now::read();
+        let arrival = Arrival {
+            received: now.wall,
+            took: now.mono.saturating_duration_since(self.since),
+        };
         let has_it = self.fields.has(Fields::CONDITION)
             && response.status() == StatusCode::OK
-            && is_not_modified(&self.parts.headers, response.headers(), Now::read().wall);
+            && is_not_modified(&self.parts.headers, response.headers(), arrival);
         if !has_it {
             return response;
         }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::date::parse_http_date;
 use super::directives::CacheControl;
 use super::list::{delta_seconds, split_once, trim};
+use super::validate::Arrival;
 use crate::time::Now;
 
 /// Longest lifetime. One year.
@@ -24,6 +25,8 @@ const MAX_ERROR_LIFETIME: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Freshness {
     received: Now,
+    /// How long the head took.
+    took: Duration,
     /// Corrected initial age (RFC 9111 4.2.3). The clocks of others are not compared with ours.
     initial_age: Duration,
     lifetime: Duration,
@@ -84,6 +87,7 @@ impl Freshness {
             .unwrap_or_default();
         Self {
             received: response_time,
+            took: delay,
             initial_age: age_value(response).saturating_add(delay),
             lifetime: lifetime.min(MAX_LIFETIME),
             stale_while_revalidate: policy.stale_while_revalidate,
@@ -120,6 +124,14 @@ impl Freshness {
     /// When the head came.
     pub(crate) fn received(&self) -> Now {
         self.received
+    }
+
+    /// The same, and how long that took.
+    pub(crate) fn arrival(&self) -> Arrival {
+        Arrival {
+            received: self.received.wall,
+            took: self.took,
+        }
     }
 
     /// How long it is fresh, counted from age zero.

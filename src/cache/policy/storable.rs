@@ -202,7 +202,7 @@ fn storable(response: &ResponseFacts<'_>, limits: &StoreLimits) -> Result<(), No
     }
     let windows = [policy.stale_while_revalidate, policy.stale_if_error];
     let stale = windows.into_iter().flatten().any(|window| !window.is_zero());
-    let validated = Validators::of(headers, freshness.received().wall).is_some();
+    let validated = Validators::of(headers, freshness.arrival()).is_some();
     let usable = if policy.always_validates() {
         validated
     } else {

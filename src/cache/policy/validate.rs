@@ -31,6 +31,15 @@ pub(crate) struct Validators {
     pub(crate) last_modified: Option<HeaderValue>,
 }
 
+/// When an answer came. What it says was made no later than its request left, or than its `Date` less the time that it
+/// took: an application may read first, and send its head later.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) received: SystemTime,
+    /// How long it took, from the moment that its request left.
+    pub(crate) took: Duration,
+}
+
 /// An entity tag (RFC 9110 8.8.3).
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct EntityTag<'a> {
@@ -39,13 +48,23 @@ struct EntityTag<'a> {
     opaque: &'a [u8],
 }
 
+// === impl Arrival ===
+
+impl From<SystemTime> for Arrival {
+    /// It came at once.
+    fn from(received: SystemTime) -> Self {
+        let took = Duration::ZERO;
+        Self { received, took }
+    }
+}
+
 // === impl Validators ===
 
 impl Validators {
     /// Of a response that came at this moment; `None` if it has none. A `Last-Modified` that does not
     /// [tell it from others](tells_last_modified) is none: whoever asks with it would be told for ever that nothing changed.
-    pub(crate) fn of(response: &HeaderMap, received: SystemTime) -> Option<Self> {
-        let tells = tells_last_modified(response, received);
+    pub(crate) fn of(response: &HeaderMap, arrival: impl Into<Arrival>) -> Option<Self> {
+        let tells = tells_last_modified(response, arrival);
         let validators = Self {
             etag: response.get(ETAG).cloned(),
             last_modified: response.get(LAST_MODIFIED).filter(|_| tells).cloned(),
@@ -111,7 +130,8 @@ impl Validators {
         }
         match (from_304.get(LAST_MODIFIED), &self.last_modified) {
             (Some(new), Some(stored)) => new == stored,
-            (Some(_), None) => false,
+            // A date that is none of ours: it does not tell the answer from others.
+            (Some(_), None) => self.etag.is_some(),
             (None, _) => true,
         }
     }
@@ -124,7 +144,7 @@ impl Validators {
 /// [tells one value from the next](tells_last_modified), else the whole second must have passed that the answer was modified or
 /// sent in: another value of that second may be what the client has. Several of it, or one that is no date, count
 /// as none. `If-Match` and `If-Unmodified-Since` are not for caches.
-pub(crate) fn is_not_modified(request: &HeaderMap, stored: &HeaderMap, received: SystemTime) -> bool {
+pub(crate) fn is_not_modified(request: &HeaderMap, stored: &HeaderMap, arrival: impl Into<Arrival>) -> bool {
     if request.contains_key(IF_NONE_MATCH) {
         let stored = stored.get(ETAG).and_then(EntityTag::of);
         return request.get_all(IF_NONE_MATCH).iter().any(|line| {
@@ -134,15 +154,16 @@ pub(crate) fn is_not_modified(request: &HeaderMap, stored: &HeaderMap, received:
                 })
         });
     }
-    let date = |value: &HeaderValue| parse_http_date(value.as_bytes(), received);
+    let arrival = arrival.into();
+    let date = |value: &HeaderValue| parse_http_date(value.as_bytes(), arrival.received);
     let mut lines = request.get_all(IF_MODIFIED_SINCE).iter();
     let (Some(since), None) = (lines.next().and_then(date), lines.next()) else {
         return false;
     };
-    match last_modified(stored, received) {
+    match last_modified(stored, arrival) {
         Some((modified, true)) => modified <= since,
         Some((modified, false)) => modified < since,
-        None => stored.get(DATE).and_then(date).unwrap_or(received) < since,
+        None => stored.get(DATE).and_then(date).unwrap_or(arrival.received) < since,
     }
 }
 
@@ -157,16 +178,17 @@ pub(crate) fn names_tag_of(request: &HeaderMap, stored: &HeaderMap) -> bool {
 
 /// Whether a client may be told when this answer was modified (rule C3, RFC 9110 8.8.2.2): it was sent at least a second
 /// later. Else the reader of the older of two values of one second would be told for ever that nothing changed.
-pub(crate) fn tells_last_modified(response: &HeaderMap, received: SystemTime) -> bool {
-    last_modified(response, received).is_some_and(|(_, tells)| tells)
+pub(crate) fn tells_last_modified(response: &HeaderMap, arrival: impl Into<Arrival>) -> bool {
+    last_modified(response, arrival.into()).is_some_and(|(_, tells)| tells)
 }
 
 /// When an answer was modified, and whether that tells it from others.
-fn last_modified(response: &HeaderMap, received: SystemTime) -> Option<(SystemTime, bool)> {
-    let date = |value: &HeaderValue| parse_http_date(value.as_bytes(), received);
+fn last_modified(response: &HeaderMap, arrival: Arrival) -> Option<(SystemTime, bool)> {
+    let date = |value: &HeaderValue| parse_http_date(value.as_bytes(), arrival.received);
     let modified = response.get(LAST_MODIFIED).and_then(date)?;
-    let sent = response.get(DATE).and_then(date).unwrap_or(received);
-    Some((modified, modified + Duration::from_secs(1) <= sent))
+    let sent = response.get(DATE).and_then(date).unwrap_or(arrival.received);
+    let tells = modified + Duration::from_secs(1) + arrival.took <= sent;
+    Some((modified, tells))
 }
 
 /// Whether both are one and the same strong entity tag (RFC 9110 8.8.3.2).
