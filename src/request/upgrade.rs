@@ -19,7 +19,8 @@ pub(crate) fn wanted(version: Version, headers: &HeaderMap) -> Option<&HeaderVal
     let mut offers = protocols.as_bytes().split(|byte| *byte == b',');
     let passes = offers.all(|offer| {
         let name = offer.split(|byte| *byte == b'/').next().unwrap_or_default();
-        let of_connection = [&b"h2c"[..], b"h2", b"http", b"tls"];
+        // A list may have empty places (RFC 9110 5.6.1), but what names no protocol asks for none.
+        let of_connection = [&b""[..], b"h2c", b"h2", b"http", b"tls"];
         !of_connection
             .iter()
             .any(|other| name.trim_ascii().eq_ignore_ascii_case(other))

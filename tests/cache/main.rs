@@ -4,12 +4,21 @@
 
 mod basics;
 mod cancel;
+mod channels;
 mod collapse;
+mod conditions;
+mod confirmed;
 mod doors;
 mod faults;
+mod foreign;
 mod grip;
+#[cfg(feature = "hold")]
+mod held;
+mod hostless;
 mod invalidate;
+mod kept;
 mod keys;
+mod lasting;
 mod marks;
 mod memory;
 mod model;
@@ -19,8 +28,14 @@ mod pass;
 mod purge;
 mod quiet;
 mod ranges;
+mod resuming;
 mod serve;
 mod stale;
+mod stuck;
+mod switching;
 mod targeted;
+mod unkept;
+mod unsafe_methods;
 mod validate;
+mod variants;
 mod world;
