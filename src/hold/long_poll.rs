@@ -261,6 +261,7 @@ impl<S: Below> ClientRequest<S> {
 }
 
 /// A younger answer, if it is to be held in the same way; whatever else it is, it begins anew.
+#[expect(clippy::result_large_err, reason = "it is moved once, on the way out")]
 fn still_a_poll(answer: Answer, fetch: Fetch, from: Position) -> Result<(Answer, Fetch), Turn> {
     match answer.mode() {
         Some(HoldMode::Response) => Ok((answer, fetch)),

@@ -124,6 +124,7 @@ impl Poll {
     }
 
     /// Answers with a message; not, if that has no response.
+    #[expect(clippy::result_large_err, reason = "it is moved once, at the end of a poll")]
     pub(super) fn answered(self, placed: &Placed) -> Result<Turn, Self> {
         let Some(ResponseForm::Send(pushed)) = &placed.message.response else {
             return Err(self);
