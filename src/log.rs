@@ -24,6 +24,8 @@ pub(crate) struct Log<T> {
     inner: Mutex<Inner<T>>,
     /// The entries of a log that has ended completely: read without a lock.
     frozen: OnceLock<Box<[T]>>,
+    /// Nobody asks where its readers are: they go on without telling.
+    endless: bool,
 }
 
 struct Inner<T> {
@@ -104,6 +106,15 @@ impl<T> Log<T> {
                 deserted: None,
             }),
             frozen: OnceLock::new(),
+            endless: false,
+        }
+    }
+
+    /// A log that never ends, nor becomes a window.
+    pub(crate) fn endless() -> Self {
+        Self {
+            endless: true,
+            ..Self::new()
         }
     }
 
@@ -347,7 +358,9 @@ impl<T> Cursor<T> {
     /// Moves past one entry.
     pub(crate) fn advance(&mut self) {
         self.next += 1;
-        let Some(slot) = self.slot else { return };
+        let Some(slot) = self.slot.filter(|_| !self.log.endless) else {
+            return;
+        };
         let trimmed = {
             let mut inner = self.log.inner.lock();
             inner.readers[slot].next = self.next;

@@ -122,6 +122,7 @@ impl Sequencer {
     }
 
     /// Whether the items of an order could be admitted at present.
+    #[cfg(feature = "publish")]
     pub(crate) fn check(&self, hub: &Hub, publications: &[Publication]) -> Result<(), Conflict> {
         if publications.iter().any(|item| predecessor(item).is_some()) {
             self.plan(&self.waiting.lock(), hub, publications, &[])?;

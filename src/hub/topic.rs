@@ -69,7 +69,7 @@ impl Item {
 impl Topic {
     pub(super) fn new(floor: Position) -> Self {
         Self {
-            log: Arc::new(Log::new()),
+            log: Arc::new(Log::endless()),
             floor,
             last: floor,
             last_id: None,
