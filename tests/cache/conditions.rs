@@ -1,9 +1,10 @@
 //! What clients that have an answer already are told.
 
 use http::Method;
+use tokio::time::Instant;
 
 use crate::origin::{Call, Gate, Reply, Step};
-use crate::world::{Ask, Got, World, ask, done, get, head, ms, pass, settle};
+use crate::world::{Ask, Got, World, ask, done, get, head, ms, pass, secs, settle};
 
 const AT: &str = "Wed, 21 Oct 2015 07:28:00 GMT";
 const AFTER_1: &str = "Wed, 21 Oct 2015 07:28:01 GMT";
@@ -181,6 +182,46 @@ fn page(call: &Call, policy: &str) -> Reply {
     match policy {
         "" => reply,
         _ => reply.cc(policy),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_that_come_to_a_cold_edge_cost_one_request_and_get_their_304() {
+    // What says nothing of its reuse is given to nobody who does not have it without being validated for that one.
+    for (policy, for_all) in [
+        ("max-age=60", true),
+        ("max-age=0", true),
+        ("", false),
+        ("no-cache", false),
+    ] {
+        let world = World::new(move |call| page(call, policy).after(secs(1)));
+        let start = Instant::now();
+        let mut clients = Vec::new();
+        for n in 0..10_000 {
+            let (ask, expected) = match n % 10 {
+                0 if for_all => (get("/a"), (200, "page")),
+                1 if for_all => (get("/a").header("if-none-match", "\"2\""), (200, "page")),
+                2 if for_all => (head("/a"), (200, "")),
+                3 if for_all => (since(AT), (304, "")),
+                4 if for_all => (since(AFTER_10), (304, "")),
+                5 => (head("/a").header("if-none-match", "\"1\""), (304, "")),
+                6 => (get("/a").header("if-none-match", "\"2\", \"1\""), (304, "")),
+                _ => (get("/a").header("if-none-match", "W/\"1\""), (304, "")),
+            };
+            let service = world.service.clone();
+            let client = tokio::spawn(async move {
+                let answer = tower::ServiceExt::oneshot(service, ask.into_request()).await;
+                Got::of(answer.expect("the service answers")).await
+            });
+            clients.push((client, expected));
+        }
+        for (client, expected) in clients {
+            let got = done(client).await;
+            assert_eq!(short(&got), expected, "{policy}");
+        }
+        assert_eq!(world.origin.count(), 1, "{policy:?}");
+        assert!(!world.origin.last().is_conditional(), "{policy:?}");
+        assert_eq!(start.elapsed(), secs(1), "{policy:?}");
     }
 }
 

@@ -265,3 +265,27 @@ async fn u3_a_strong_tag_in_a_304_confirms_nothing_that_has_a_weak_one() {
     world.get("/a").await.expect_short("3", "fwd=stale; stored");
     assert!(!world.origin.last().is_conditional());
 }
+
+/// The tag was asked about, and a date of its own second says nothing against it.
+#[tokio::test(start_paused = true)]
+async fn u3_a_date_in_a_304_that_answers_a_tag_contradicts_nothing() {
+    for date in [OLD, "Wed, 21 Oct 2015 07:28:01 GMT"] {
+        let world = World::new(move |call| {
+            let reply = match call.is_conditional() {
+                true => Reply::not_modified(),
+                false => Reply::ok(call.n.to_string()).header("etag", "\"1\""),
+            };
+            reply
+                .cc("max-age=999999999")
+                .header("date", date)
+                .header("last-modified", OLD)
+        });
+        world.get("/a").await;
+        world.purge_url("/a", PurgeMode::SoftBlock).await;
+        world
+            .get("/a")
+            .await
+            .expect_short("1", "fwd=stale; fwd-status=304; stored");
+        assert_eq!(world.origin.count(), 2, "{date}");
+    }
+}

@@ -1,5 +1,6 @@
 //! The hold layer over the cache, as clients meet them.
 
+use gripstack::message::PushedResponse;
 use gripstack::{Edge, EdgeBody, Message};
 use http::{Method, Request, Response};
 use http_body_util::BodyExt;
@@ -9,7 +10,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceExt};
 
 use crate::origin::{Call, Origin, Refused, Reply};
-use crate::world::{Ask, Got, ask, channel, get, head, ms, pass, secs, settle};
+use crate::world::{Ask, Got, ask, channel, done, get, head, ms, pass, secs, settle};
 
 type Boxed = BoxCloneSyncService<Request<EdgeBody>, Response<EdgeBody>, Refused>;
 
@@ -209,6 +210,29 @@ async fn a_poll_at_its_timeout_is_told_that_nothing_changed() {
                 "{policy} {n}"
             );
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_of_a_304_that_holds_is_answered_by_a_message_and_others_get_the_page() {
+    for policy in ["", "no-cache", "max-age=0", "no-store"] {
+        let stack = polls(policy);
+        stack.get("/a").await;
+        settle().await;
+        let poll = stack.start(get("/a").header("if-none-match", "\"5\"")).await;
+        pass(secs(1)).await;
+        assert!(!poll.is_finished(), "{policy}");
+        for ask in [get("/a"), get("/a").header("if-none-match", "\"4\""), head("/a")] {
+            let client = stack.start(ask).await;
+            let got = tokio::time::timeout(secs(5), client).await;
+            let got = got
+                .unwrap_or_else(|_| panic!("{policy}: held"))
+                .expect("no panic");
+            assert_eq!(got.status, 200, "{policy}");
+        }
+        let message = Message::response(PushedResponse::new("news"));
+        stack.edge.publish(channel("c"), message).await.expect("accepted");
+        assert_eq!(done(poll).await.body, "news", "{policy}");
     }
 }
 

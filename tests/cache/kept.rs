@@ -4,7 +4,7 @@ use gripstack::PurgeMode;
 use http::Method;
 
 use crate::origin::{Call, Reply};
-use crate::world::{Ask, World, ask, done, get, head, ms, secs, settle};
+use crate::world::{Ask, World, ask, done, get, head, ms, pass, secs, settle};
 
 const OLD: &str = "Wed, 21 Oct 2015 07:28:00 GMT";
 
@@ -302,5 +302,53 @@ async fn messages_hold_no_validation_back() {
             settle().await;
         }
         assert_eq!(start.elapsed(), ms(0), "{of_policy}");
+    }
+}
+
+/// A poll that says what it has: held while it is right, answered when it is not.
+#[tokio::test(start_paused = true)]
+async fn a_304_that_holds_holds_those_whose_own_condition_it_answers() {
+    for (policy, of_policy) in POLICIES {
+        let world = World::new(move |call| {
+            let reply = tagged(call, "5").header(policy, of_policy);
+            match call.is_conditional() {
+                true => reply.header("grip-hold", "response").header("grip-channel", "c"),
+                false => reply,
+            }
+        });
+        let with = |tag: &str| get("/a").header("if-none-match", tag).by_hold();
+        // Whoever comes first asks for all of it, and is told what that tells.
+        let got = world.get(with("\"5\"")).await;
+        assert_eq!(got.status, 304, "{of_policy}");
+        settle().await;
+        for _ in 0..2 {
+            let got = world.get(with("\"5\"")).await;
+            let hold = got.handed().instruct.hold.as_ref().expect("a hold");
+            assert_eq!(hold.channels[0].name.as_str(), "c", "{of_policy}");
+            settle().await;
+        }
+        for ask in [get("/a").by_hold(), with("\"4\"")] {
+            let got = world.get(ask).await;
+            let is_held = got
+                .handoff
+                .as_ref()
+                .is_some_and(|handed| handed.instruct.hold.is_some());
+            assert_eq!(
+                (got.status.as_u16(), got.body.as_str(), is_held),
+                (200, "5", false),
+                "{of_policy}"
+            );
+            settle().await;
+        }
+        // Nor a client that nobody can hold.
+        let got = world.get(get("/a").header("if-none-match", "\"5\"")).await;
+        assert_eq!(
+            (got.status.as_u16(), got.handoff.is_none()),
+            (304, true),
+            "{of_policy}"
+        );
+        let before = world.origin.count();
+        pass(secs(1)).await;
+        assert_eq!(world.origin.count(), before);
     }
 }
