@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
@@ -10,6 +10,7 @@ use super::connect::Connector;
 use super::forward::{Inner, Origin};
 use super::headers::{ForwardedFor, Forwarding, HostPolicy};
 use super::route::{Route, Routes};
+use super::via::Via;
 use crate::sync::Arc;
 
 /// hyper's smallest buffer.
@@ -103,7 +104,10 @@ impl Builder {
             max_head_bytes: 64 * 1024,
             upgrades: true,
             behind_cache: false,
-            forwarding: Forwarding::default(),
+            forwarding: Forwarding {
+                via: Some(Via::new(&HeaderName::from_static("gripstack"))),
+                ..Forwarding::default()
+            },
             #[cfg(feature = "tls")]
             ca_pem: None,
         }
@@ -192,10 +196,16 @@ impl Builder {
         self
     }
 
-    /// Appends `Via: 1.1 <name>` to requests (RFC 9110 7.6.3). Off by default.
+    /// Appends `Via: <version> <name>` to requests and answers (RFC 9110 7.6.3). Default `gripstack`. Some applications
+    /// do less for what comes by a proxy: nginx compresses such answers only with `gzip_proxied any`.
     pub fn via(mut self, name: &HeaderName) -> Self {
-        // A field name is a token, as a pseudonym is, so the value is valid.
-        self.forwarding.via = HeaderValue::from_str(&format!("1.1 {name}")).ok();
+        self.forwarding.via = Some(Via::new(name));
+        self
+    }
+
+    /// Says in no message that it was passed on.
+    pub fn without_via(mut self) -> Self {
+        self.forwarding.via = None;
         self
     }
 
@@ -230,17 +240,20 @@ impl Builder {
             #[cfg(feature = "tls")]
             tls,
         );
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(self.idle_timeout)
-            .pool_max_idle_per_host(self.max_idle)
-            .http1_max_buf_size(self.max_head_bytes)
-            // What is sent again was never begun: the connection had been closed while it was idle.
-            .retry_canceled_requests(true)
-            .set_host(false)
-            .build(connector);
+        let client = |max_idle| {
+            Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(self.idle_timeout)
+                .pool_max_idle_per_host(max_idle)
+                .http1_max_buf_size(self.max_head_bytes)
+                // What is sent again was never begun: the connection had been closed while it was idle.
+                .retry_canceled_requests(true)
+                .set_host(false)
+                .build(connector.clone())
+        };
         Ok(Origin::from_inner(Arc::new(Inner {
-            client,
+            client: client(self.max_idle),
+            fresh: client(0),
             routes,
             forwarding: self.forwarding,
             first_byte_timeout: self.first_byte_timeout,

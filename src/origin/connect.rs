@@ -1,19 +1,21 @@
 //! Connections to origins: TCP, and TLS on top where the URL says so.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Uri;
+use http::{Extensions, Uri};
 use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiFuture, GaiResolver, Name};
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::client::legacy::connect::{CaptureConnection, Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower_service::Service;
 
 use super::failure::classify_connect;
 use crate::error::{OriginError, OriginFailure};
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// An idle TCP connection is probed after this long, so that a stream from an origin that vanished ends.
 const TCP_KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -34,6 +36,16 @@ pub(super) struct Connector {
     timeout: Duration,
     #[cfg(feature = "tls")]
     tls: Option<tokio_rustls::TlsConnector>,
+}
+
+/// In what is known of a connection: whether an answer has come on it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Answered(Arc<AtomicBool>);
+
+/// A byte stream, and whether it was of use.
+pub(super) struct Stream {
+    io: BoxIo,
+    answered: Answered,
 }
 
 /// The system's resolver; its errors say that they are its own.
@@ -94,7 +106,7 @@ impl Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<BoxIo>;
+    type Response = TokioIo<Stream>;
     type Error = OriginError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, OriginError>> + Send>>;
 
@@ -108,7 +120,10 @@ impl Service<Uri> for Connector {
         let connecting = self.clone().connect(uri);
         Box::pin(async move {
             match tokio::time::timeout(timeout, connecting).await {
-                Ok(result) => result.map(TokioIo::new),
+                Ok(result) => result.map(|io| {
+                    let answered = Answered::default();
+                    TokioIo::new(Stream { io, answered })
+                }),
                 Err(_) => Err(OriginError::new(
                     OriginFailure::ConnectTimeout,
                     format!("no connection after {timeout:?}"),
@@ -151,8 +166,68 @@ impl Future for Resolving {
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
-impl Connection for BoxIo {
+// === impl Answered ===
+
+impl Answered {
+    /// Whether an answer had come on the connection before this one, or before what came instead.
+    pub(super) fn on(connection: &CaptureConnection) -> bool {
+        Self::of(connection).is_some_and(|answered| answered.0.load(Ordering::Relaxed))
+    }
+
+    /// An answer has come.
+    pub(super) fn note(connection: &CaptureConnection) {
+        if let Some(answered) = Self::of(connection) {
+            answered.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn of(connection: &CaptureConnection) -> Option<Self> {
+        let mut extras = Extensions::new();
+        connection.connection_metadata().as_ref()?.get_extras(&mut extras);
+        extras.remove()
+    }
+}
+
+// === impl Stream ===
+
+impl Connection for Stream {
     fn connected(&self) -> Connected {
-        Connected::new()
+        Connected::new().extra(self.answered.clone())
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

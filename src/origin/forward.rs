@@ -18,11 +18,11 @@ use tower_service::Service;
 
 use super::body::{Download, Exchange, Upload};
 use super::builder::{BuildError, Builder};
-use super::connect::Connector;
+use super::connect::{Answered, Connector};
 use super::headers::{self, Forwarding, Framing};
 use super::route::{Routes, Upstream};
 use super::stats::Stats;
-use super::{failure, upgrade};
+use super::{failure, max_forwards, upgrade};
 use crate::body::EdgeBody;
 use crate::error::{BehindCache, CloseDelimited, OriginError, OriginFailure};
 use crate::hop_by_hop;
@@ -62,6 +62,8 @@ pub struct ResponseFuture(Pin<Box<dyn Future<Output = Response<EdgeBody>> + Send
 
 pub(super) struct Inner {
     pub(super) client: Client<Connector, Upload>,
+    /// A connection for each request.
+    pub(super) fresh: Client<Connector, Upload>,
     pub(super) routes: Routes,
     pub(super) forwarding: Forwarding,
     pub(super) first_byte_timeout: Duration,
@@ -168,6 +170,9 @@ impl Inner {
         if request.method() == Method::CONNECT {
             return Err(OriginError::new(OriginFailure::MethodUnsupported, "CONNECT"));
         }
+        if let Some(answer) = max_forwards::spend(&mut request) {
+            return Ok(answer);
+        }
         let port = if is_https(request.extensions()) { 443 } else { 80 };
         let origin = self
             .routes
@@ -202,8 +207,25 @@ impl Inner {
         request: Request<EdgeBody>,
     ) -> Result<Response<EdgeBody>, OriginError> {
         let (mut request, asked) = self.request(origin, authority, client, request)?;
-        let connection = capture_connection(&mut request);
-        let answer = self.head(request, asked.exchange.as_deref()).await?;
+        let again = (asked.exchange.is_none() && is_safe(request.method())).then(|| copy(&request));
+        let begun = Instant::now();
+        let mut connection = capture_connection(&mut request);
+        let mut answer = self
+            .head(&self.client, request, asked.exchange.as_deref(), begun)
+            .await;
+        // An origin closes connections that are idle for long enough, and the next request may be on its way: its
+        // end comes in the place of the answer. What is safe may be asked again (RFC 9110 9.2.2), once, where no such
+        // end is due.
+        if let (Err(error), Some(mut again)) = (&answer, again)
+            && error.failure == OriginFailure::Reset
+            && Answered::on(&connection)
+        {
+            origin.stats().retry();
+            connection = capture_connection(&mut again);
+            answer = self.head(&self.fresh, again, None, begun).await;
+        }
+        let answer = answer?;
+        Answered::note(&connection);
         self.answer(answer, asked, origin.stats(), &connection)
             .inspect_err(|_| poison(&connection))
     }
@@ -227,6 +249,9 @@ impl Inner {
         let mut fields = parts.headers;
         let client = (client, is_https(&parts.extensions));
         headers::clean_request(&mut fields, client, authority, &self.forwarding);
+        if let Some(via) = &self.forwarding.via {
+            via.append(&mut fields, parts.version);
+        }
         headers::set_host(&mut fields, authority, origin.authority(), &self.forwarding.host);
         let exact = match body.is_end_stream() {
             true => Some(0),
@@ -258,12 +283,14 @@ impl Inner {
     /// Waits for the head of the answer.
     async fn head(
         &self,
+        client: &Client<Connector, Upload>,
         request: Request<Upload>,
         exchange: Option<&Exchange>,
+        begun: Instant,
     ) -> Result<Response<Incoming>, OriginError> {
         let patience = self.first_byte_timeout;
-        let mut deadline = Instant::now() + patience;
-        let mut answer = self.client.request(request);
+        let mut deadline = begun + patience;
+        let mut answer = client.request(request);
         loop {
             match tokio::time::timeout_at(deadline, &mut answer).await {
                 Ok(Ok(answer)) => return Ok(answer),
@@ -290,6 +317,9 @@ impl Inner {
         connection: &CaptureConnection,
     ) -> Result<Response<EdgeBody>, OriginError> {
         let (mut parts, body) = answer.into_parts();
+        if let Some(via) = &self.forwarding.via {
+            via.append(&mut parts.headers, parts.version);
+        }
         // What the client's connection speaks is its server's business.
         parts.version = Version::HTTP_11;
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -345,6 +375,23 @@ fn switch(
     parts.headers.insert(header::UPGRADE, protocol);
     upgrade::join(wanted.client, origin);
     Ok(Response::from_parts(parts, EdgeBody::empty()))
+}
+
+/// Methods that change nothing (RFC 9110 9.2.1).
+fn is_safe(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE
+    )
+}
+
+/// Of a request without a body.
+fn copy(request: &Request<Upload>) -> Request<Upload> {
+    let mut copy = Request::new(Upload::new(EdgeBody::empty(), None));
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy
 }
 
 /// Keeps a connection from being used again.

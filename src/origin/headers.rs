@@ -4,6 +4,7 @@ use http::header::{self, CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
+use super::via::Via;
 use crate::error::OriginFailure;
 use crate::hop_by_hop::has_token;
 use crate::request::{ClientInfo, remove_forwarded};
@@ -38,7 +39,7 @@ pub enum HostPolicy {
 pub(super) struct Forwarding {
     pub(super) forwarded_for: ForwardedFor,
     pub(super) host: HostPolicy,
-    pub(super) via: Option<HeaderValue>,
+    pub(super) via: Option<Via>,
 }
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -104,9 +105,6 @@ pub(super) fn clean_request(
         && let Some(value) = authority.and_then(authority_value)
     {
         headers.insert(X_FORWARDED_HOST, value);
-    }
-    if let Some(via) = &forwarding.via {
-        headers.append(header::VIA, via.clone());
     }
 }
 

@@ -3,7 +3,9 @@
 //! [`Origin`] streams both ways: neither the body of a request nor that of a response is ever collected. What
 //! goes wrong is a response, never an error of the service: 502 or 504 (RFC 9110 15.6.3, 15.6.5), with the
 //! reason in the field `gripstack-error` and the typed [`OriginError`](crate::error::OriginError) in the
-//! extensions. A request that may have reached the application is never sent twice.
+//! extensions. A request that may have reached the application is never sent twice, with one exception: a safe one
+//! without a body (GET, HEAD, OPTIONS, TRACE), whose kept connection ends in the place of an answer, goes out once more on
+//! a new connection.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), gripstack::origin::BuildError> {
@@ -28,6 +30,8 @@
 //!   (`X-Original-URL`, `X-HTTP-Method-Override`, `Forwarded` and the like), also where they are written with
 //!   underscores; `X-Forwarded-For`, `-Proto` and `-Host` are ours, or a trusted proxy's. The client's address comes from [`ClientInfo`](crate::ClientInfo) in the request's extensions.
 //! - A GET or HEAD with a body goes out with it, and its connection is not used again.
+//! - `Via` is appended in both directions (RFC 9110 7.6.3), unless [told otherwise](Builder::without_via); OPTIONS and TRACE go
+//!   as far as `Max-Forwards` says.
 //! - 1xx answers are dropped, except a 101 that was asked for: then both sides are joined until one ends.
 
 mod body;
@@ -36,11 +40,13 @@ mod connect;
 mod failure;
 mod forward;
 mod headers;
+mod max_forwards;
 mod route;
 mod stats;
 #[cfg(feature = "tls")]
 mod tls;
 mod upgrade;
+mod via;
 
 #[cfg(all(feature = "full", any(test, fuzzing)))]
 pub(crate) mod fuzz;

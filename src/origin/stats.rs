@@ -25,6 +25,7 @@ pub struct Stats(Arc<Counters>);
 struct Counters {
     requests: AtomicU64,
     answers: AtomicU64,
+    retries: AtomicU64,
     in_a_row: AtomicU64,
     failures: [AtomicU64; OriginFailure::ALL.len()],
 }
@@ -36,6 +37,7 @@ impl Stats {
         Self(Arc::new(Counters {
             requests: AtomicU64::new(0),
             answers: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
             in_a_row: AtomicU64::new(0),
             failures: [(); OriginFailure::ALL.len()].map(|()| AtomicU64::new(0)),
         }))
@@ -51,6 +53,11 @@ impl Stats {
         self.0.answers.load(Relaxed)
     }
 
+    /// Requests that were sent once more, on a new connection: the kept one ended as they went out.
+    pub fn retries(&self) -> u64 {
+        self.0.retries.load(Relaxed)
+    }
+
     /// Failures of this kind.
     pub fn failures(&self, kind: OriginFailure) -> u64 {
         self.0.failures[kind as usize].load(Relaxed)
@@ -63,6 +70,10 @@ impl Stats {
 
     pub(super) fn request(&self) {
         self.0.requests.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn retry(&self) {
+        self.0.retries.fetch_add(1, Relaxed);
     }
 
     pub(super) fn answer(&self) {

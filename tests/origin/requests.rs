@@ -9,7 +9,7 @@ use gripstack::EdgeBody;
 use gripstack::error::OriginFailure;
 use gripstack::origin::{ForwardedFor, HostPolicy, Origin};
 use http::uri::Scheme;
-use http::{HeaderName, Method, Request, Response, StatusCode};
+use http::{HeaderName, Method, Request, Response, StatusCode, Version};
 use http_body::Frame;
 use http_body_util::channel::Channel;
 use http_body_util::{BodyExt, Full};
@@ -213,6 +213,7 @@ async fn fields_of_the_connection_stay_on_the_connection() {
             ("accept-encoding", "br"),
             ("cookie", "a=1"),
             ("host", ours),
+            ("via", "1.1 gripstack"),
             ("x-forwarded-proto", "http"),
             ("x-obs", "ok"),
         ]
@@ -388,11 +389,82 @@ async fn poi_02_what_names_no_one_host_is_refused_before_the_origin() {
 }
 
 #[tokio::test]
-async fn via_is_appended_on_request() {
+async fn via_says_in_both_directions_who_passed_it_on() {
+    const OLD: &str = "HTTP/1.0 200 OK\r\nVia: 1.1 inner\r\nContent-Length: 2\r\n\r\nok";
     let name = HeaderName::from_static("edge-1");
-    let with_via = |raw: &RawOrigin| raw.builder().via(&name).build().unwrap();
-    let head = seen(with_via, "GET", &[("via", "2 first")]).await;
-    assert_eq!(values(&head, "via"), ["2 first", "1.1 edge-1"]);
+    let raw = RawOrigin::answering(OLD).await;
+    for (origin, asked, answered) in [
+        (raw.origin(), "2 gripstack", "1.0 gripstack"),
+        (
+            raw.builder().via(&name).build().unwrap(),
+            "2 edge-1",
+            "1.0 edge-1",
+        ),
+    ] {
+        let mut request = get("/");
+        request.headers_mut().insert("via", "1.1 first".parse().unwrap());
+        *request.version_mut() = Version::HTTP_2;
+        let answer = send(&origin, request).await;
+        let head = raw.heads().pop().unwrap();
+        assert_eq!(values(&head, "via"), ["1.1 first", asked]);
+        let via: Vec<_> = answer.headers().get_all("via").iter().collect();
+        assert_eq!(via, ["1.1 inner", answered]);
+    }
+    let silent = raw.builder().without_via().build().unwrap();
+    let answer = send(&silent, get("/")).await;
+    assert!(!raw.heads().pop().unwrap().contains("via"));
+    assert_eq!(answer.headers()["via"], "1.1 inner");
+}
+
+#[tokio::test]
+async fn options_and_trace_go_as_far_as_they_may() {
+    for method in ["OPTIONS", "TRACE"] {
+        for (asked, forwarded) in [
+            ("2", Some("1")),
+            ("1", Some("0")),
+            ("0007", Some("6")),
+            ("0", None),
+            ("000", None),
+            ("x", Some("x")),
+            ("-1", Some("-1")),
+        ] {
+            let raw = RawOrigin::answering(OK).await;
+            let request = Request::builder().method(method).uri("/a?b");
+            let request = request
+                .header("host", "client.example")
+                .header("max-forwards", asked)
+                .header("cookie", "secret=1")
+                .header("x-own-key", "secret")
+                .body(EdgeBody::empty())
+                .unwrap();
+            let answer = send(&raw.origin(), request).await;
+            assert_eq!(answer.status(), StatusCode::OK);
+            if let Some(forwarded) = forwarded {
+                assert_eq!(
+                    values(&raw.head(), "max-forwards"),
+                    [forwarded],
+                    "{method} {asked}"
+                );
+                continue;
+            }
+            assert_eq!(raw.connections(), 0, "{method} {asked}: answered here");
+            assert_eq!(answer.headers()["cache-control"], "no-store");
+            if method == "TRACE" {
+                assert_eq!(answer.headers()["content-type"], "message/http");
+                let text = read(answer).await.unwrap();
+                assert!(
+                    text.starts_with("TRACE /a?b HTTP/1.1\r\nhost: client.example\r\n"),
+                    "{text}"
+                );
+                assert!(!text.contains("secret"), "{text}");
+            } else {
+                assert!(answer.headers().contains_key("allow"));
+                assert_eq!(read(answer).await.unwrap(), "");
+            }
+        }
+    }
+    let head = seen_get(&[("max-forwards", "0")]).await;
+    assert_eq!(values(&head, "max-forwards"), ["0"], "means nothing to others");
 }
 
 #[tokio::test]
