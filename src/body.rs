@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
@@ -38,6 +39,11 @@ enum Kind {
 /// collected, and a server may park its connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Held;
+
+/// In the extensions of a 304 that a cache answers: the fields of the 200 that it stands for, of which a 304 has only some
+/// (RFC 9110 15.4.5). What changes answers on their way to the client can so do the same to both.
+#[derive(Clone, Debug)]
+pub struct Selected(pub HeaderMap);
 
 // === impl EdgeBody ===
 

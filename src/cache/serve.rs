@@ -10,7 +10,7 @@ use super::policy::{
     CacheStatus, Freshness, Part, is_not_modified, not_modified_headers, part_headers, unsatisfiable_headers,
 };
 use super::resource::Resource;
-use crate::body::EdgeBody;
+use crate::body::{EdgeBody, Selected};
 use crate::handoff::{ClientHasIt, Handoff, Keep};
 use crate::sync::{Arc, Mutex};
 
@@ -53,7 +53,13 @@ impl Given<'_> {
         let holds = instruct.is_some_and(|instruct| instruct.hold.is_some());
         let not_modified = has_it && !holds;
         let length = entry.length.get().copied();
+        let mut selected = None;
         let (status, mut headers, body) = if not_modified {
+            let mut headers = head.headers.clone();
+            if let Some(length) = length {
+                headers.insert(CONTENT_LENGTH, length.into());
+            }
+            selected = Some(Selected(headers));
             (
                 StatusCode::NOT_MODIFIED,
                 not_modified_headers(&head.headers),
@@ -78,6 +84,9 @@ impl Given<'_> {
         let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = headers;
+        if let Some(selected) = selected {
+            response.extensions_mut().insert(selected);
+        }
         if let Some(instruct) = instruct {
             let mut handoff = Handoff::new(instruct.clone(), head.stamp);
             // While the hold lives, its URL does, and the channels that this answer names are its URL's.

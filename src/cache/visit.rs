@@ -1,7 +1,8 @@
 //! A request that may be answered from the cache: what becomes of it.
 
-use http::header::{CACHE_CONTROL, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, request};
+use http_body::Body;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -21,7 +22,7 @@ use super::resource::Resource;
 use super::serve::{CACHE_STATUS, Given};
 use super::tags::SURROGATE_KEY;
 use crate::below::{Below, call};
-use crate::body::EdgeBody;
+use crate::body::{EdgeBody, Selected};
 use crate::error::ERROR_HEADER;
 use crate::grip;
 use crate::handoff::{AskedByHold, ClientHasIt};
@@ -620,9 +621,14 @@ impl Visit {
             response.extensions_mut().insert(ClientHasIt);
             return response;
         }
-        let (mut parts, _) = response.into_parts();
+        let (mut parts, body) = response.into_parts();
         parts.status = StatusCode::NOT_MODIFIED;
-        parts.headers = not_modified_headers(&parts.headers);
+        let headers = not_modified_headers(&parts.headers);
+        let mut selected = std::mem::replace(&mut parts.headers, headers);
+        if let Some(length) = body.size_hint().exact() {
+            selected.insert(CONTENT_LENGTH, length.into());
+        }
+        parts.extensions.insert(Selected(selected));
         Response::from_parts(parts, EdgeBody::empty())
     }
 

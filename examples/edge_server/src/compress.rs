@@ -1,26 +1,33 @@
 //! Compression that leaves alone what it would harm.
 
 mod fair;
+mod gain;
+mod tags;
 
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use gripstack::EdgeBody;
-use gripstack::body::Held;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body::Body;
+use http_body::{Body, Frame};
 use tower::{Layer, Service};
 use tower_http::CompressionLevel;
 use tower_http::compression::predicate::Predicate;
 use tower_http::compression::{Compression, CompressionLayer};
 
 use self::fair::{Pieces, Turns, is_large};
+use self::gain::gains;
 
 /// Compresses text whose length is known, of 256 bytes and more, for clients that take gzip or br.
 ///
 /// A body of unknown length may be a stream, and a compressor keeps back what has not filled its window; so
-/// streams and holds pass as they are, and so does what says `no-transform` (RFC 9111 5.2.2.6).
+/// streams and holds pass as they are, and so does what says `no-transform` (RFC 9111 5.2.2.6), or has a digest or a signature.
+///
+/// The compressed form is another representation: its validator is weak, and `Vary` says so with each form. A HEAD and
+/// a 304 say what the answer with the body would (RFC 9110 9.3.2, 15.4.5), and a validator that was handed out is
+/// understood when it comes back.
 #[derive(Clone, Copy)]
 pub struct CompressLayer {
     enabled: bool,
@@ -29,24 +36,31 @@ pub struct CompressLayer {
 /// What [`CompressLayer`] makes.
 #[derive(Clone)]
 pub struct Compress<S> {
-    plain: S,
-    compressed: Compression<Marked<S>, Worthwhile>,
+    plain: Judging<S>,
+    compressed: Compression<Judging<S>, Judged>,
     enabled: bool,
 }
 
-/// Says of each answer that nobody had encoded it.
+/// Judges each answer before it is compressed.
 #[derive(Clone)]
-struct Marked<S>(S);
+struct Judging<S>(S);
 
-/// The mark.
+/// Of an answer that nobody had encoded.
 #[derive(Clone, Copy)]
-struct NotEncoded {
+struct Verdict {
+    /// There is a compressed form of it.
+    gains: bool,
     is_large: bool,
+    /// It stands for an answer with a body.
+    has_no_body: bool,
 }
 
-/// What gains from compression and comes to no harm.
+/// Compresses what was judged so.
 #[derive(Clone, Copy)]
-struct Worthwhile;
+struct Judged;
+
+/// In the place of a body that is not sent.
+struct NoBody;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -65,10 +79,10 @@ impl<S: Clone> Layer<S> for CompressLayer {
     fn layer(&self, inner: S) -> Compress<S> {
         let compression = CompressionLayer::new()
             .quality(CompressionLevel::Precise(4))
-            .compress_when(Worthwhile);
+            .compress_when(Judged);
         Compress {
-            plain: inner.clone(),
-            compressed: compression.layer(Marked(inner)),
+            plain: Judging(inner.clone()),
+            compressed: compression.layer(Judging(inner)),
             enabled: self.enabled,
         }
     }
@@ -90,23 +104,62 @@ where
         self.compressed.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<EdgeBody>) -> Self::Future {
-        if !self.enabled || request.method() == Method::HEAD || !takes_compressed(request.headers()) {
-            return Box::pin(self.plain.call(request));
+    fn call(&mut self, mut request: Request<EdgeBody>) -> Self::Future {
+        if !self.enabled {
+            return Box::pin(self.plain.0.call(request));
         }
-        let response = self.compressed.call(request);
-        Box::pin(async move {
-            let (mut parts, body) = response.await?.into_parts();
-            let new = parts.extensions.remove::<NotEncoded>();
-            if new.is_some() && parts.headers.contains_key(header::CONTENT_ENCODING) {
-                weaken(&mut parts.headers);
-            }
-            let body = match new {
-                Some(NotEncoded { is_large: true }) => EdgeBody::new(Turns::new(body)),
-                _ => EdgeBody::new(body),
-            };
-            Ok(Response::from_parts(parts, body))
-        })
+        tags::understand(request.headers_mut());
+        if takes_compressed(request.headers()) {
+            let response = self.compressed.call(request);
+            Box::pin(async move { Ok(finish(response.await?)) })
+        } else {
+            let response = self.plain.call(request);
+            Box::pin(async move { Ok(finish(response.await?)) })
+        }
+    }
+}
+
+/// Says of an answer what it now is.
+fn finish<B>(response: Response<B>) -> Response<EdgeBody>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<gripstack::BoxError>,
+{
+    let (mut parts, body) = response.into_parts();
+    let Some(verdict) = parts.extensions.remove::<Verdict>() else {
+        return Response::from_parts(parts, EdgeBody::new(body));
+    };
+    if verdict.gains {
+        vary(&mut parts.headers);
+    }
+    if parts.headers.contains_key(header::CONTENT_ENCODING) {
+        tags::weaken(&mut parts.headers);
+        if parts.status == StatusCode::NOT_MODIFIED {
+            parts.headers.remove(header::CONTENT_ENCODING);
+        }
+    }
+    let body = match verdict {
+        Verdict {
+            has_no_body: true, ..
+        } => EdgeBody::empty(),
+        Verdict { is_large: true, .. } => EdgeBody::new(Turns::new(body)),
+        _ => EdgeBody::new(body),
+    };
+    Response::from_parts(parts, body)
+}
+
+/// Says that the answer depends on what the client takes.
+fn vary(headers: &mut HeaderMap) {
+    let mut fields = headers.get_all(header::VARY).iter();
+    let says_so = fields.any(|field| {
+        let mut members = field
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .map(<[u8]>::trim_ascii);
+        members.any(|member| member == b"*" || member.eq_ignore_ascii_case(b"accept-encoding"))
+    });
+    if !says_so {
+        headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
     }
 }
 
@@ -123,22 +176,9 @@ fn takes_compressed(headers: &HeaderMap) -> bool {
     takes && understood
 }
 
-/// The compressed form is another one than that which the validator was made for (RFC 9110 8.8.3).
-fn weaken(headers: &mut HeaderMap) {
-    let Some(etag) = headers.get(header::ETAG).map(HeaderValue::as_bytes) else {
-        return;
-    };
-    if etag.starts_with(b"W/") {
-        return;
-    }
-    if let Ok(weak) = HeaderValue::from_bytes(&[b"W/", etag].concat()) {
-        headers.insert(header::ETAG, weak);
-    }
-}
+// === impl Judging ===
 
-// === impl Marked ===
-
-impl<S> Service<Request<EdgeBody>> for Marked<S>
+impl<S> Service<Request<EdgeBody>> for Judging<S>
 where
     S: Service<Request<EdgeBody>, Response = Response<EdgeBody>, Error = Infallible>,
     S::Future: Send + 'static,
@@ -152,77 +192,58 @@ where
     }
 
     fn call(&mut self, request: Request<EdgeBody>) -> Self::Future {
+        let is_head = request.method() == Method::HEAD;
+        let conditions = request.headers().get_all(header::IF_NONE_MATCH).iter();
+        let has: Vec<HeaderValue> = conditions.cloned().collect();
         let response = self.0.call(request);
         Box::pin(async move {
             let mut response = response.await?;
-            if !response.headers().contains_key(header::CONTENT_ENCODING) {
-                let is_large = is_large(response.body()) && Worthwhile.should_compress(&response);
-                response.extensions_mut().insert(NotEncoded { is_large });
-                if is_large {
-                    response = response.map(|body| EdgeBody::new(Pieces::new(body)));
-                }
+            if response.headers().contains_key(header::CONTENT_ENCODING) {
+                return Ok(response);
             }
-            Ok(response)
+            let gains = gains(&response, is_head, &has);
+            let has_no_body = is_head || response.status() == StatusCode::NOT_MODIFIED;
+            let is_large = gains && !has_no_body && is_large(response.body());
+            response.extensions_mut().insert(Verdict {
+                gains,
+                is_large,
+                has_no_body,
+            });
+            Ok(match (has_no_body, is_large) {
+                (true, _) => response.map(|_| EdgeBody::new(NoBody)),
+                (_, true) => response.map(|body| EdgeBody::new(Pieces::new(body))),
+                _ => response,
+            })
         })
     }
 }
 
-// === impl Worthwhile ===
+// === impl Judged ===
 
-impl Predicate for Worthwhile {
+impl Predicate for Judged {
     fn should_compress<B: Body>(&self, response: &Response<B>) -> bool {
-        let length = response.body().size_hint().exact();
-        let status = response.status();
-        let has_body = !status.is_informational()
-            && status != StatusCode::NO_CONTENT
-            && status != StatusCode::PARTIAL_CONTENT;
-        has_body
-            && length.is_some_and(|length| length >= 256)
-            && response.extensions().get::<Held>().is_none()
-            && is_text(response.headers())
-            && may_change(response.headers())
+        let verdict = response.extensions().get::<Verdict>();
+        verdict.is_some_and(|verdict| verdict.gains)
     }
 }
 
-fn is_text(headers: &HeaderMap) -> bool {
-    let Some(kind) = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-    else {
-        return false;
-    };
-    let kind = kind
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    if kind == "text/event-stream" {
-        return false;
-    }
-    let known = [
-        "application/json",
-        "application/javascript",
-        "application/xml",
-        "application/wasm",
-        "image/svg+xml",
-    ];
-    kind.starts_with("text/")
-        || known.contains(&kind.as_str())
-        || kind.ends_with("+json")
-        || kind.ends_with("+xml")
-}
+// === impl NoBody ===
 
-fn may_change(headers: &HeaderMap) -> bool {
-    let mut fields = headers.get_all(header::CACHE_CONTROL).iter();
-    !fields.any(|field| {
-        let field = String::from_utf8_lossy(field.as_bytes()).to_ascii_lowercase();
-        field.contains("no-transform")
-    })
+impl Body for NoBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use gripstack::body::{Held, Selected};
     use gripstack::testing::ScriptedBody;
     use tower::{ServiceExt, service_fn};
 
@@ -232,6 +253,14 @@ mod tests {
 
     /// What becomes of a text, changed as told.
     async fn answer(
+        accept: &str,
+        change: impl Fn(&mut Response<EdgeBody>) + Clone + Send + 'static,
+    ) -> Response<EdgeBody> {
+        answer_to(Request::builder(), accept, change).await
+    }
+
+    async fn answer_to(
+        request: http::request::Builder,
         accept: &str,
         change: impl Fn(&mut Response<EdgeBody>) + Clone + Send + 'static,
     ) -> Response<EdgeBody> {
@@ -247,7 +276,7 @@ mod tests {
             change(&mut response);
             async { Ok::<_, Infallible>(response) }
         });
-        let request = Request::builder().header(header::ACCEPT_ENCODING, accept);
+        let request = request.header(header::ACCEPT_ENCODING, accept);
         let request = request.body(EdgeBody::empty()).expect("the test made it well");
         let response = CompressLayer::new(true).layer(service).oneshot(request).await;
         response.unwrap_or_else(|never| match never {})
@@ -284,6 +313,122 @@ mod tests {
             let response = answer(accept, |_| {}).await;
             assert_eq!(response.status(), 200, "{accept}");
             assert!(!is_compressed(&response), "{accept}");
+            assert_eq!(response.headers()[header::VARY], "accept-encoding", "{accept}");
+        }
+    }
+
+    /// Fields that a HEAD or a 304 must have as the answer with the body has them.
+    fn told(response: &Response<EdgeBody>) -> [Option<&HeaderValue>; 2] {
+        [header::ETAG, header::VARY].map(|name| response.headers().get(name))
+    }
+
+    #[tokio::test]
+    async fn a_head_says_what_the_answer_with_the_body_would() {
+        for accept in ["gzip", "br", "", "gzip;q=0"] {
+            let whole = answer(accept, |_| {}).await;
+            let request = Request::head("/");
+            let head = answer_to(request, accept, |response| {
+                *response.body_mut() = EdgeBody::empty()
+            })
+            .await;
+            let mut expected = whole.headers().clone();
+            expected.remove(header::CONTENT_LENGTH);
+            let mut said = head.headers().clone();
+            said.remove(header::CONTENT_LENGTH);
+            assert_eq!(said, expected, "{accept}");
+            assert!(head.body().is_end_stream(), "{accept}");
+        }
+    }
+
+    /// Of a stored answer, whose fields are known.
+    #[tokio::test]
+    async fn a_304_says_what_the_answer_with_the_body_would() {
+        fn not_modified(response: &mut Response<EdgeBody>) {
+            let selected = Selected(response.headers().clone());
+            response.extensions_mut().insert(selected);
+            bare_304(response);
+        }
+        for accept in ["gzip", "br", "", "gzip;q=0"] {
+            for kind in ["text/plain", "image/png"] {
+                let set = move |response: &mut Response<EdgeBody>| {
+                    response
+                        .headers_mut()
+                        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+                };
+                let whole = answer(accept, set).await;
+                let answered = answer(accept, move |response| {
+                    set(response);
+                    not_modified(response);
+                });
+                let answered = answered.await;
+                assert_eq!(answered.status(), 304);
+                assert_eq!(told(&answered), told(&whole), "{accept} {kind}");
+                assert!(!answered.headers().contains_key(header::CONTENT_ENCODING));
+                assert!(answered.body().is_end_stream());
+            }
+        }
+    }
+
+    fn bare_304(response: &mut Response<EdgeBody>) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.body_mut() = EdgeBody::empty();
+        response.headers_mut().remove(header::CONTENT_TYPE);
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+    }
+
+    /// The origin's own, which says nothing of the content: who has the weak form has it from here.
+    #[tokio::test]
+    async fn a_304_of_the_origin_is_for_the_form_that_the_client_has() {
+        for (has, etag, vary) in [
+            ("W/\"a\"", "W/\"a\"", Some("accept-encoding")),
+            ("\"x\", W/\"a\"", "W/\"a\"", Some("accept-encoding")),
+            ("\"a\"", "\"a\"", None),
+            ("W/\"x\"", "\"a\"", None),
+        ] {
+            let request = Request::get("/").header(header::IF_NONE_MATCH, has);
+            let answered = answer_to(request, "gzip", bare_304).await;
+            assert_eq!(answered.headers()[header::ETAG], etag, "{has}");
+            let said = answered.headers().get(header::VARY).map(HeaderValue::as_bytes);
+            assert_eq!(said, vary.map(str::as_bytes), "{has}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_sealed_stays_as_it_is() {
+        for seal in [
+            "content-digest",
+            "repr-digest",
+            "digest",
+            "content-md5",
+            "signature",
+            "signature-input",
+        ] {
+            let response = answer("gzip", move |response| {
+                response
+                    .headers_mut()
+                    .insert(seal, HeaderValue::from_static("x=:AA==:"));
+            });
+            let response = response.await;
+            assert!(!is_compressed(&response), "{seal}");
+            assert!(!response.headers().contains_key(header::VARY), "{seal}: one form");
+        }
+    }
+
+    #[tokio::test]
+    async fn vary_is_said_once() {
+        for said in ["Accept-Encoding", "origin, ACCEPT-ENCODING", "*"] {
+            for accept in ["gzip", ""] {
+                let response = answer(accept, move |response| {
+                    response
+                        .headers_mut()
+                        .insert(header::VARY, HeaderValue::from_static(said));
+                });
+                let response = response.await;
+                let all: Vec<_> = response.headers().get_all(header::VARY).iter().collect();
+                // Beside `*` the compressing service says it too.
+                assert_eq!(all[0], said, "{accept}");
+                assert!(all.len() == 1 || said == "*", "{said}");
+            }
         }
     }
 
