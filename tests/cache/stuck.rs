@@ -151,14 +151,11 @@ async fn a_service_that_panics_while_it_is_cloned_asked_or_called_stops_nobody_e
                     Ok(service) => service,
                     Err(_) => continue,
                 };
-                let service = Arc::new(std::sync::Mutex::new(service));
+                let service = Arc::new(parking_lot::Mutex::new(service));
                 let ask = |path: &'static str| {
                     let service = service.clone();
                     async move {
-                        let service = {
-                            let locked = service.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                            locked.clone()
-                        };
+                        let service = service.lock().clone();
                         let answer = service.oneshot(get(path).into_request()).await;
                         Got::of(answer.expect("the service answers")).await
                     }
