@@ -77,11 +77,15 @@ where
     type Output = Result<Response<EdgeBody>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let response = match self.project().kind.project() {
-            KindProjection::Pass { inner } => ready!(inner.poll(cx)),
-            KindProjection::Wait { inner } => ready!(inner.as_mut().poll(cx)),
-            KindProjection::Own { answer } => return answer.as_mut().poll(cx).map(Ok),
-        };
-        Poll::Ready(response.map(|response| response.map(EdgeBody::new)))
+        match self.project().kind.project() {
+            // Each for itself: a response is large, and moved once less.
+            KindProjection::Pass { inner } => {
+                Poll::Ready(ready!(inner.poll(cx)).map(|response| response.map(EdgeBody::new)))
+            }
+            KindProjection::Wait { inner } => {
+                Poll::Ready(ready!(inner.as_mut().poll(cx)).map(|response| response.map(EdgeBody::new)))
+            }
+            KindProjection::Own { answer } => answer.as_mut().poll(cx).map(Ok),
+        }
     }
 }

@@ -110,13 +110,33 @@ where
             return ResponseFuture::own(self.endpoint.clone().answer(head, body));
         }
         self.endpoint.pass(&mut head);
-        let request = Request::from_parts(head, EdgeBody::new(body));
-        if mem::take(&mut self.is_ready) {
-            // The service that was polled ready is the one that is called, here and now: nothing to replace.
-            return ResponseFuture::pass(self.inner.call(request));
+        if !mem::take(&mut self.is_ready) {
+            return self.wait(head, body);
         }
+        // The service that was polled ready is the one that is called, here and now: nothing to replace.
+        let request = Request::from_parts(head, EdgeBody::new(body));
+        ResponseFuture::pass(self.inner.call(request))
+    }
+}
+
+impl<S, E> ControlService<S, E>
+where
+    S: Service<Request<EdgeBody>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send,
+    E: Clone,
+{
+    /// Sends a request that passes as soon as the inner service is ready. Apart, so that others pay nothing for it.
+    #[cold]
+    #[inline(never)]
+    fn wait<B>(&mut self, head: Parts, body: B) -> ResponseFuture<S::Future>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
         // Who waited keeps its place in the queue.
         let mut inner = self.renew();
+        let request = Request::from_parts(head, EdgeBody::new(body));
         ResponseFuture::wait(async move {
             poll_fn(|cx| inner.poll_ready(cx)).await?;
             inner.call(request).await
