@@ -11,6 +11,7 @@ use http::{Extensions, HeaderMap};
 
 use crate::error::BehindCache;
 use crate::grip::Instruct;
+use crate::mutants::mutant;
 use crate::position::{Position, Stamp};
 
 /// In a request's extensions: the hold layer asks. Put there by [`say`](Self::say).
@@ -57,6 +58,9 @@ pub(crate) struct ClientHasIt;
 /// How long a foreign cache may have kept this answer (rule X1). `None`: there is no such cache between. What is no
 /// number of seconds may be any.
 pub(crate) fn foreign_age(headers: &HeaderMap, extensions: &Extensions) -> Option<Duration> {
+    if mutant!("age-ignored") {
+        return None;
+    }
     let Some(age) = headers.get(AGE) else {
         return extensions.get::<BehindCache>().map(|_| Duration::ZERO);
     };

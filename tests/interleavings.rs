@@ -87,6 +87,16 @@ impl World {
         tokio::spawn(async move { stack.oneshot(request).await.expect("infallible") })
     }
 
+    /// Starts a request with an unsafe method.
+    fn post(&self, path: &str) -> JoinHandle<Response<EdgeBody>> {
+        let request = Request::post(path)
+            .header("host", "example.com")
+            .body(EdgeBody::empty())
+            .expect("valid");
+        let stack = self.stack.clone();
+        tokio::spawn(async move { stack.oneshot(request).await.expect("infallible") })
+    }
+
     fn hold(&self) -> JoinHandle<Response<EdgeBody>> {
         self.get("/value", "text/event-stream")
     }
@@ -119,10 +129,20 @@ impl World {
     }
 
     async fn publish(&self, value: &'static str) {
-        self.edge
-            .publish(channel(), message(value))
-            .await
-            .expect("accepted");
+        self.publish_on("updates", value).await;
+    }
+
+    async fn publish_on(&self, channel: &str, value: &'static str) {
+        let channel = Channel::new(channel).expect("valid");
+        let published = self.edge.publish(channel, message(value));
+        published.await.expect("accepted");
+    }
+
+    /// A plain request that has to reach the origin, which answers so.
+    async fn refetches(&mut self, value: &str, fields: &[(&str, &str)]) -> Response<EdgeBody> {
+        let plain = self.plain();
+        self.call().await.text(value, fields);
+        finished(plain).await
     }
 
     /// One order: the URL purged, the value published.
@@ -172,10 +192,24 @@ impl Call {
     }
 
     fn not_modified(self, etag: &str) {
-        let response = Response::builder()
+        self.not_modified_with(etag, &[]);
+    }
+
+    fn not_modified_with(self, etag: &str, fields: &[(&str, &str)]) {
+        let mut response = Response::builder()
             .status(304)
             .header("etag", etag)
             .header("cache-control", "max-age=600");
+        for (name, value) in fields {
+            response = response.header(*name, *value);
+        }
+        self.answer
+            .send(response.body(EdgeBody::empty()).expect("valid"))
+            .expect("somebody waits");
+    }
+
+    fn fails(self) {
+        let response = Response::builder().status(503);
         self.answer
             .send(response.body(EdgeBody::empty()).expect("valid"))
             .expect("somebody waits");
@@ -517,5 +551,142 @@ async fn weak_304_is_not_asked_for_where_the_stamp_must_move() {
         let again = world.plain();
         drop(finished(again).await);
         world.no_call().await;
+    }
+}
+
+/// M1: a hold does not start from a page with a tag of which it was told, for it does not replay that; with a channel
+/// that only another variant names it does, and the page is refreshed meanwhile.
+#[tokio::test(start_paused = true)]
+async fn no_own_tag_a_message_that_is_not_replayed_makes_a_hold_refetch() {
+    let mut world = World::new();
+    let hold = world.hold();
+    world.call().await.stream("0", &[("surrogate-key", "ch:other")]);
+    drop(finished(hold).await);
+    world.publish_on("other", "").await;
+    let hold = world.hold();
+    world.call().await.stream("1", &[("surrogate-key", "ch:other")]);
+    reads(&mut finished(hold).await, "1").await;
+}
+
+/// M1, the other half: with a channel that only another variant names it starts at once.
+#[tokio::test(start_paused = true)]
+async fn a_message_on_the_channel_of_another_variant_lets_a_hold_start() {
+    let mut world = World::new();
+    world.store("0", &[]).await;
+    let other = world.get("/value", "text/html");
+    world.call().await.text("0", &[("surrogate-key", "ch:other")]);
+    drop(finished(other).await);
+    world.publish_on("other", "").await;
+    reads(&mut finished(world.hold()).await, "0").await;
+}
+
+/// X1: what came through a foreign cache may lack what was published before its fetch: a hold replays it.
+#[tokio::test(start_paused = true)]
+async fn age_ignored_a_hold_through_a_foreign_cache_replays_what_that_may_lack() {
+    for mut world in [World::new(), World::hold_only()] {
+        world.publish("1").await;
+        let hold = world.hold();
+        world.call().await.stream("0", &[("age", "0")]);
+        reads(&mut finished(hold).await, "01").await;
+    }
+}
+
+/// X1: it is too old after a purge, says so, and is not kept as fresh.
+#[tokio::test(start_paused = true)]
+async fn age_ignored_what_a_foreign_cache_kept_past_a_purge_is_marked() {
+    let mut world = World::new();
+    world.order("1", PurgeMode::Hard).await;
+    for _ in 0..2 {
+        let plain = world.refetches("0", &[("age", "0")]).await;
+        let status = plain.headers()["cache-status"].to_str().expect("ascii");
+        assert!(status.contains("detail=foreign-age"), "{status}");
+    }
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(body(world.refetches("1", &[("age", "0")]).await).await, "1");
+    assert_eq!(body(finished(world.plain()).await).await, "1");
+}
+
+/// C4: no mark is forgotten that a fetch under way has to see: what it brings is dead, also while the origin fails.
+#[tokio::test(start_paused = true)]
+async fn sweep_above_flight_what_a_purge_killed_under_way_stays_dead() {
+    let mut world = World::new();
+    let early = world.plain();
+    let call = world.call().await;
+    world.order("1", PurgeMode::Hard).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    call.text("0", &[]);
+    assert_eq!(body(finished(early).await).await, "0");
+    let late = world.plain();
+    world.call().await.fails();
+    assert_eq!(finished(late).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// C3, C4: a 304 that does not move the stamp leaves what marks did to the object.
+#[tokio::test(start_paused = true)]
+async fn seen_not_inherited_what_was_purged_stays_so_after_a_304() {
+    let mut world = World::new();
+    let weak = [("etag", "W/\"x\""), ("cache-control", "max-age=1")];
+    drop(world.refetches("0", &weak).await);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    let early = world.plain();
+    let call = world.call().await;
+    assert!(call.headers.contains_key("if-none-match"));
+    world.order("1", PurgeMode::SoftBlock).await;
+    call.not_modified("W/\"x\"");
+    assert_eq!(body(finished(early).await).await, "0");
+    assert_eq!(body(world.refetches("1", &weak).await).await, "1");
+}
+
+/// M3: what only a private answer names is the URL's as long as its hold lives.
+#[tokio::test(start_paused = true)]
+async fn private_teaches_nothing_a_no_store_stream_names_the_channel_of_the_page() {
+    let mut world = World::new();
+    let hold = world.hold();
+    world.call().await.stream("0", &[("cache-control", "no-store")]);
+    let hold = finished(hold).await;
+    drop(world.refetches("0", &[]).await);
+    world.publish("1").await;
+    assert_eq!(body(world.refetches("1", &[]).await).await, "1");
+    // What was told makes it older, also when who was told is gone.
+    world.publish("2").await;
+    drop(hold);
+    assert_eq!(body(world.refetches("2", &[]).await).await, "2");
+}
+
+/// C3: the channel that a 304 names without a hold is the URL's.
+#[tokio::test(start_paused = true)]
+async fn c3_304_teaches_nothing_a_304_names_a_channel() {
+    let mut world = World::new();
+    let fields = [("etag", "\"x\""), ("cache-control", "max-age=1")];
+    drop(world.refetches("0", &fields).await);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    let plain = world.plain();
+    let named = [("grip-channel", "updates")];
+    world.call().await.not_modified_with("\"x\"", &named);
+    assert_eq!(body(finished(plain).await).await, "0");
+    world.publish("1").await;
+    assert_eq!(body(world.refetches("1", &fields).await).await, "1");
+}
+
+/// M5: what is under way when an unsafe method succeeds is stale, although nothing was stored; whether it flies or passes.
+#[tokio::test(start_paused = true)]
+async fn post_skips_what_is_under_way_is_stale_after_an_unsafe_method() {
+    for passes in [false, true] {
+        let mut world = World::new();
+        if passes {
+            drop(world.refetches("", &[("cache-control", "no-store")]).await);
+        }
+        let early = world.plain();
+        let call = world.call().await;
+        let post = world.post("/value");
+        world.call().await.text("", &[]);
+        assert_eq!(finished(post).await.status(), StatusCode::OK);
+        call.text("0", &[]);
+        assert_eq!(body(finished(early).await).await, "0");
+        assert_eq!(
+            body(world.refetches("1", &[]).await).await,
+            "1",
+            "passes: {passes}"
+        );
     }
 }

@@ -28,6 +28,7 @@ use crate::grip::{self, Instruct, JsonResponse, MAX_INSTRUCT_BYTES};
 use crate::handoff::{Keep, KeepAlong, foreign_age};
 use crate::hub::{Hub, Since};
 use crate::log::Log;
+use crate::mutants::mutant;
 use crate::position::Stamp;
 use crate::sync::Arc;
 use crate::time::Now;
@@ -157,6 +158,9 @@ pub(super) async fn look_at(
     // Those that are named without a hold are the URL's, too.
     let named = instruct.as_ref().map_or(&[][..], Instruct::channels);
     channels.extend(named.iter().map(|channel| channel.name.clone()));
+    if mutant!("private-teaches-nothing") && policy.no_store {
+        channels.clear();
+    }
     // Before anybody is given the answer: the URL's channels are tested for all its variants.
     let named = resource.learn(cache.hub(), channels, tags.more_channels);
     let stamp = match foreign_age(&parts.headers, &parts.extensions) {

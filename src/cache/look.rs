@@ -88,6 +88,7 @@ impl Needs {
         }
         if self.replays(entry) {
             return match (&entry.head.named, &entry.head.instruct) {
+                _ if mutant!("no-own-tag") => Position::ZERO,
                 (Some(named), _) if named.has_more() => judged.last_message,
                 (Some(named), Some(instruct)) => hub.last_message_of(named.beside(instruct)),
                 _ => Position::ZERO,

@@ -1,6 +1,7 @@
 //! How much of the marks an object has seen.
 
 use super::{Happened, Marks};
+use crate::mutants::mutant;
 use crate::order::TargetKey;
 use crate::position::Position;
 use crate::sync::Mutex;
@@ -97,6 +98,9 @@ impl Seen {
         let mut applied = self.applied.lock().clone();
         let mut happened = applied.happened.as_deref().copied().unwrap_or_default();
         marks.add(keys, stamp, &mut happened);
+        if mutant!("seen-not-inherited") {
+            (happened, applied.upto) = (Happened::default(), marks.last());
+        }
         applied.happened = (!happened.is_nothing()).then(|| Box::new(happened));
         Self {
             applied: Mutex::new(applied),
