@@ -28,6 +28,9 @@ pub struct Got {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub handoff: Option<Handoff>,
+    /// What else came along: while it is kept, the client's hold lives.
+    #[expect(dead_code, reason = "it is only kept")]
+    pub extensions: http::Extensions,
     pub body: String,
     pub trailers: Option<HeaderMap>,
     /// The body broke off.
@@ -197,6 +200,7 @@ impl Got {
         let mut got = Self {
             status: parts.status,
             handoff: parts.extensions.get::<Handoff>().cloned(),
+            extensions: parts.extensions,
             headers: parts.headers,
             body: String::new(),
             trailers: None,
