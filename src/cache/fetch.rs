@@ -14,11 +14,12 @@ use super::handle::Cache;
 use super::look::{Look, Needs};
 use super::policy::{Validators, VarySpec, is_error_status, strip_client_conditionals};
 use super::pump::{Pump, Pumped, put_together};
-use super::resource::Resource;
+use super::resource::{Resource, State};
 use crate::below::{Below, call};
 use crate::body::{Chunk, EdgeBody};
 use crate::grip;
 use crate::log::{End, Log};
+use crate::marks::Standing;
 use crate::mutants::mutant;
 use crate::request::is_keyed;
 use crate::sync::Arc;
@@ -420,20 +421,23 @@ fn has_better(cache: &Cache, resource: &Resource, error: &Entry) -> bool {
 }
 
 /// Carries an answer that came outside the list of flights, because its URL was thought uncacheable.
-pub(super) async fn carry_alone(
-    cache: Cache,
-    resource: Arc<Resource>,
-    flight: Arc<Flight>,
-    landed: (Landed, EdgeBody),
-) {
-    let landing = Landing { resource, flight };
+pub(super) async fn carry_alone(cache: Cache, landing: Landing, landed: (Landed, EdgeBody)) {
     carry(cache, landing, landed, false, to_all).await;
+}
+
+/// Rule C4: not if marks that it has not seen are forgotten, or if one of those that are not has killed it.
+fn may_be_stored(cache: &Cache, landing: &Landing, state: &mut State, entry: &Entry) -> bool {
+    let channels = state.channels(cache.hub());
+    let since = entry.since(&landing.resource.keys, &channels);
+    !landing.pin.is_revoked() && cache.hub().judge(since).standing != Standing::Dead
 }
 
 fn finish(cache: &Cache, landing: &Landing, entry: Option<Arc<Entry>>) {
     let resource = &landing.resource;
     let mut state = resource.state.lock();
-    if let Some(entry) = entry {
+    if let Some(entry) = entry
+        && may_be_stored(cache, landing, &mut state, &entry)
+    {
         entry.charge.get_or_init(|| {
             cache
                 .account()

@@ -16,6 +16,7 @@ use super::key::VariantKey;
 use super::look::{Look, Needs, Why};
 use super::policy::{Freshness, Fwd, RequestDirectives, VarySpec};
 use super::resource::{Resource, State};
+use crate::hub::Fetch;
 use crate::mutants::mutant;
 use crate::request::Fields;
 use crate::sync::Arc;
@@ -62,6 +63,8 @@ pub(super) struct Wait {
     pub(super) fwd: Fwd,
     /// It waits for a turn.
     pub(super) paced: bool,
+    /// Keeps the marks that the stored answer has not seen.
+    pub(super) pin: Option<Fetch>,
 }
 
 /// How a stored answer is served.
@@ -251,6 +254,8 @@ impl Cache {
         let joinable = |flight: &&Arc<Flight>| {
             !each && flight.files_under() == variant && self.can_join(flight, asking, channels, now)
         };
+        // Under the lock, without which no sweep gets past the stored answer: it has seen all marks up to here.
+        let pin = old.is_some().then(|| self.hub().begin_fetch(now));
         if let Some(flight) = state.flights.iter().find(joinable) {
             if !paced {
                 flight.hurry();
@@ -261,6 +266,7 @@ impl Cache {
                 old,
                 fwd,
                 paced,
+                pin,
             };
             return Found::Wait {
                 wait,
@@ -276,6 +282,7 @@ impl Cache {
             landing: Landing {
                 resource: asking.resource.clone(),
                 flight: flight.clone(),
+                pin: self.hub().begin_fetch(now),
             },
             old: old.clone(),
             moves_the_stamp: why.is_some_and(Why::moves_the_stamp),
@@ -286,6 +293,7 @@ impl Cache {
             old,
             fwd,
             paced,
+            pin,
         };
         Found::Wait {
             wait,
@@ -335,6 +343,7 @@ impl Cache {
             landing: Landing {
                 resource: resource.clone(),
                 flight,
+                pin: self.hub().begin_fetch(now),
             },
             old: Some(entry.clone()),
             moves_the_stamp: why.moves_the_stamp(),

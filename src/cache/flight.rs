@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::entry::Entry;
 use super::key::VariantKey;
 use super::resource::Resource;
+use crate::hub::Fetch;
 use crate::position::Stamp;
 use crate::sync::Arc;
 
@@ -59,6 +60,8 @@ pub(super) struct Landed {
 pub(super) struct Landing {
     pub(super) resource: Arc<Resource>,
     pub(super) flight: Arc<Flight>,
+    /// From before it was looked what is stored (rule C4): what it brings is stamped no earlier.
+    pub(super) pin: Fetch,
 }
 
 /// Why a flight has nothing for those who wait.

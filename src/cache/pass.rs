@@ -128,6 +128,9 @@ impl Unlike {
             at: Now::at(asked),
         };
         let visit = Visit::of_url(&cache, resource, stamp, (is_https, by_hold));
-        visit.settle(response, sent, (memo.why(), !depends), None).await
+        let pin = cache.hub().begin_fetch(Instant::now());
+        visit
+            .settle(response, sent, (memo.why(), !depends), None, pin)
+            .await
     }
 }

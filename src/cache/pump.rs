@@ -160,7 +160,9 @@ impl<'a> Pump<'a> {
 
     async fn add(&mut self, mut chunk: Chunk) {
         if self.keeps {
-            if self.bytes > self.cache.config().max_object_bytes {
+            if self.landing.pin.is_revoked() {
+                self.stop_keeping("slow").await;
+            } else if self.bytes > self.cache.config().max_object_bytes {
                 self.stop_keeping("too-large").await;
             } else if !self.budget.take(weight(&chunk)) {
                 self.stop_keeping("memory").await;
@@ -252,6 +254,8 @@ impl<'a> Pump<'a> {
     async fn make_a_window(&self) {
         let _ = tokio::time::timeout(SLOWEST, self.landing.flight.phase.closed()).await;
         self.entry.body.set_window();
+        // However long it is: no mark need be kept for what is not stored.
+        self.landing.pin.release();
     }
 
     /// Whether it is read to its end although nobody reads along: in the background it is read for the store alone.
@@ -267,7 +271,7 @@ impl<'a> Pump<'a> {
     /// Whether nobody reads it, and nobody will: then it ends here.
     fn is_abandoned(&self) -> bool {
         let log = &*self.entry.body;
-        let Landing { resource, flight } = self.landing;
+        let Landing { resource, flight, .. } = self.landing;
         if log.is_read() || !resource.abandon(flight, || log.is_read()) {
             return false;
         }

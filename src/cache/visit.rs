@@ -11,7 +11,7 @@ use super::config::PacedReads;
 use super::entry::Entry;
 use super::fetch::{FlightTask, ForLeader, RESUMING, carry_alone};
 use super::find::{Asking, Departure, Found, Served, Wait};
-use super::flight::{Failure, Flight, Gone, Landed, Phase};
+use super::flight::{Failure, Flight, Gone, Landed, Landing, Phase};
 use super::handle::Cache;
 use super::look::Needs;
 use super::policy::{
@@ -26,6 +26,7 @@ use crate::body::{EdgeBody, Selected};
 use crate::error::ERROR_HEADER;
 use crate::grip;
 use crate::handoff::{AskedByHold, ClientHasIt};
+use crate::hub::Fetch;
 use crate::position::{Position, Stamp};
 use crate::request::{Fields, is_https};
 use crate::sync::Arc;
@@ -224,7 +225,7 @@ impl Visit {
     ) -> Result<Response<EdgeBody>, S::Error> {
         let until = after(Instant::now(), self.cache.config().flight_timeout);
         for _ in 0..MAX_FLIGHTS {
-            let (wait, leader) = match next {
+            let (mut wait, leader) = match next {
                 Next::Wait(wait, leader) => (wait, leader),
                 Next::Answer(entry, freshness, served) => {
                     match self.answer(&entry, freshness, served, Instant::now()) {
@@ -235,6 +236,8 @@ impl Visit {
                 Next::Alone(why) => return self.go_alone(below, why, None).await,
                 Next::Nothing => return Ok(error(StatusCode::GATEWAY_TIMEOUT, "only-if-cached")),
             };
+            // As long as the old answer is in its hands.
+            let _pin = wait.pin.take();
             match self.wait(wait, leader, until).await {
                 Waited::Response(response) => return Ok(*response),
                 Waited::Error(error) => return Err(error),
@@ -282,6 +285,7 @@ impl Visit {
             old,
             fwd,
             paced,
+            pin: _,
         } = wait;
         let leads = leader.is_some();
         let longest = self.cache.config().wait_timeout;
@@ -540,7 +544,7 @@ impl Visit {
         };
         // What is made for who has had something already is for nobody else (rule D7).
         let keeps = !self.resumes();
-        Ok(self.settle(response, sent, (why, keeps), old).await)
+        Ok(self.settle(response, sent, (why, keeps), old, fetch).await)
     }
 
     /// Takes what came for this request alone. `keeps`: what proves storable after all is stored.
@@ -550,6 +554,7 @@ impl Visit {
         sent: Sent<'_>,
         (why, keeps): (&'static str, bool),
         old: Option<Arc<Entry>>,
+        pin: Fetch,
     ) -> Response<EdgeBody> {
         let arrived = match look_at(&self.cache, &self.resource, sent, response).await {
             Ok(arrived) => arrived,
@@ -577,24 +582,23 @@ impl Visit {
             detail = FOREIGN_AGE;
         }
         match is_kept {
-            true => self.keep(arrived, sent, detail),
+            true => self.keep(arrived, sent, detail, pin),
             false => self.finish_private(arrived.into_private(&self.resource), detail),
         }
     }
 
     /// Gives an answer that goes into the store as well.
-    fn keep(self, arrived: Arrived, sent: Sent<'_>, why: &'static str) -> Response<EdgeBody> {
+    fn keep(self, arrived: Arrived, sent: Sent<'_>, why: &'static str, pin: Fetch) -> Response<EdgeBody> {
         let own = arrived.own_fields();
         let (landed, body) = arrived.into_landed(&self.cache, &self.resource, sent, Ok(()));
-        let flight = Arc::new(Flight::new(landed.entry.head.variant, None));
+        let landing = Landing {
+            resource: self.resource.clone(),
+            flight: Arc::new(Flight::new(landed.entry.head.variant, None)),
+            pin,
+        };
         let status = CacheStatus::forwarded(Fwd::UriMiss).stored(true).detail(why);
         let response = self.give(&landed.entry, landed.entry.head.freshness, Some(status));
-        tokio::spawn(carry_alone(
-            self.cache.clone(),
-            self.resource.clone(),
-            flight,
-            (landed, body),
-        ));
+        tokio::spawn(carry_alone(self.cache.clone(), landing, (landed, body)));
         let Some(mut response) = response else {
             return failed(Failure::Died);
         };

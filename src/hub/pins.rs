@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::Hub;
 use crate::mutants::mutant;
 use crate::position::{Position, Stamp};
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// A fetch keeps the logs back to its stamp for so long.
 const LONGEST: Duration = Duration::from_secs(15);
@@ -23,6 +23,7 @@ pub struct Fetch {
     stamp: Stamp,
     since: Instant,
     pin: u64,
+    released: AtomicBool,
 }
 
 /// Open fetches, oldest first. Positions, times and numbers only grow.
@@ -53,6 +54,7 @@ impl Fetch {
             stamp,
             since,
             pin,
+            released: AtomicBool::new(false),
         }
     }
 
@@ -69,15 +71,22 @@ impl Fetch {
 
     /// Whether it has been under way for so long that marks above its stamp are forgotten: what it brings is not to be
     /// stored any more (rule C4).
-    #[expect(dead_code, reason = "for those that store")]
+    #[cfg(any(test, feature = "cache"))]
     pub(crate) fn is_revoked(&self) -> bool {
         self.pin < self.hub.0.revoked.load(Ordering::Relaxed)
+    }
+
+    /// Neither marks nor logs are kept for it any longer.
+    pub(crate) fn release(&self) {
+        if !self.released.swap(true, Ordering::Relaxed) {
+            self.hub.0.pins.lock().close(self.pin);
+        }
     }
 }
 
 impl Drop for Fetch {
     fn drop(&mut self) {
-        self.hub.0.pins.lock().close(self.pin);
+        self.release();
     }
 }
 

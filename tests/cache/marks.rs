@@ -2,8 +2,8 @@
 
 use gripstack::{Order, PurgeMode, Target, Url};
 
-use crate::origin::{Refused, Reply};
-use crate::world::{HOST, World, ask, get, pass, secs, settle};
+use crate::origin::{Gate, Refused, Reply, Step};
+use crate::world::{HOST, World, ask, done, get, pass, secs, settle};
 use http::Method;
 
 /// With `GRIPSTACK_FULL=1` as many as are promised, otherwise fewer.
@@ -205,6 +205,101 @@ async fn a_url_that_is_remembered_as_uncacheable_is_purged_whatever_is_forgotten
     assert_eq!(world.edge.hub().stats().marks, 0);
     let got = world.get("/a").await;
     assert_eq!(got.in_short(), ("2", "fwd=uri-miss; stored".into()));
+}
+
+/// A body that does not end keeps marks back, up to their bound: then it is no longer one to store.
+#[tokio::test(start_paused = true)]
+async fn an_endless_body_does_not_let_marks_pile_up() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let world = World::new(move |call| match call.uri.path() {
+        "/endless" => {
+            Reply::stream([Step::data("1"), Step::Wait(held.clone()), Step::data("2")]).cc("max-age=600")
+        }
+        _ => Reply::ok("1").cc("max-age=600"),
+    });
+    for n in 0..100 {
+        world.get(get(&format!("/{n}"))).await;
+    }
+    let endless = world.start("/endless").await;
+    let mut most = 0;
+    for n in 0..150_000 {
+        world.purge(key(n), PurgeMode::Hard).await;
+        if n % 1_024 == 0 {
+            most = most.max(world.edge.hub().stats().marks);
+        }
+    }
+    assert!(most <= MARKS, "{most} marks");
+    gate.open();
+    assert_eq!(done(endless).await.body, "12");
+    settle().await;
+    for n in 0..100 {
+        assert!(is_hit(&world, HOST, &format!("/{n}")).await, "/{n}");
+    }
+    let again = world.get("/endless").await;
+    assert!(
+        again.cache_status().contains("fwd=uri-miss"),
+        "{}",
+        again.cache_status()
+    );
+}
+
+/// A flight that began before a pass, and what it took along, is known as exactly as what is stored.
+#[tokio::test(start_paused = true)]
+async fn pur_01_a_pass_does_not_forget_what_a_flight_has_not_seen() {
+    for at_head in [true, false] {
+        let gate = Gate::new();
+        let held = gate.clone();
+        let world = World::new(move |call| {
+            let reply = match (call.n, at_head) {
+                (1, true) => Reply::ok("1").gated(&held),
+                (1, false) => Reply::stream([Step::data("1"), Step::Wait(held.clone())]),
+                _ => Reply::fail(Refused("down")),
+            };
+            reply.cc("max-age=60").header("surrogate-key", "t")
+        });
+        let first = world.start("/a").await;
+        world.purge_key("t", PurgeMode::Hard).await;
+        for n in 0..100 {
+            world.purge(key(n), PurgeMode::Hard).await;
+        }
+        pass(secs(5)).await;
+        assert!(world.edge.hub().stats().marks > 0, "they are needed");
+        gate.open();
+        assert_eq!(done(first).await.body, "1");
+        settle().await;
+        assert_eq!(world.edge.cache().stats().entries, 0, "it was purged");
+        world
+            .try_response("/a")
+            .await
+            .expect_err("not even as the last good copy");
+        pass(secs(5)).await;
+        assert_eq!(world.edge.hub().stats().marks, 0);
+    }
+}
+
+/// Who waits with an old answer in its hands, whose purge was forgotten meanwhile, does not get it.
+#[tokio::test(start_paused = true)]
+async fn what_a_request_holds_is_not_given_after_its_purge_was_seen_by_all_others() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let world = World::new(move |call| match call.n {
+        1 => Reply::ok("1").cc("max-age=1"),
+        _ => Reply::fail(Refused("down")).gated(&held),
+    });
+    world.get("/a").await;
+    pass(secs(2)).await;
+    let service = world.call("/a");
+    let waits = tokio::spawn(service);
+    settle().await;
+    world.purge_url("/a", PurgeMode::Hard).await;
+    pass(secs(4)).await;
+    assert_eq!(world.edge.cache().stats().entries, 0);
+    gate.open();
+    let response = waits.await.expect("no panic");
+    assert!(response.is_err(), "{response:?}");
+    pass(secs(5)).await;
+    assert_eq!(world.edge.hub().stats().marks, 0);
 }
 
 /// The task that sweeps ends with its runtime, and another one takes its place.
