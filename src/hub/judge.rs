@@ -70,21 +70,21 @@ impl Hub {
                 last_message: since.left_at,
             };
         }
-        self.look_up(since)
+        self.look_up(&since)
     }
 
     /// Apart from what costs nothing.
     #[inline(never)]
-    fn look_up(&self, since: Since<'_>) -> Judgement {
+    fn look_up(&self, since: &Since<'_>) -> Judgement {
         let Since {
             stamp,
-            keys: own,
+            keys: ref own,
             seen,
             channel_keys,
             channels,
             more_channels,
             left_at,
-        } = since;
+        } = *since;
         let state = self.0.state.read();
         // The clock does not move under this lock.
         let now = self.now();

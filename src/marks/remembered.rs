@@ -13,6 +13,8 @@ pub(super) struct Remembered {
     marks: ByTarget<Mark>,
     /// Which of them is the oldest.
     order: BTreeSet<(Position, TargetKey)>,
+    /// The last mark of all.
+    last: Position,
     /// What was set at or before it may be forgotten.
     forgotten: Position,
     /// The last mark of the forgotten targets that share a slot. Empty until one is.
@@ -29,6 +31,7 @@ impl Remembered {
         Self {
             marks: ByTarget::default(),
             order: BTreeSet::new(),
+            last: Position::ZERO,
             forgotten: Position::ZERO,
             table: Box::default(),
             slots,
@@ -40,6 +43,7 @@ impl Remembered {
         let mark = self.marks.entry(key).or_default();
         self.order.remove(&(mark.last, key));
         mark.set(mode, at, now);
+        self.last = self.last.max(at);
         self.order.insert((mark.last, key));
     }
 
@@ -82,6 +86,12 @@ impl Remembered {
         self.table[key.slot(self.slots)] = at.get();
         self.forgotten = at;
         true
+    }
+
+    /// The last mark of any target.
+    #[cfg(any(test, feature = "cache"))]
+    pub(super) fn last(&self) -> Position {
+        self.last
     }
 
     /// The mark of this target, if it was set after this position.

@@ -56,28 +56,24 @@ impl Seen {
         &self,
         marks: &Marks,
         stamp: Position,
-        own: [&[TargetKey]; 2],
+        own: &[&[TargetKey]; 2],
         channels: &KeySet,
         now: Position,
     ) -> Happened {
         let mut applied = self.applied.lock();
         let from = applied.upto.max(stamp);
         let mut happened = applied.happened.as_deref().copied().unwrap_or_default();
+        let is_known = applied.channels.name == channels.name;
         if marks.last() > from {
             for keys in own {
                 marks.add(keys, from, &mut happened);
             }
-        }
-        if applied.channels.name == channels.name {
-            marks.add(channels, from, &mut happened);
-        } else {
-            for key in channels.iter() {
-                // One that was learned since may have been purged before.
-                let known = applied.channels.contains(key);
-                let from = if known { from } else { stamp };
-                marks.add(std::slice::from_ref(key), from, &mut happened);
+            if is_known {
+                marks.add(channels, from, &mut happened);
             }
-            applied.channels = channels.clone();
+        }
+        if !is_known {
+            applied.learn(marks, stamp, channels, &mut happened);
         }
         applied.upto = now.max(from);
         if happened.is_nothing() {
@@ -85,10 +81,7 @@ impl Seen {
             self.clean.store(applied.upto.get(), Ordering::Release);
         } else {
             self.clean.store(0, Ordering::Relaxed);
-            match applied.happened.as_deref_mut() {
-                Some(known) => *known = happened,
-                None => applied.happened = Some(Box::new(happened)),
-            }
+            **applied.happened.get_or_insert_default() = happened;
         }
         happened
     }
@@ -106,6 +99,24 @@ impl Seen {
             applied: Mutex::new(applied),
             ..Self::default()
         }
+    }
+}
+
+// === impl Applied ===
+
+impl Applied {
+    /// Adds what was done to other channels than it has seen before: new ones may have been purged before they were
+    /// learned.
+    #[inline(never)]
+    fn learn(&mut self, marks: &Marks, stamp: Position, channels: &KeySet, to: &mut Happened) {
+        for key in channels.iter() {
+            let from = match self.channels.contains(key) {
+                true => self.upto.max(stamp),
+                false => stamp,
+            };
+            marks.add(std::slice::from_ref(key), from, to);
+        }
+        self.channels = channels.clone();
     }
 }
 

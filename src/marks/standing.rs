@@ -29,24 +29,32 @@ pub(crate) struct Happened {
     dead: bool,
     blocked: bool,
     invalidated: bool,
-    /// It was purged softly. The first time, if that is known.
-    soft: Option<Option<(Position, Instant)>>,
+    soft: bool,
+    /// The first soft purge, if it is known.
+    first_soft: Option<(Position, Instant)>,
 }
 
 // === impl Marks ===
 
 impl Marks {
     /// Adds what was done to these targets after this position.
+    #[inline]
     pub(super) fn add(&self, keys: &[TargetKey], from: Position, to: &mut Happened) {
         for &key in keys {
             let of_kind = match key.kind() {
                 TargetKind::Everything => {
-                    to.add(&self.everything, from);
+                    if self.everything.last > from {
+                        to.add(&self.everything, from);
+                    }
                     continue;
                 }
                 TargetKind::Host => &self.hosts,
                 TargetKind::Named => &self.named,
             };
+            // Most that is looked up is of a kind that nothing was marked of.
+            if of_kind.last() <= from {
+                continue;
+            }
             if let Some(mark) = of_kind.since(key, from) {
                 to.add(mark, from);
             }
@@ -77,15 +85,15 @@ impl Happened {
                 invalidated: true,
                 soft,
                 ..
-            } => Standing::Invalidated {
-                purged: soft.is_some(),
-            },
+            } => Standing::Invalidated { purged: soft },
             Self {
-                soft: Some(first), ..
+                soft: true,
+                first_soft,
+                ..
             } => Standing::Soft {
-                since: first.map(|(_, time)| time),
+                since: first_soft.map(|(_, time)| time),
             },
-            Self { soft: None, .. } => Standing::Clean,
+            Self { soft: false, .. } => Standing::Clean,
         }
     }
 
@@ -93,11 +101,10 @@ impl Happened {
         self.last == Position::ZERO
     }
 
+    #[cold]
+    #[inline(never)]
     /// What of a mark was set after this position. What was set before has been added, as far as it counts.
     fn add(&mut self, mark: &Mark, from: Position) {
-        if mark.last <= from {
-            return;
-        }
         self.last = self.last.max(mark.last);
         self.dead |= mark.hard > from;
         self.blocked |= mark.block > from;
@@ -110,12 +117,13 @@ impl Happened {
 
     /// Soft purges after `from`. `first`: of those, if it is known.
     fn add_soft(&mut self, first: Option<(Position, Instant)>, from: Position) {
-        self.soft = Some(match self.soft {
-            None => first,
+        self.first_soft = match self.first_soft {
+            _ if !self.soft => first,
             // None that comes now can be earlier.
-            Some(known) if known.is_none_or(|(at, _)| at <= from) => known,
-            Some(known) => known.min(first),
-        });
+            Some((at, _)) if at <= from => self.first_soft,
+            known => known.min(first),
+        };
+        self.soft = true;
     }
 
     /// Something that is forgotten. It may have been another target, so nothing is gone for it.

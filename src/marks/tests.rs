@@ -62,7 +62,7 @@ fn pur_32_the_window_runs_from_the_first_soft_purge() {
     for n in 1..=4 {
         marks.set(key(1), PurgeMode::Soft, at(n), time(n));
         assert_eq!(standing(&marks, 0), soft(Some(time(1))));
-        seen.move_on(&marks, at(0), [&[key(1)], &[]], &KeySet::default(), at(n));
+        seen.move_on(&marks, at(0), &[&[key(1)], &[]], &KeySet::default(), at(n));
     }
     for n in 5..=9 {
         marks.set(key(1), PurgeMode::Soft, at(n), time(n));
@@ -70,7 +70,7 @@ fn pur_32_the_window_runs_from_the_first_soft_purge() {
     assert_eq!(standing(&marks, 4), soft(None));
     assert_eq!(standing(&marks, 5), soft(Some(time(6))));
     // What has seen the first one remembers it.
-    let happened = seen.move_on(&marks, at(0), [&[key(1)], &[]], &KeySet::default(), at(9));
+    let happened = seen.move_on(&marks, at(0), &[&[key(1)], &[]], &KeySet::default(), at(9));
     assert_eq!(happened.standing(), soft(Some(time(1))));
 }
 
@@ -84,13 +84,13 @@ fn a_forgotten_mark_makes_stale_and_nothing_gone() {
         "an edge that forgets nothing pays for no table"
     );
     let seen = Seen::default();
-    seen.move_on(&marks, at(0), [&[key(1)], &[]], &KeySet::default(), at(1));
+    seen.move_on(&marks, at(0), &[&[key(1)], &[]], &KeySet::default(), at(1));
     while marks.forget(at(1), 1) {}
     assert_eq!(marks.forgettable(), 0);
     assert_eq!(marks.standing(&[key(1)], 0), Standing::Blocked);
     assert_eq!(marks.standing(&[key(1)], 1), Standing::Clean);
     assert!(marks.last_of(key(1)) == at(1) && marks.last_of(key(2)) == at(0));
-    let happened = seen.move_on(&marks, at(0), [&[key(1)], &[]], &KeySet::default(), at(1));
+    let happened = seen.move_on(&marks, at(0), &[&[key(1)], &[]], &KeySet::default(), at(1));
     assert_eq!(happened.standing(), Standing::Dead, "it had seen it");
 }
 
@@ -255,7 +255,7 @@ impl Object {
             let own: Vec<TargetKey> = self.own.iter().map(|n| target(*n)).collect();
             let (first, second) = own.split_at(own.len() / 2);
             self.seen
-                .move_on(marks, self.stamp, [first, second], &self.keys, now)
+                .move_on(marks, self.stamp, &[first, second], &self.keys, now)
         };
         self.upto = now;
         let standing = happened.standing();

@@ -254,7 +254,7 @@ async fn pur_01_a_pass_does_not_forget_what_a_flight_has_not_seen() {
             let reply = match (call.n, at_head) {
                 (1, true) => Reply::ok("1").gated(&held),
                 (1, false) => Reply::stream([Step::data("1"), Step::Wait(held.clone())]),
-                _ => Reply::fail(Refused("down")),
+                _ => return Reply::fail(Refused("down")),
             };
             reply.cc("max-age=60").header("surrogate-key", "t")
         });
