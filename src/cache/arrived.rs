@@ -16,8 +16,7 @@ use super::look::Needs;
 use super::memo::{Forbids, is_for_us, speaks_of_reuse};
 use super::policy::{
     CDN_CACHE_CONTROL, CacheControl, Freshness, NoStore, RequestFacts, ResponseFacts, Validators, VarySpec,
-    Verdict, decide, detach, format_http_date, is_error_status, own_fields, stored_headers,
-    tells_last_modified,
+    Verdict, ambiguous_date, decide, detach, format_http_date, is_error_status, own_fields, stored_headers,
 };
 use super::resource::Resource;
 use super::serve::{CACHE_STATUS, with_places};
@@ -163,6 +162,9 @@ pub(super) async fn look_at(
     }
     // Before anybody is given the answer: the URL's channels are tested for all its variants.
     let named = resource.learn(cache.hub(), channels, tags.more_channels);
+    if let Some(modified) = ambiguous_date(&parts.headers, freshness.arrival()) {
+        cache.dates().tells_nothing(resource.key(), modified);
+    }
     let stamp = match foreign_age(&parts.headers, &parts.extensions) {
         Some(age) => cache.hub().backdate(sent.stamp, sent.at.mono, age),
         None => sent.stamp,
@@ -322,7 +324,8 @@ impl Arrived {
             .or_insert_with(|| format_http_date(self.freshness.received().wall));
         let arrival = self.freshness.arrival();
         let validators = Validators::of(&headers, arrival);
-        let hides_last_modified = !tells_last_modified(&headers, arrival);
+        let has_channels = self.named.is_some() || !resource.channels(cache.hub()).is_empty();
+        let hides_last_modified = has_channels && ambiguous_date(&headers, arrival).is_some();
         if hides_last_modified {
             headers.remove(LAST_MODIFIED);
         }

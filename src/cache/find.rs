@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CACHE_CONTROL};
-use http::{HeaderMap, Method};
+use http::{Extensions, HeaderMap, Method};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -30,21 +30,26 @@ pub(super) struct Asking<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) fields: Fields,
     pub(super) is_https: bool,
+    pub(super) extensions: &'a Extensions,
 }
+
+/// Why such a request passes.
+pub(super) const NESTED: &str = "nested";
 
 /// What a request does.
 pub(super) enum Found {
     /// It is answered.
     Answer {
         entry: Arc<Entry>,
-        freshness: Freshness,
+        /// `None`: its own.
+        freshness: Option<Box<Freshness>>,
         served: Served,
-        refresh: Option<Departure>,
+        refresh: Option<Box<Departure>>,
     },
     /// It waits for a flight. `departure`: one of its own.
     Wait {
-        wait: Wait,
-        departure: Option<Departure>,
+        wait: Box<Wait>,
+        departure: Option<Box<Departure>>,
     },
     /// It goes by itself, and says why.
     Alone(&'static str),
@@ -122,6 +127,13 @@ impl Cache {
         if asking.only_if_cached() {
             return Found::Nothing;
         }
+        if self.went_through(asking.extensions) {
+            // It would wait for itself.
+            say_once!(
+                "a cache layer is below another one of the same edge: it passes what that one asks for"
+            );
+            return Found::Alone(NESTED);
+        }
         if stored.old.is_none()
             && let Some(why) = self.why_alone(asking, now)
         {
@@ -161,7 +173,7 @@ impl Cache {
                     false => None,
                 };
                 Ok(Found::Answer {
-                    freshness: entry.head.freshness,
+                    freshness: None,
                     entry,
                     served: Served::Fresh,
                     refresh,
@@ -171,7 +183,7 @@ impl Cache {
                 let refresh = self.in_background(resource, state, &entry, why, channels, now);
                 Ok(Found::Answer {
                     entry,
-                    freshness,
+                    freshness: Some(freshness),
                     served: Served::Stale,
                     refresh,
                 })
@@ -209,7 +221,7 @@ impl Cache {
         {
             return Some(Found::Answer {
                 entry: entry.clone(),
-                freshness,
+                freshness: Some(freshness.into()),
                 served: Served::Outage,
                 refresh: None,
             });
@@ -218,7 +230,7 @@ impl Cache {
         if is_held_back && let Some(freshness) = may_have_old(self.pace()) {
             return Some(Found::Answer {
                 entry: entry.clone(),
-                freshness,
+                freshness: Some(freshness.into()),
                 served: Served::Paced,
                 refresh: self.in_background(resource, state, entry, why, channels, now),
             });
@@ -260,14 +272,14 @@ impl Cache {
             if !paced {
                 flight.hurry();
             }
-            let wait = Wait {
+            let wait = Box::new(Wait {
                 phase: flight.phase.subscribe(),
                 flight: flight.clone(),
                 old,
                 fwd,
                 paced,
                 pin,
-            };
+            });
             return Found::Wait {
                 wait,
                 departure: None,
@@ -278,7 +290,7 @@ impl Cache {
         if !each {
             state.flights.push(flight.clone());
         }
-        let departure = Departure {
+        let departure = Box::new(Departure {
             landing: Landing {
                 resource: asking.resource.clone(),
                 flight: flight.clone(),
@@ -286,15 +298,15 @@ impl Cache {
             },
             old: old.clone(),
             moves_the_stamp: why.is_some_and(Why::moves_the_stamp),
-        };
-        let wait = Wait {
+        });
+        let wait = Box::new(Wait {
             phase: flight.phase.subscribe(),
             flight,
             old,
             fwd,
             paced,
             pin,
-        };
+        });
         Found::Wait {
             wait,
             departure: Some(departure),
@@ -328,7 +340,7 @@ impl Cache {
         why: Why,
         channels: &Channels,
         now: Instant,
-    ) -> Option<Departure> {
+    ) -> Option<Box<Departure>> {
         let variant = entry.head.variant;
         let under_way = |flight: &Arc<Flight>| flight.files_under() == variant && flight.may_be_stored();
         if state.is_failing(now) || state.flights.iter().any(under_way) {
@@ -339,7 +351,7 @@ impl Cache {
             .then(|| state.turn(variant, now, self.config().interval));
         let flight = Arc::new(Flight::new(variant, turn));
         state.flights.push(flight.clone());
-        Some(Departure {
+        Some(Box::new(Departure {
             landing: Landing {
                 resource: resource.clone(),
                 flight,
@@ -347,7 +359,7 @@ impl Cache {
             },
             old: Some(entry.clone()),
             moves_the_stamp: why.moves_the_stamp(),
-        })
+        }))
     }
 
     fn variant_wanted(&self, asking: &Asking<'_>, vary: Option<&VarySpec>) -> VariantKey {

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::account::Account;
 use super::config::CacheConfig;
+use super::dates::Dates;
 use super::key::VariantKey;
 use super::memo::{ByLength, Memo};
 use super::policy::{Outage, StoreLimits, VariantHasher, VarySpec};
@@ -36,6 +37,7 @@ struct Inner {
     hasher: VariantHasher,
     /// URLs that proved uncacheable.
     memos: Memos<TargetKey, Arc<Memo>, ByLength, TargetKeyHashing>,
+    dates: Dates,
     /// The last layer that was made.
     doors: AtomicU64,
     /// Bytes of bodies that are arriving.
@@ -107,6 +109,7 @@ impl Cache {
                 TargetKeyHashing::default(),
                 DefaultLifecycle::default(),
             ),
+            dates: Dates::default(),
             doors: AtomicU64::new(0),
             arriving: AtomicU64::new(0),
             account: Arc::new(Account::new(config.capacity_bytes + config.flight_budget_bytes)),
@@ -141,9 +144,18 @@ impl Cache {
         }
     }
 
+    /// Whether a request comes from a layer above of this cache.
+    pub(super) fn went_through(&self, extensions: &http::Extensions) -> bool {
+        extensions.get::<CacheId>() == Some(&self.id())
+    }
+
     /// Tells it from others.
     pub(super) fn id(&self) -> CacheId {
         CacheId(Arc::as_ptr(&self.0) as usize)
+    }
+
+    pub(super) fn dates(&self) -> &Dates {
+        &self.0.dates
     }
 
     /// A number for one more layer.

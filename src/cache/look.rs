@@ -28,12 +28,12 @@ pub(super) struct Needs {
 }
 
 /// What may become of a stored answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Look {
     /// It answers. `aged`: messages came since, which the hold replays.
     Fresh { aged: bool },
     /// It answers while it is revalidated.
-    Stale { freshness: Freshness, why: Why },
+    Stale { freshness: Box<Freshness>, why: Why },
     /// It must be fetched anew first.
     Refetch(Why),
     /// As if it were not there.
@@ -145,14 +145,18 @@ impl Needs {
         ) {
             return Look::Refetch(Why::Aged);
         }
-        let (freshness, why) = match ended_by_a_purge {
-            true => (left_by(standing, entry, now), Why::Purged),
-            false => (entry.head.freshness, Why::Expired),
+        let left;
+        let (freshness, why) = if ended_by_a_purge {
+            left = left_by(standing, entry, now);
+            (&left, Why::Purged)
+        } else {
+            (&entry.head.freshness, Why::Expired)
         };
         if freshness.is_fresh(now) {
             let aged = judged.last_message > stamp.replay;
             Look::Fresh { aged }
         } else if freshness.may_serve_stale(now, StaleReason::Revalidating) {
+            let freshness = Box::new(*freshness);
             Look::Stale { freshness, why }
         } else {
             Look::Refetch(why)

@@ -145,8 +145,7 @@ impl Memo {
     /// Whether the very same forbids to keep or share a response, and nothing in it is for us.
     pub(super) fn fits<B>(&self, response: &Response<B>) -> bool {
         let status = response.status();
-        if response.headers().contains_key(AGE) || response.extensions().get::<BehindCache>().is_some() {
-            // A foreign cache between answered (rule X1).
+        if response.extensions().get::<BehindCache>().is_some() {
             return false;
         }
         if status == StatusCode::NOT_MODIFIED || status == StatusCode::NO_CONTENT || is_error_status(status) {
@@ -181,9 +180,16 @@ impl Memo {
     }
 }
 
-/// Whether this field of a response is for a cache or a push edge like ours.
+/// Whether this field of a response is for a cache or a push edge like ours, or says that a foreign cache answered (rule
+/// X1).
 pub(super) fn is_for_us(name: &HeaderName) -> bool {
-    grip::is_grip(name) || *name == SURROGATE_KEY || *name == CDN_CACHE_CONTROL
+    match name.as_str().as_bytes()[0] {
+        b'a' => *name == AGE,
+        b'c' => *name == CDN_CACHE_CONTROL,
+        b'g' => grip::is_grip(name),
+        b's' => *name == SURROGATE_KEY,
+        _ => false,
+    }
 }
 
 /// Whether this field of a response may let a cache reuse it: by its lifetime, or after a validation.

@@ -19,11 +19,20 @@
 //! that no client owns: clients read the growing log of its body, the first one too.
 #![cfg_attr(feature = "full", doc = "", doc = include_str!("../../docs/cache-status.md"))]
 
+/// Warns, the first time.
+macro_rules! say_once {
+    ($text:literal) => {{
+        static SAID: std::sync::Once = std::sync::Once::new();
+        SAID.call_once(|| tracing::warn!(target: "gripstack::cache", $text));
+    }};
+}
+
 mod account;
 mod arrived;
 mod channels;
 mod config;
 mod confirm;
+mod dates;
 mod entry;
 mod fetch;
 mod find;

@@ -74,11 +74,12 @@ impl Resource {
         self.key
     }
 
-    /// Whether a layer that cannot know what public URL it sees may use it: only one does, while it lives. Two of them, each
-    /// below another prefix, may see one path of two URLs.
-    pub(super) fn is_of_door(&self, door: u64) -> bool {
+    /// Whether a layer may use it. Of those that cannot know what public URL they see only one does, while it lives: two of
+    /// them, each below another prefix, may see one path of two URLs.
+    pub(super) fn is_of_door(&self, door: u64, knows: impl FnOnce() -> bool) -> bool {
         let first = self.door.load(Ordering::Relaxed);
         first == door
+            || knows()
             || first == 0
                 && self
                     .door

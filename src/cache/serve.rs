@@ -4,10 +4,12 @@ use http::header::{AGE, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::time::Instant;
 
+use super::dates::Dates;
 use super::entry::Entry;
 use super::look::Needs;
 use super::policy::{
-    CacheStatus, Freshness, Part, is_not_modified, not_modified_headers, part_headers, unsatisfiable_headers,
+    Arrival, CacheStatus, Freshness, Part, is_not_modified, not_modified_headers, part_headers,
+    unsatisfiable_headers,
 };
 use super::resource::Resource;
 use crate::body::{EdgeBody, Selected};
@@ -25,6 +27,7 @@ pub(super) struct Lines(Mutex<Option<(u64, HeaderValue, HeaderValue)>>);
 /// How an entry is given to a request.
 pub(super) struct Given<'a> {
     pub(super) resource: &'a Arc<Resource>,
+    pub(super) dates: &'a Dates,
     pub(super) needs: &'a Needs,
     pub(super) request: &'a HeaderMap,
     /// It has `If-None-Match` or `If-Modified-Since`.
@@ -33,7 +36,7 @@ pub(super) struct Given<'a> {
     pub(super) asks_for_a_part: bool,
     pub(super) now: Instant,
     /// The entry's, unless a purge has ended it.
-    pub(super) freshness: Freshness,
+    pub(super) freshness: &'a Freshness,
     /// `None`: a fresh hit.
     pub(super) status: Option<CacheStatus<'a>>,
     pub(super) name: &'a str,
@@ -46,7 +49,7 @@ impl Given<'_> {
         let head = &*entry.head;
         let has_it = self.asks_conditionally
             && head.status == StatusCode::OK
-            && is_not_modified(request, &head.headers, head.freshness.arrival());
+            && is_not_modified(request, &head.headers, self.arrival(entry));
         let unchanged = head.instruct_unchanged.as_ref().filter(|_| has_it);
         let instruct = unchanged.or(head.instruct.as_ref()).filter(|_| needs.by_hold);
         // A hold must have its instructions and its body: it is never told that nothing changed, nor given a part.
@@ -98,6 +101,14 @@ impl Given<'_> {
             }
         }
         Some(response)
+    }
+
+    /// When it came, and which dates prove nothing of its URL.
+    fn arrival(&self, entry: &Entry) -> Arrival {
+        Arrival {
+            proves_after: self.dates.proves_after(self.resource.key()),
+            ..entry.head.freshness.arrival()
+        }
     }
 
     /// What a request for a part gets, where that is not the whole. Whoever reads a body that is still arriving gets all

@@ -12,12 +12,11 @@ use tower_service::Service;
 
 use super::config::PacedReads;
 use super::future::ResponseFuture;
-use super::handle::{Cache, CacheId};
+use super::handle::Cache;
 use super::key::{RequestUrl, is_cacheable_method, is_safe_method, url_of};
 use super::location::same_origin_url;
 use super::pass::{Passed, Passing, passes};
 use super::policy::{CacheStatus, Fwd};
-use super::resource::Resource;
 use super::visit::{Next, Visit, private};
 use crate::below::{Below, call};
 use crate::body::EdgeBody;
@@ -27,15 +26,8 @@ use crate::handoff::AskedByHold;
 use crate::mutants::mutant;
 use crate::order::{Order, Purge, PurgeMode, Target, Url};
 use crate::public_path::is_known;
-use crate::request::{Fields, settle};
+use crate::request::{Fields, settle_closely};
 
-/// Warns, the first time.
-macro_rules! say_once {
-    ($text:literal) => {{
-        static SAID: std::sync::Once = std::sync::Once::new();
-        SAID.call_once(|| tracing::warn!(target: "gripstack::cache", $text));
-    }};
-}
 /// Answers from a cache in front of a service. Made by [`EdgeCacheLayer`](super::EdgeCacheLayer).
 ///
 /// Always ready: a hit must not wait for a service that is at its limit. A fetch waits until it is ready.
@@ -93,18 +85,22 @@ where
         }
         let now = Instant::now();
         // The request that is judged is the request that is sent.
-        let fields = settle(&mut request);
+        let (mut fields, host) = Fields::of(&request);
+        // A clone: what it is borrowed from may change, and to look for it again costs more.
+        let mut host = host.cloned();
+        if fields.is_unsettled() {
+            fields = settle_closely(&mut request, fields);
+            host = request.headers().get(HOST).cloned();
+        }
         let is_plain = is_cacheable_method(request.method())
             && !fields.has(Fields::UPGRADE)
             && request.body().is_end_stream();
         if !is_plain {
             return self.pass(request.map(EdgeBody::new), fields, None);
         }
-        let request = request.map(|_| EdgeBody::empty());
-        let host = request.headers().get(HOST);
         let (uri, extensions) = (request.uri(), request.extensions());
-        let Some(named) = url_of(uri, extensions, (fields, host), &self.namespace) else {
-            return self.pass(request, fields, None);
+        let Some(named) = url_of(uri, extensions, (fields, host.as_ref()), &self.namespace) else {
+            return self.pass(request.map(|_| EdgeBody::empty()), fields, None);
         };
         let key = named.key();
         let index = self.cache.index();
@@ -113,7 +109,7 @@ where
             Ok(None) => match passes(&self.cache, (&named, key), &request, fields, now) {
                 Some(memo) => {
                     let passing = Passing::new(&self.cache, memo, &request, now);
-                    return self.go_by(passing, request, fields);
+                    return self.go_by(passing, request.map(|_| EdgeBody::empty()), fields);
                 }
                 None => index.resource(named, key),
             },
@@ -121,15 +117,22 @@ where
             Err(taken) => Err(taken),
         };
         let Ok(resource) = resource else {
-            return self.pass(request, fields, None);
+            return self.pass(request.map(|_| EdgeBody::empty()), fields, None);
         };
-        if let Some(why) = self.why_not_here(&request, &resource) {
-            return self.pass(request, fields, Some(why));
+        let knows = || {
+            is_known(request.extensions(), &self.namespace) || self.cache.went_through(request.extensions())
+        };
+        if !resource.is_of_door(self.door, knows) {
+            say_once!(
+                "two cache layers of one edge see the same path, and cannot know whether it is the same URL: they share \
+                 nothing. Give each its namespace, turn on the feature `axum`, or make one layer and clone its service"
+            );
+            return self.pass(request.map(|_| EdgeBody::empty()), fields, Some("other-layer"));
         }
         let visit = Visit::new(&self.cache, resource, request, fields, self.paced_reads, now);
         match visit.decide(&self.inner, now) {
             Next::Answer(entry, freshness, served)
-                if let Some(response) = visit.answer(&entry, freshness, served, now) =>
+                if let Some(response) = visit.answer(&entry, freshness.as_deref(), served, now) =>
             {
                 ResponseFuture::ready(response)
             }
@@ -161,26 +164,6 @@ impl<S: Below> EdgeCache<S> {
                 })
             }),
         }
-    }
-
-    /// Why a request that could be answered from the cache is not answered here, by this layer. Both are said once.
-    fn why_not_here<B>(&self, request: &Request<B>, resource: &Resource) -> Option<&'static str> {
-        let extensions = request.extensions();
-        if extensions.get::<CacheId>() == Some(&self.cache.id()) {
-            // It would wait for itself.
-            say_once!(
-                "a cache layer is below another one of the same edge: it passes what that one asks for"
-            );
-            return Some("nested");
-        }
-        if !is_known(extensions, &self.namespace) && !resource.is_of_door(self.door) {
-            say_once!(
-                "two cache layers of one edge see the same path, and cannot know whether it is the same URL: they share \
-                 nothing. Give each its namespace, turn on the feature `axum`, or make one layer and clone its service"
-            );
-            return Some("other-layer");
-        }
-        None
     }
 
     /// As if it were not there.

@@ -10,7 +10,7 @@ use super::arrived::{Arrived, Disposition, Sent, look_at};
 use super::config::PacedReads;
 use super::entry::Entry;
 use super::fetch::{FlightTask, ForLeader, RESUMING, carry_alone};
-use super::find::{Asking, Departure, Found, Served, Wait};
+use super::find::{Asking, Departure, Found, NESTED, Served, Wait};
 use super::flight::{Failure, Flight, Gone, Landed, Landing, Phase};
 use super::handle::Cache;
 use super::look::Needs;
@@ -51,9 +51,10 @@ pub(super) struct Visit {
 
 /// What a visit does next.
 pub(super) enum Next<E> {
-    Answer(Arc<Entry>, Freshness, Served),
+    /// `None`: the freshness is its own.
+    Answer(Arc<Entry>, Option<Box<Freshness>>, Served),
     /// It waits for a flight; if that is its own, what only its own request may have comes here.
-    Wait(Wait, Option<oneshot::Receiver<ForLeader<E>>>),
+    Wait(Box<Wait>, Option<oneshot::Receiver<ForLeader<E>>>),
     /// It asks for itself, and says why.
     Alone(&'static str),
     /// It gets nothing, for it wants nothing fetched.
@@ -138,6 +139,7 @@ impl Visit {
             headers: &self.parts.headers,
             fields: self.fields,
             is_https: self.is_https,
+            extensions: &self.parts.extensions,
         };
         match self.cache.find(&asking, now) {
             Found::Answer {
@@ -147,14 +149,14 @@ impl Visit {
                 refresh,
             } => {
                 if let Some(departure) = refresh {
-                    self.depart(departure, below, None);
+                    self.depart(*departure, below, None);
                 }
                 Next::Answer(entry, freshness, served)
             }
             Found::Wait { wait, departure } => {
                 let leader = departure.map(|departure| {
                     let (tell, told) = oneshot::channel();
-                    self.depart(departure, below, Some(tell));
+                    self.depart(*departure, below, Some(tell));
                     told
                 });
                 Next::Wait(wait, leader)
@@ -168,7 +170,7 @@ impl Visit {
     pub(super) fn answer(
         &self,
         entry: &Arc<Entry>,
-        freshness: Freshness,
+        freshness: Option<&Freshness>,
         served: Served,
         now: Instant,
     ) -> Option<Response<EdgeBody>> {
@@ -184,13 +186,13 @@ impl Visit {
         } else {
             counters.stale.add(1)
         }
-        self.give_at(entry, freshness, status, now)
+        self.give_at(entry, freshness.unwrap_or(&entry.head.freshness), status, now)
     }
 
     fn give(
         &self,
         entry: &Arc<Entry>,
-        freshness: Freshness,
+        freshness: &Freshness,
         status: Option<CacheStatus<'_>>,
     ) -> Option<Response<EdgeBody>> {
         self.give_at(entry, freshness, status, Instant::now())
@@ -199,13 +201,14 @@ impl Visit {
     fn give_at(
         &self,
         entry: &Arc<Entry>,
-        freshness: Freshness,
+        freshness: &Freshness,
         status: Option<CacheStatus<'_>>,
         now: Instant,
     ) -> Option<Response<EdgeBody>> {
         let name = self.cache.config().name;
         let given = Given {
             resource: &self.resource,
+            dates: self.cache.dates(),
             needs: &self.needs,
             request: &self.parts.headers,
             asks_conditionally: self.fields.has(Fields::CONDITION),
@@ -228,7 +231,7 @@ impl Visit {
             let (mut wait, leader) = match next {
                 Next::Wait(wait, leader) => (wait, leader),
                 Next::Answer(entry, freshness, served) => {
-                    match self.answer(&entry, freshness, served, Instant::now()) {
+                    match self.answer(&entry, freshness.as_deref(), served, Instant::now()) {
                         Some(response) => return Ok(response),
                         None => return self.go_alone(below, "unreadable", None).await,
                     }
@@ -275,7 +278,7 @@ impl Visit {
     /// is left after a while for a new one, but it does not go on so after `until`.
     async fn wait<E>(
         &self,
-        wait: Wait,
+        wait: Box<Wait>,
         leader: Option<oneshot::Receiver<ForLeader<E>>>,
         until: Instant,
     ) -> Waited<E> {
@@ -286,7 +289,7 @@ impl Visit {
             fwd,
             paced,
             pin: _,
-        } = wait;
+        } = *wait;
         let leads = leader.is_some();
         let longest = self.cache.config().wait_timeout;
         let landed = self.landed(&mut phase, old.as_ref());
@@ -387,7 +390,7 @@ impl Visit {
         }
         self.cache.counters().collapsed.add(1);
         let status = CacheStatus::forwarded(fwd).collapsed(true).detail(why);
-        self.give(kept, kept.head.freshness, Some(status))
+        self.give(kept, &kept.head.freshness, Some(status))
     }
 
     /// What a flight comes to; or, once it hangs, nothing more than that, if the old answer may be given then.
@@ -462,7 +465,7 @@ impl Visit {
             }
             status = status.detail(FOREIGN_AGE);
         }
-        match self.give(entry, entry.head.freshness, Some(status)) {
+        match self.give(entry, &entry.head.freshness, Some(status)) {
             Some(mut response) => {
                 response.headers_mut().extend(own);
                 Waited::Response(Box::new(response))
@@ -488,7 +491,7 @@ impl Visit {
     ) -> Option<Response<EdgeBody>> {
         let freshness = self.may_have(old, excuse)?;
         self.cache.counters().stale.add(1);
-        self.give(old?, freshness, Some(status))
+        self.give(old?, &freshness, Some(status))
     }
 
     /// The old answer, if the failure of a fetch excuses it. `error`: what the origin answered.
@@ -543,7 +546,7 @@ impl Visit {
             at,
         };
         // What is made for who has had something already is for nobody else (rule D7).
-        let keeps = !self.resumes();
+        let keeps = !self.resumes() && why != NESTED;
         Ok(self.settle(response, sent, (why, keeps), old, fetch).await)
     }
 
@@ -597,7 +600,7 @@ impl Visit {
             pin,
         };
         let status = CacheStatus::forwarded(Fwd::UriMiss).stored(true).detail(why);
-        let response = self.give(&landed.entry, landed.entry.head.freshness, Some(status));
+        let response = self.give(&landed.entry, &landed.entry.head.freshness, Some(status));
         tokio::spawn(carry_alone(self.cache.clone(), landing, (landed, body)));
         let Some(mut response) = response else {
             return failed(Failure::Died);
@@ -614,6 +617,7 @@ impl Visit {
         let arrival = Arrival {
             received: now.wall,
             took: now.mono.saturating_duration_since(self.since),
+            proves_after: self.cache.dates().proves_after(self.resource.key()),
         };
         let has_it = self.fields.has(Fields::CONDITION)
             && response.status() == StatusCode::OK

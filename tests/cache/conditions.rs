@@ -42,7 +42,11 @@ async fn c3_last_modified_is_handed_out_only_by_an_answer_that_is_a_second_young
     ] {
         let gate = Gate::new();
         let held = gate.clone();
-        let world = World::new(move |call| dated(call, date, modified).gated(&held));
+        let world = World::new(move |call| {
+            dated(call, date, modified)
+                .header("surrogate-key", "ch:c")
+                .gated(&held)
+        });
         let leads = world.start("/a").await;
         let waits = world.start("/a").await;
         gate.open();
@@ -88,6 +92,29 @@ async fn c3_without_date_it_is_as_old_as_it_was_when_it_came() {
     assert_eq!(world.get(since(AT)).await.status, 304);
 }
 
+/// A cache forwards what it gets (RFC 9111 3.1). Where nobody is told of changes such a date is handed out, and proves nothing
+/// from then on, whoever comes with it.
+#[tokio::test(start_paused = true)]
+async fn c3_elsewhere_a_date_of_its_own_second_is_handed_out_and_proves_nothing() {
+    for second_date in [AT, AFTER_1, AFTER_10] {
+        let world = World::new(move |call| match call.n {
+            1 => dated(call, AT, AT),
+            2 => dated(call, second_date, AT),
+            _ => dated(call, AFTER_10, AFTER_1),
+        });
+        assert_eq!(world.get("/a").await.field("last-modified"), AT);
+        assert_eq!(short(&world.get(since(AT)).await), (200, "1"));
+        world.purge_url("/a", gripstack::PurgeMode::Hard).await;
+        for _ in 0..2 {
+            assert_eq!(short(&world.get(since(AT)).await), (200, "2"), "{second_date}");
+        }
+        // A later one tells again.
+        world.purge_url("/a", gripstack::PurgeMode::Hard).await;
+        assert_eq!(short(&world.get(since(AT)).await), (200, "3"));
+        assert_eq!(world.get(since(AFTER_1)).await.status, 304);
+    }
+}
+
 /// Both values have the same `Last-Modified`; who has the first is given the second.
 #[tokio::test(start_paused = true)]
 async fn c3_who_has_the_older_of_two_values_of_one_second_gets_the_younger() {
@@ -119,6 +146,7 @@ async fn c3_a_304_does_not_make_the_body_of_another_second() {
         }
         .cc("max-age=999999999")
         .header("last-modified", AT)
+        .header("surrogate-key", "ch:c")
     });
     world.get("/a").await;
     world.purge_url("/a", gripstack::PurgeMode::SoftBlock).await;

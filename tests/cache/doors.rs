@@ -84,7 +84,7 @@ async fn a_layer_below_another_one_of_its_edge_passes() {
     assert_eq!(ask(&outer, "/x").await.body, "a");
     let status = ask(&outer, "/x").await;
     let lines: Vec<_> = status.headers.get_all("cache-status").iter().collect();
-    assert_eq!(lines[0], "gripstack; fwd=bypass; detail=nested");
+    assert_eq!(lines[0], "gripstack; fwd=uri-miss; stored=?0; detail=nested");
     assert_eq!(lines[1], "gripstack; hit; ttl=60");
 }
 

@@ -54,7 +54,10 @@ pub fn conditions(bytes: &[u8]) {
         validators.conditional_headers(&mut request);
         let comparable = match (&validators.etag, &validators.last_modified) {
             (Some(_), _) => validators.is_strong(),
-            (None, Some(_)) => tells_last_modified(&stored, received),
+            (None, Some(_)) => {
+                ambiguous_date(&stored, received.into()).is_none()
+                    && Validators::of(&stored, received).is_some_and(|it| it.last_modified.is_some())
+            }
             (None, None) => false,
         };
         if comparable {

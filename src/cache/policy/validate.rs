@@ -38,6 +38,8 @@ pub(crate) struct Arrival {
     pub(crate) received: SystemTime,
     /// How long it took, from the moment that its request left.
     pub(crate) took: Duration,
+    /// A `Last-Modified` at or before this was handed out of another answer, too, as far as is known.
+    pub(crate) proves_after: SystemTime,
 }
 
 /// An entity tag (RFC 9110 8.8.3).
@@ -53,8 +55,11 @@ struct EntityTag<'a> {
 impl From<SystemTime> for Arrival {
     /// It came at once.
     fn from(received: SystemTime) -> Self {
-        let took = Duration::ZERO;
-        Self { received, took }
+        Self {
+            received,
+            took: Duration::ZERO,
+            proves_after: SystemTime::UNIX_EPOCH,
+        }
     }
 }
 
@@ -161,8 +166,8 @@ pub(crate) fn is_not_modified(request: &HeaderMap, stored: &HeaderMap, arrival: 
         return false;
     };
     match last_modified(stored, arrival) {
-        Some((modified, true)) => modified <= since,
-        Some((modified, false)) => modified < since,
+        Some((modified, true)) if modified > arrival.proves_after => modified <= since,
+        Some((modified, _)) => modified < since,
         None => stored.get(DATE).and_then(date).unwrap_or(arrival.received) < since,
     }
 }
@@ -176,10 +181,16 @@ pub(crate) fn names_tag_of(request: &HeaderMap, stored: &HeaderMap) -> bool {
     lines.any(|line| EntityTags::of(line.as_bytes()).any(|named| named.opaque == tag.opaque))
 }
 
-/// Whether a client may be told when this answer was modified (rule C3, RFC 9110 8.8.2.2): it was sent at least a second
-/// later. Else the reader of the older of two values of one second would be told for ever that nothing changed.
+/// Whether `Last-Modified` tells this answer from others (rule C3, RFC 9110 8.8.2.2): it was sent at least a second later.
+/// Else the reader of the older of two values of one second would be told for ever that nothing changed.
 pub(crate) fn tells_last_modified(response: &HeaderMap, arrival: impl Into<Arrival>) -> bool {
     last_modified(response, arrival.into()).is_some_and(|(_, tells)| tells)
+}
+
+/// When an answer was modified, if that does not [tell it from others](tells_last_modified).
+pub(crate) fn ambiguous_date(response: &HeaderMap, arrival: Arrival) -> Option<SystemTime> {
+    let (modified, tells) = last_modified(response, arrival)?;
+    (!tells).then_some(modified)
 }
 
 /// When an answer was modified, and whether that tells it from others.

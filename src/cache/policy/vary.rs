@@ -17,7 +17,6 @@ const CODINGS: [&str; 3] = ["br", "zstd", "gzip"];
 /// Bytes that no header value contains, so that different lists never hash alike.
 const PRESENT: &[u8] = b"\x01";
 const ABSENT: &[u8] = b"\x02";
-const LINE: &[u8] = b"\n";
 const END: &[u8] = b"\0";
 
 /// The request fields that select a variant.
@@ -113,7 +112,8 @@ impl VarySpec {
     /// - `Accept-Language`: the same tags and weights in the same order, in any case: of equal weights the first may count;
     /// - `Accept`: the same types in any case, with the same parameters;
     /// - `If-None-Match`: the same set of tags;
-    /// - others: the same lines, byte by byte: what white space and order mean in them is not known.
+    /// - others: the same bytes, where several lines are joined by `, ` (RFC 9110 5.3): what white space and order mean in
+    ///   them is not known.
     pub(crate) fn variant_key(&self, request: &HeaderMap, hasher: &VariantHasher) -> Option<u128> {
         let Self::Fields(names) = self else {
             return None;
@@ -188,9 +188,9 @@ fn write_value(key: &mut KeyWriter, request: &HeaderMap, name: &HeaderName) {
             key.write(b",");
         }
     } else {
-        for line in lines {
+        for (n, line) in lines.into_iter().enumerate() {
+            key.write(if n > 0 { b", " } else { b"" });
             key.write(line.as_bytes());
-            key.write(LINE);
         }
     }
 }
