@@ -192,6 +192,8 @@ fn had(asks: Asks, manner: Manner, got: &Got) -> Option<Had> {
     let value = value_of(asks, got)?;
     let (field, validator, value) = match manner.tag {
         Tag::None => return None,
+        // What passes has the application's date, of whatever second.
+        Tag::Modified if passes(got.cache_status()) => return None,
         Tag::Modified => ("if-modified-since", got.field("last-modified"), value),
         Tag::Weak => ("if-none-match", got.field("etag"), value | 1),
         Tag::Strong | Tag::StrongThenWeak => ("if-none-match", got.field("etag"), value),
@@ -210,10 +212,15 @@ fn value_of(asks: Asks, got: &Got) -> Option<u64> {
         _ if got.broken => None,
         200 | 206 => Some(got.body.parse().expect("a number")),
         // The application's own word: it cannot tell two values of one second.
-        304 if asks.is_by_date && got.cache_status().contains("stored=?0") => None,
+        304 if asks.is_by_date && passes(got.cache_status()) => None,
         304 => asks.has,
         _ => None,
     }
+}
+
+/// Whether the answer is the application's own, for this request alone.
+fn passes(status: &str) -> bool {
+    status.contains("stored=?0")
 }
 
 /// Whether it is said that the answer is old.
@@ -269,6 +276,17 @@ fn check_value(value: u64, asks: Asks, got: &Got, manner: Manner, book: &Book) -
             "C3: the ids are of another body than {value}: {prev_id:?}, {status}"
         );
     }
+    // Rule C3, towards clients. What passes is the application's own word.
+    let date = |name| httpdate::parse_http_date(got.field(name)).ok();
+    if let (Some(modified), Some(made)) = (date("last-modified"), date("date"))
+        && !passes(status)
+    {
+        prop_assert!(
+            modified + secs(1) <= made,
+            "C3: {:?} is told a date of a second that was not over: {status}",
+            asks
+        );
+    }
     let tagged = |purged| match purged {
         Purged::Url | Purged::Key => true,
         Purged::OneKey(n) => key(value) == key(n),
@@ -320,7 +338,8 @@ async fn run(
     let haves: Arc<Mutex<Vec<Had>>> = Arc::default();
     // Holds whose answers nobody else may have: as long as they live their channel is the URL's.
     let private = |policy: Option<&str>| match manner.tag {
-        Tag::None => is_private(policy),
+        // A date of a second that was not over confirms nothing.
+        Tag::None | Tag::Modified => is_private(policy),
         // What can be confirmed is kept, if it may be.
         _ => policy == Some("no-store"),
     };
