@@ -6,13 +6,13 @@ mod serve_support;
 use std::sync::atomic::Ordering::SeqCst;
 
 use bytes::Bytes;
-use gripstack::EdgeBody;
-use gripstack::serve::{Limits, Refusal};
+use gripstack::serve::{Limits, Peer, Refusal, serve};
+use gripstack::{ClientInfo, EdgeBody};
 use http::uri::Scheme;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use serve_support::*;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Sends bytes on a fresh connection and expects one refusal, then the end. The service must not be called.
 async fn assert_refused(bytes: &[u8], reason: Refusal) {
@@ -424,4 +424,93 @@ async fn an_early_answer_to_a_large_body_is_not_reset() {
     let answer = soon(client.answer()).await;
     assert_eq!((answer.status(), answer.text()), (413, "too large"));
     assert_eq!(soon(client.rest()).await, b"");
+}
+
+/// A server that believes a proxy on loopback, and what its service sees of a request.
+async fn behind_a_proxy(trusted: &str, proxy_protocol: bool) -> (std::net::SocketAddr, Server) {
+    let service = service(|request| async move {
+        let extensions = request.extensions();
+        let client = extensions.get::<ClientInfo>().expect("it is known");
+        let scheme = extensions.get::<Scheme>().expect("it is known");
+        let peer = extensions.get::<Peer>().expect("it is known").remote;
+        let ports = |addr: std::net::SocketAddr| match addr.ip().is_loopback() {
+            true => "loopback".to_owned(),
+            false => addr.to_string(),
+        };
+        let (addr, proxied) = (client.addr.expect("an address"), client.proxy.is_some());
+        let seen = format!("{} {scheme} {proxied} {}", ports(addr), ports(peer));
+        Response::new(EdgeBody::from(seen))
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("loopback");
+    let addr = listener.local_addr().expect("bound");
+    let server = serve(listener, service)
+        .trusted_proxies(trusted.parse().expect("a list"))
+        .proxy_protocol(proxy_protocol);
+    (addr, Server::start(server, PATIENCE))
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_says_who_the_client_is() {
+    let forwarded =
+        "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6, 1.2.3.4\r\nX-Forwarded-Proto: https\r\n\r\n";
+    for (trusted, seen) in [
+        ("127.0.0.0/8", "1.2.3.4:0 https true loopback"),
+        ("127.0.0.1, 1.2.3.0/24", "6.6.6.6:0 https true loopback"),
+        ("10.0.0.0/8", "loopback http false loopback"),
+        ("", "loopback http false loopback"),
+    ] {
+        let (addr, _server) = behind_a_proxy(trusted, false).await;
+        let mut client = connect(addr).await;
+        client.send(forwarded).await;
+        assert_eq!(soon(client.answer()).await.text(), seen, "{trusted}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_through_a_proxy_begins_with_whose_it_is() {
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n";
+    let one = b"PROXY TCP4 1.2.3.4 10.0.0.1 567 80\r\n".to_vec();
+    let signature = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x14\x01\x02\x03\x04\x0a\0\0\x01\x02\x37\0\x50";
+    let two = [&signature[..], b"\x20\0\x05\x01\0\0\0\0"].concat();
+    let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0".to_vec();
+    for (header, trusted, seen) in [
+        (&one, "127.0.0.1", "1.2.3.4:567 http false 1.2.3.4:567"),
+        (&two, "127.0.0.1", "1.2.3.4:567 https false 1.2.3.4:567"),
+        (&local, "127.0.0.1", "6.6.6.6:0 http true loopback"),
+        // A proxy behind that proxy.
+        (&one, "127.0.0.1, 1.2.3.4", "6.6.6.6:0 http true 1.2.3.4:567"),
+        (&Vec::new(), "10.0.0.1", "loopback http false loopback"),
+    ] {
+        let (addr, server) = behind_a_proxy(trusted, true).await;
+        let mut client = connect(addr).await;
+        for byte in header {
+            client.send([*byte]).await;
+        }
+        client.send(format!("{request}{request}")).await;
+        for _ in 0..2 {
+            assert_eq!(soon(client.answer()).await.text(), seen, "{trusted}");
+        }
+        assert_eq!(server.stats.handshake_failures(), 0);
+    }
+    for (bytes, trusted) in [
+        (request.as_bytes(), "127.0.0.1"),
+        (b"PROXY TCP4 x\r\n\r\n\r\n", "127.0.0.1"),
+    ] {
+        let (addr, server) = behind_a_proxy(trusted, true).await;
+        let mut client = connect(addr).await;
+        client.send(bytes).await;
+        // It is closed with bytes unread, which may be a reset.
+        let mut rest = Vec::new();
+        let _ = soon(client.io.read_to_end(&mut rest)).await;
+        assert_eq!(rest, b"");
+        assert_eq!(server.stats.handshake_failures(), 1);
+        assert_eq!(server.stats.requests(), 0);
+    }
+    // From elsewhere it is no header.
+    let (addr, _server) = behind_a_proxy("10.0.0.1", true).await;
+    let mut client = connect(addr).await;
+    client.send([&one[..], request.as_bytes()].concat()).await;
+    assert_eq!(soon(client.answer()).await.status(), 400);
 }

@@ -19,6 +19,7 @@ use super::listener::{Listener, Peer};
 use super::stats::{Open, Stats};
 #[cfg(feature = "tls")]
 use super::tls::Tls;
+use super::trusted::TrustedProxies;
 use crate::body::EdgeBody;
 use crate::drain::DrainSignal;
 use crate::error::BoxError;
@@ -60,6 +61,8 @@ pub struct Serve<L, S> {
     limits: Limits,
     stats: Stats,
     hook: Option<Box<Hook>>,
+    trusted: TrustedProxies,
+    proxy_protocol: bool,
     drain: Option<(Signal, Duration)>,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
@@ -94,6 +97,8 @@ where
         limits: Limits::default(),
         stats: Stats::new(),
         hook: None,
+        trusted: TrustedProxies::default(),
+        proxy_protocol: false,
         drain: None,
         #[cfg(feature = "tls")]
         tls: None,
@@ -113,6 +118,21 @@ impl<L, S> Serve<L, S> {
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);
+        self
+    }
+
+    /// Whose `X-Forwarded-*` are believed: [`ClientInfo`](crate::ClientInfo) then says who the client is, and the scheme in the extensions
+    /// how it came. Default none: [layers of ours](crate) remove those of anybody else.
+    pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
+        self.trusted = proxies;
+        self
+    }
+
+    /// Connections from trusted proxies begin with a header of the PROXY protocol (version 1 or 2), of which [`Peer`] then
+    /// is the client's end; one without is closed. Those from elsewhere begin as usual. Off by default. Whether such
+    /// a client's `X-Forwarded-*` are believed depends on its own address.
+    pub fn proxy_protocol(mut self, on: bool) -> Self {
+        self.proxy_protocol = on;
         self
     }
 
@@ -191,6 +211,8 @@ impl<L, S> Serve<L, S> {
             stats: self.stats.clone(),
             drain,
             hook: self.hook,
+            trusted: self.trusted,
+            proxy_protocol: self.proxy_protocol,
         });
         let (mut signal, deadline) = match self.drain {
             Some((signal, deadline)) => (signal, deadline),

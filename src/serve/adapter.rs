@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::uri::Scheme;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -22,10 +21,11 @@ use super::listener::Peer;
 use super::refusal::Refusal;
 use super::stats::Stats;
 use super::streams::{Handed, Streams};
+use super::trusted::TrustedProxies;
 use crate::body::{EdgeBody, Held};
 use crate::drain::Drain;
 use crate::error::BoxError;
-use crate::request::{ClientInfo, join_cookies, settle_host};
+use crate::request::{join_cookies, settle_host};
 use crate::sync::Arc;
 
 /// Sees each request before the service does.
@@ -37,6 +37,8 @@ pub(super) struct Shared {
     pub(super) stats: Stats,
     pub(super) drain: Drain,
     pub(super) hook: Option<Box<Hook>>,
+    pub(super) trusted: TrustedProxies,
+    pub(super) proxy_protocol: bool,
 }
 
 /// What hyper calls for each request of a connection.
@@ -163,14 +165,8 @@ impl<S> Adapter<S> {
     /// Says how the request came, and undoes what is the protocol's alone.
     fn receive(&self, parts: &mut Parts) {
         parts.extensions.insert(self.peer);
-        parts.extensions.insert(ClientInfo {
-            addr: Some(self.peer.remote),
-            proxy: None,
-        });
-        let scheme = match self.peer.tls {
-            true => Scheme::HTTPS,
-            false => Scheme::HTTP,
-        };
+        let (client, scheme) = self.shared.trusted.judge(&self.peer, &parts.headers);
+        parts.extensions.insert(client);
         settle_host(&mut parts.uri, &mut parts.headers, &scheme);
         parts.extensions.insert(scheme);
         join_cookies(&mut parts.headers);

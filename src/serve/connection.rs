@@ -16,6 +16,7 @@ use super::adapter::{Adapter, Shared, Side};
 use super::limits::Limits;
 use super::link::Link;
 use super::listener::Peer;
+use super::proxy_protocol;
 use super::socket::{Protocol, Socket};
 use super::stats::Open;
 use super::streams::{StreamExecutor, Streams};
@@ -80,7 +81,7 @@ where
         let io = tokio::select! {
             biased;
             () = phases.reach(Phase::Draining) => return,
-            io = self.shake_hands(io) => io,
+            io = self.begin(io) => io,
         };
         let Some(io) = io else {
             return;
@@ -102,6 +103,27 @@ where
             Ok(Protocol::Http1) => self.run_http1(socket).await,
             Ok(Protocol::None) | Err(_) => {}
         }
+    }
+
+    /// What stands before HTTP: whose connection it is, and TLS.
+    async fn begin<I>(&mut self, mut io: I) -> Option<Transport<I>>
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let from = self.peer.remote.ip();
+        if self.shared.proxy_protocol && self.shared.trusted.contains(from) {
+            let patience = self.shared.limits.handshake;
+            let told = tokio::time::timeout(patience, proxy_protocol::read(&mut io)).await;
+            match told.unwrap_or_else(|too_long| Err(too_long.into())) {
+                Ok(told) => told.correct(&mut self.peer),
+                Err(error) => {
+                    self.shared.stats.count_handshake_failure();
+                    tracing::debug!(target: "gripstack::serve", proxy = %from, %error, "closed");
+                    return None;
+                }
+            }
+        }
+        self.shake_hands(io).await
     }
 
     #[cfg(feature = "tls")]

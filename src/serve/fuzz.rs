@@ -24,6 +24,7 @@ use super::limits::Limits;
 use super::listener::Peer;
 use super::refusal::Refusal;
 use super::stats::Stats;
+use super::trusted::TrustedProxies;
 use crate::body::EdgeBody;
 use crate::drain::DrainSignal;
 use crate::error::BoxError;
@@ -372,6 +373,8 @@ fn serve(bytes: &[u8], piece: usize, reads: bool) -> (Vec<Seen>, Vec<u8>) {
                 stats,
                 drain,
                 hook: None,
+                trusted: TrustedProxies::default(),
+                proxy_protocol: false,
             }),
             peer: Peer::new(address, address),
             phases: Phases(phases),

@@ -18,7 +18,7 @@ settings! {
         /// Connections open at once, upgraded ones included. Beyond it accepting pauses; the kernel's queue waits.
         /// Default 10,000: half of 20,000 file descriptors, the other half is for origins. At least 1.
         pub connections: usize,
-        /// Longest TLS handshake. Default 10 s. The connection is closed.
+        /// Longest TLS handshake, and longest wait for a header of the PROXY protocol. Default 10 s. The connection is closed.
         pub handshake: Duration,
         /// Longest wait for a first byte on a new connection (then it is closed), and from the first byte of a head to
         /// its last (then `408`). Default 10 s. HTTP/1; on HTTP/2 `idle` covers it.

@@ -28,7 +28,7 @@ pub struct Peer {
     pub remote: SocketAddr,
     /// The server's address.
     pub local: SocketAddr,
-    /// Whether the server ended TLS on it.
+    /// Whether it was encrypted: TLS ended here, or at a proxy that says so by the PROXY protocol.
     pub tls: bool,
 }
 

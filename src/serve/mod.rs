@@ -12,7 +12,9 @@
 //! * numbers: connections, streams, buffers are bounded, and [`Stats`] counts what met a limit;
 //! * a drain: stop accepting, tell clients and long-lived responses, wait, cut.
 //!
-//! In each request's extensions are the [`Peer`] and a [`Drain`](crate::Drain). An error of the service becomes a
+//! In each request's extensions are the [`Peer`], a [`Drain`](crate::Drain), the [`ClientInfo`](crate::ClientInfo) and the
+//! [scheme](http::uri::Scheme): those of the connection, or what a [trusted proxy](Serve::trusted_proxies) says. A request
+//! has one host, in lower case and without its scheme's default port, in the target and in `Host`, and one `Cookie`. An error of the service becomes a
 //! `502` that says so, a panic a `500`.
 //!
 //! # Example
@@ -47,6 +49,7 @@ mod head;
 mod limits;
 mod link;
 mod listener;
+mod proxy_protocol;
 mod refusal;
 mod socket;
 mod stats;
@@ -55,6 +58,7 @@ mod timer;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
+mod trusted;
 
 #[cfg(all(feature = "full", any(test, fuzzing)))]
 pub(crate) mod fuzz;
@@ -66,3 +70,4 @@ pub use refusal::Refusal;
 pub use stats::Stats;
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};
+pub use trusted::{NotANetwork, TrustedProxies};

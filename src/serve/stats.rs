@@ -86,7 +86,7 @@ impl Stats {
         self.0.accept_errors.load(Relaxed)
     }
 
-    /// TLS handshakes that failed or took too long.
+    /// TLS handshakes, and headers of the PROXY protocol, that failed or took too long.
     pub fn handshake_failures(&self) -> u64 {
         self.0.handshake_failures.load(Relaxed)
     }
