@@ -9,8 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use gripstack::body::Held;
 use gripstack::hold::{EndReason, HoldEnd};
-use gripstack::serve::Peer;
-use gripstack::{BoxError, EdgeBody};
+use gripstack::{BoxError, ClientInfo, EdgeBody};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
@@ -18,7 +17,7 @@ use tower::{Layer, Service};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// Logs requests at the target `access`: who, what, status, `Cache-Status`, how it ended, bytes, seconds.
+/// Logs requests at the target `access`: who (`proxy`: by which trusted proxy), what, status, `Cache-Status`, how it ended, bytes, seconds.
 #[derive(Clone)]
 pub struct AccessLayer {
     holds: Holds,
@@ -44,7 +43,7 @@ struct Hold(Holds);
 struct Line {
     is_control: bool,
     started: Instant,
-    peer: Option<Peer>,
+    client: Option<ClientInfo>,
     method: Method,
     host: String,
     target: String,
@@ -113,7 +112,7 @@ impl AccessLayer {
         Line {
             is_control: self.is_control,
             started: Instant::now(),
-            peer: request.extensions().get().copied(),
+            client: request.extensions().get().copied(),
             method: request.method().clone(),
             host,
             target: target.to_owned(),
@@ -207,7 +206,8 @@ macro_rules! log_line {
         tracing::$level!(
             target: "access",
             listener = $line.is_control.then_some("control"),
-            peer = $line.peer.map(|peer| tracing::field::display(peer.remote.ip())),
+            peer = $line.client.and_then(|client| client.addr).map(|addr| tracing::field::display(addr.ip())),
+            proxy = $line.client.and_then(|client| client.proxy).map(tracing::field::display),
             method = %$line.method,
             host = ?$line.host,
             path = %$line.target,

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use clap::error::{ContextKind, ErrorKind};
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use gripstack::serve::TrustedProxies;
 use serde::Deserialize;
 
 use crate::options::{Command, Mode, Options, Role};
-use crate::values::{Addr, Route, Secret};
+use crate::values::{Addr, Pace, Pseudonym, Route, Secret};
 
 /// What the server does. Every value is set and fits the others.
 #[derive(Debug)]
@@ -20,12 +21,17 @@ pub struct Settings {
     pub control_on_public: bool,
     pub tls: Option<Tls>,
     pub max_connections: usize,
+    pub trusted_proxies: TrustedProxies,
+    pub proxy_protocol: bool,
     /// Empty: the demo.
     pub routes: Vec<Route>,
     pub origin_ca: Option<PathBuf>,
+    pub via: Pseudonym,
+    pub keep_underscores: bool,
     pub sign: Option<Sign>,
     pub role: Role,
     pub interval: Duration,
+    pub pace: Vec<Pace>,
     pub purge_mode: Mode,
     pub outage: Duration,
     pub cache_bytes: u64,
@@ -163,6 +169,14 @@ impl Settings {
         if demo && options.origin_ca.is_some() {
             return Err(ConfigError::new("origin-ca", "needs --origin or --route"));
         }
+        let trusted_proxies = options.trusted_proxies.unwrap_or_default().0;
+        let proxy_protocol = options.proxy_protocol.unwrap_or(false);
+        if proxy_protocol && trusted_proxies == TrustedProxies::default() {
+            return Err(ConfigError::new(
+                "proxy-protocol",
+                "needs --trusted-proxies: the connections of which it is expected",
+            ));
+        }
         let max_connections = options.max_connections.unwrap_or(10_000);
         if max_connections == 0 {
             return Err(ConfigError::new("max-connections", "is 0; at least 1 is needed"));
@@ -173,11 +187,16 @@ impl Settings {
             control_on_public,
             tls,
             max_connections,
+            trusted_proxies,
+            proxy_protocol,
             routes,
             origin_ca: options.origin_ca,
+            via: options.via.unwrap_or_default(),
+            keep_underscores: options.keep_underscores.unwrap_or(false),
             sign,
             role,
             interval: options.interval.map_or(Duration::from_secs(1), |span| span.0),
+            pace: options.pace.unwrap_or_default(),
             purge_mode: options
                 .purge_mode
                 .unwrap_or(if demo { Mode::SoftBlock } else { Mode::Hard }),

@@ -22,11 +22,11 @@ mod values;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use gripstack::DrainSignal;
 use gripstack::control::NotFound;
 use gripstack::publish::RateLimitedPublishLayer;
 use gripstack::purge;
 use gripstack::serve::{Limits, serve};
+use gripstack::{DrainSignal, KeepUnderscores};
 use tokio::time::timeout;
 use tower::ServiceBuilder;
 
@@ -83,6 +83,7 @@ async fn run(settings: Settings) -> Result<(), ConfigError> {
         layer.mode(settings.purge_mode.into())
     };
     let (role, on_public) = (settings.role, settings.control_on_public);
+    let keep_underscores = settings.keep_underscores;
 
     // What clients reach. A request goes from top to bottom, its answer from bottom to top.
     let stack = ServiceBuilder::new()
@@ -130,6 +131,13 @@ async fn run(settings: Settings) -> Result<(), ConfigError> {
     limits.connections = start::connections(settings.max_connections);
     let mut serving = serve(public.listener, stack)
         .limits(limits)
+        .trusted_proxies(settings.trusted_proxies.clone())
+        .proxy_protocol(settings.proxy_protocol)
+        .on_request(move |_, parts| {
+            if keep_underscores {
+                parts.extensions.insert(KeepUnderscores);
+            }
+        })
         .drain(ended, settings.drain_deadline);
     if let Some(tls) = &tls {
         serving = serving.tls(tls.handle());

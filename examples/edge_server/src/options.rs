@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, ValueEnum};
 use serde::Deserialize;
 
-use crate::values::{Addr, Amount, Route, Secret, Span, Url, count};
+use crate::values::{Addr, Amount, Pace, Proxies, Pseudonym, Route, Secret, Span, Url, count};
 
 /// The gripstack edge server: a push edge (GRIP) and a pull cache in front of any HTTP application.
 ///
@@ -95,6 +95,26 @@ pub struct Options {
     )]
     pub max_connections: Option<usize>,
 
+    /// Proxies of one's own in front of the server: their X-Forwarded-* are believed, those of others removed. Networks
+    /// and addresses, as in 10.0.0.0/8,fd00::1
+    #[arg(
+        long,
+        value_name = "CIDR,...",
+        env = "GRIPSTACK_TRUSTED_PROXIES",
+        help_heading = "Addresses"
+    )]
+    pub trusted_proxies: Option<Proxies>,
+
+    /// Connections from --trusted-proxies begin with a header of the PROXY protocol, version 1 or 2
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "GRIPSTACK_PROXY_PROTOCOL",
+        help_heading = "Addresses"
+    )]
+    #[arg(num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub proxy_protocol: Option<bool>,
+
     /// The application, for all hosts and paths; a path of the URL is put in front of that of the request
     #[arg(long, value_name = "URL", env = "GRIPSTACK_ORIGIN", help_heading = "Origin")]
     pub origin: Option<Url>,
@@ -118,6 +138,20 @@ pub struct Options {
         help_heading = "Origin"
     )]
     pub origin_ca: Option<PathBuf>,
+
+    /// What the server calls itself in Via, to the application and to clients; `off`: it does not [default: gripstack]
+    #[arg(long, value_name = "NAME", env = "GRIPSTACK_VIA", help_heading = "Origin")]
+    pub via: Option<Pseudonym>,
+
+    /// Passes on request fields like X_Forwarded_Host, which CGI, WSGI and PHP take for X-Forwarded-Host
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "GRIPSTACK_KEEP_UNDERSCORES",
+        help_heading = "Origin"
+    )]
+    #[arg(num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub keep_underscores: Option<bool>,
 
     /// Name under which Grip-Sig is signed
     #[arg(long, value_name = "ISS", env = "GRIPSTACK_GRIP_ISS", help_heading = "Origin")]
@@ -145,6 +179,17 @@ pub struct Options {
         help_heading = "Behaviour"
     )]
     pub interval: Option<Span>,
+
+    /// Of channels whose names begin so, only the last message matters: at most one is sent in this time, the last one
+    /// always. Repeatable, or with commas between; the longest prefix wins
+    #[arg(
+        long,
+        value_name = "PREFIX=TIME",
+        env = "GRIPSTACK_PACE",
+        help_heading = "Behaviour"
+    )]
+    #[arg(value_delimiter = ',')]
+    pub pace: Option<Vec<Pace>>,
 
     /// What a purge means that does not say it. `soft-block` keeps the last good copy for an outage
     /// [default: hard; demo: soft-block]

@@ -109,6 +109,10 @@ pub fn origin(settings: &Settings, demo: Option<&Demo>) -> Result<Origin, Config
     if let Some(path) = &settings.origin_ca {
         builder = builder.ca_pem(read("origin-ca", path)?);
     }
+    builder = match &settings.via.0 {
+        Some(name) => builder.via(name),
+        None => builder.without_via(),
+    };
     for route in &settings.routes {
         builder = builder.route(&route.pattern, &route.url.0);
     }
@@ -172,9 +176,12 @@ pub fn edge(settings: &Settings) -> Edge {
 
 /// What takes publishes.
 pub fn publisher(edge: &Edge, settings: &Settings) -> Publisher {
-    let config = PublishConfig::new()
+    let mut config = PublishConfig::new()
         .rule(Rule::all().interval(settings.interval))
         .purge_mode(settings.purge_mode.into());
+    for pace in &settings.pace {
+        config = config.channels(&pace.prefix, Rule::latest().interval(pace.interval));
+    }
     Publisher::new(edge.clone(), config)
 }
 

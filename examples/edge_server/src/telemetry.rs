@@ -82,6 +82,7 @@ impl Sources {
         for (url, stats) in self.origin.stats() {
             let url = url.to_owned();
             counter!("gripstack_origin_requests_total", "origin" => url.clone()).absolute(stats.requests());
+            counter!("gripstack_origin_retries_total", "origin" => url.clone()).absolute(stats.retries());
             for failure in OriginFailure::ALL {
                 let count = stats.failures(failure);
                 if count > 0 {
@@ -110,69 +111,112 @@ impl Sources {
 }
 
 fn describe() {
-    describe_gauge!(names::HOLDS, "Holds that are open");
-    describe_counter!(names::HOLDS_ENDED, "Holds that ended, by reason");
+    describe_gauge!(
+        names::HOLDS,
+        "Holds (clients that wait for messages) that are open"
+    );
+    describe_counter!(
+        names::HOLDS_ENDED,
+        "Holds (clients that wait for messages) that ended, by reason"
+    );
     describe_counter!(
         names::HOLDS_MARKED,
         "Holds that started although messages may be missing"
     );
     describe_counter!(names::DELIVERIES, "Messages handed to holds");
-    describe_counter!(names::PUBLISHED, "Messages accepted");
+    describe_counter!(
+        names::PUBLISHED,
+        "Messages that publishers sent and that were accepted"
+    );
     describe_counter!(
         names::SUPERSEDED,
-        "Updates that a later one replaced before they went out"
+        "Messages that a later one of their channel replaced before they went out"
     );
     describe_histogram!(
         names::QUEUE_SECONDS,
-        "How long updates waited for their turn, in seconds"
+        "Seconds that messages of paced channels waited for their turn"
     );
-    describe_counter!(names::PURGES, "Purges of a target");
-    describe_counter!(names::CACHE, "Answers of the cache, by result");
+    describe_counter!(
+        names::PURGES,
+        "Purges, each of one URL, key, host or of everything"
+    );
+    describe_counter!(
+        names::CACHE,
+        "Requests that the cache answered, by where the answer came from"
+    );
     describe_counter!(names::FETCHES, "Requests that the cache sent to the origin");
-    describe_counter!(names::FETCH_ERRORS, "Of these, those that failed");
-    describe_gauge!(names::CACHE_BYTES, "Bytes of stored answers");
+    describe_counter!(
+        names::FETCH_ERRORS,
+        "Requests that the cache sent to the origin and that failed"
+    );
+    describe_gauge!(names::CACHE_BYTES, "Bytes of answers stored in the cache");
     describe_gauge!(
         names::CACHE_MEMORY_BYTES,
-        "Bytes of stored answers, of arriving ones, and of those that clients still read"
+        "Bytes of answers in the cache's memory: stored, arriving, or still read by clients"
     );
-    describe_gauge!(names::CHANNEL_BYTES, "Bytes that channels with messages take");
+    describe_gauge!(
+        names::CHANNEL_BYTES,
+        "Bytes of messages remembered for clients that come back"
+    );
     describe_gauge!(
         names::WAITING,
-        "Messages that wait for the one they name as their predecessor"
+        "Messages that wait until the one before them, by prev-id, has come"
     );
     describe_gauge!(
         names::WAITING_BYTES,
-        "Bytes of messages that wait for their predecessors"
+        "Bytes of messages that wait until the one before them has come"
     );
-    describe_gauge!(names::CHANNELS, "Channels that are remembered");
+    describe_gauge!(
+        names::CHANNELS,
+        "Channels that have clients or remembered messages"
+    );
     describe_gauge!(
         names::SUBSCRIPTIONS,
-        "Subscriptions, one for each channel of each hold"
+        "Subscriptions: each hold has one for each of its channels"
     );
-    describe_counter!("gripstack_origin_requests_total", "Requests to an origin");
+    describe_counter!(
+        "gripstack_origin_requests_total",
+        "Requests that were sent to an origin"
+    );
+    describe_counter!(
+        "gripstack_origin_retries_total",
+        "Requests sent to an origin once more, since their kept connection ended"
+    );
     describe_counter!(
         "gripstack_origin_errors_total",
-        "Requests to an origin without a whole answer, by reason"
+        "Requests to an origin that got no answer or only a part of one, by reason"
     );
-    describe_gauge!("gripstack_connections", "Connections that are open");
-    describe_counter!("gripstack_connections_total", "Connections accepted");
+    describe_gauge!("gripstack_connections", "Connections of clients that are open");
+    describe_counter!(
+        "gripstack_connections_total",
+        "Connections of clients that were accepted"
+    );
     describe_counter!(
         "gripstack_accept_pauses_total",
-        "How often accepting paused: too many connections"
+        "Pauses in accepting connections because --max-connections were open"
     );
-    describe_counter!("gripstack_accept_errors_total", "How often accepting failed");
-    describe_counter!("gripstack_handshake_failures_total", "TLS handshakes that failed");
-    describe_counter!("gripstack_requests_total", "Requests that reached the stack");
+    describe_counter!(
+        "gripstack_accept_errors_total",
+        "Failures to accept a connection, for instance for lack of file descriptors"
+    );
+    describe_counter!(
+        "gripstack_handshake_failures_total",
+        "Connections closed because their TLS handshake or PROXY header failed"
+    );
+    describe_counter!(
+        "gripstack_requests_total",
+        "Requests of clients that were well-formed and handled"
+    );
     describe_counter!(
         "gripstack_readers_stalled_total",
-        "Clients cut because they read nothing"
+        "Connections cut because their client read nothing of its answer for too long"
     );
     describe_counter!(
         "gripstack_service_errors_total",
-        "Requests that the stack failed to answer"
+        "Requests that ended in an error or panic of the server itself"
     );
     describe_counter!(
         "gripstack_requests_refused_total",
-        "Malformed or oversized requests"
+        "Requests refused because they were malformed or too large"
     );
 }

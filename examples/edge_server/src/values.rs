@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use http::Uri;
+use gripstack::serve::TrustedProxies;
+use http::{HeaderName, Uri};
 use serde::de::{Error, IgnoredAny, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -34,6 +35,22 @@ pub struct Span(pub Duration);
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Amount(pub u64);
+
+/// Networks of proxies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proxies(pub TrustedProxies);
+
+/// How often channels may send that begin so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Empty: all.
+    pub prefix: String,
+    pub interval: Duration,
+}
+
+/// How the server calls itself to others; `None`: not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pseudonym(pub Option<HeaderName>);
 
 /// A key or token. It is shown nowhere, but for the key that the demo makes for itself, on its page.
 #[derive(Clone, PartialEq, Eq)]
@@ -137,6 +154,56 @@ impl FromStr for Span {
             Some(millis) if millis <= LONGEST => Ok(Self(Duration::from_millis(millis))),
             Some(_) => Err(format!("{text:?} is longer than ten years")),
             None => Err(wrong()),
+        }
+    }
+}
+
+// === impl Proxies ===
+
+impl FromStr for Proxies {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map(Self)
+            .map_err(|error: gripstack::serve::NotANetwork| error.to_string())
+    }
+}
+
+// === impl Pace ===
+
+impl FromStr for Pace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // The name of a channel may have a `=` in it.
+        let Some((prefix, interval)) = text.rsplit_once('=') else {
+            return Err(format!("{text:?} is not PREFIX=TIME, as in counter-=100ms"));
+        };
+        let Span(interval) = interval.parse()?;
+        let prefix = prefix.to_owned();
+        Ok(Self { prefix, interval })
+    }
+}
+
+// === impl Pseudonym ===
+
+impl Default for Pseudonym {
+    fn default() -> Self {
+        Self(Some(HeaderName::from_static("gripstack")))
+    }
+}
+
+impl FromStr for Pseudonym {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self(None)),
+            name => name
+                .parse()
+                .map(|name| Self(Some(name)))
+                .map_err(|_| format!("{text:?} is not a name of letters, digits and dashes")),
         }
     }
 }
@@ -259,7 +326,7 @@ macro_rules! from_text {
     )*};
 }
 
-from_text!(Addr, Url, Route, Span, Amount);
+from_text!(Addr, Url, Route, Span, Amount, Proxies, Pace, Pseudonym);
 
 #[cfg(test)]
 mod tests {
@@ -325,6 +392,28 @@ mod tests {
         assert_eq!(route.url, Url("http://a:80/x".to_owned()));
         for wrong in ["", "example.com", "=http://a", "example.com=a"] {
             assert!(wrong.parse::<Route>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_pace_is_a_prefix_and_a_time() {
+        let pace: Pace = "a=b-=100ms".parse().unwrap();
+        assert_eq!(
+            (&*pace.prefix, pace.interval),
+            ("a=b-", Duration::from_millis(100))
+        );
+        assert_eq!("=1s".parse::<Pace>().unwrap().prefix, "");
+        for wrong in ["", "a", "a=", "a=1"] {
+            assert!(wrong.parse::<Pace>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_pseudonym_is_a_name_or_none() {
+        assert_eq!("off".parse(), Ok(Pseudonym(None)));
+        assert_eq!("gripstack".parse(), Ok(Pseudonym::default()));
+        for wrong in ["", "a b", "a/b"] {
+            assert!(wrong.parse::<Pseudonym>().is_err(), "{wrong:?}");
         }
     }
 

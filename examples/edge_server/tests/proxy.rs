@@ -211,3 +211,107 @@ fn tls_on_both_sides_and_a_new_certificate_by_sighup() {
     eventually("the new one is spoken", || (through(&new) == 200).then_some(()));
     assert_eq!(through(&old), 502);
 }
+
+const FORWARDED: &str = "GET /\nX-Forwarded-For: 1.2.3.4\nX-Forwarded-Proto: https\nX_Forwarded_Host: evil";
+
+#[test]
+fn who_the_client_is_says_nobody_but_a_trusted_proxy() {
+    for (options, client, scheme) in [
+        (&[][..], "127.0.0.1", "http"),
+        (&["--trusted-proxies", "10.0.0.0/8"], "127.0.0.1", "http"),
+        (&["--trusted-proxies", "127.0.0.0/8"], "1.2.3.4", "https"),
+    ] {
+        let app = named("page");
+        let origin = format!("http://{}", app.addr);
+        let mut server = Server::start(&[&["--origin", &origin], options].concat());
+        ask(server.public, FORWARDED, "");
+        let head = app.requests().remove(0).to_ascii_lowercase();
+        let chain = match client {
+            "1.2.3.4" => "1.2.3.4, 127.0.0.1",
+            own => own,
+        };
+        assert!(head.contains(&format!("x-forwarded-for: {chain}\r\n")), "{head}");
+        assert!(
+            head.contains(&format!("x-forwarded-proto: {scheme}\r\n")),
+            "{head}"
+        );
+        assert!(!head.contains("evil"), "{head}");
+        assert!(head.contains("via: 1.1 gripstack\r\n"), "{head}");
+        server.logged(&["access", &format!("peer={client} ")]);
+    }
+}
+
+#[test]
+fn a_proxy_that_speaks_tcp_says_it_first() {
+    use std::io::Write;
+
+    let app = named("page");
+    let origin = format!("http://{}", app.addr);
+    let mut server = Server::start(&[
+        "--origin",
+        &origin,
+        "--trusted-proxies",
+        "127.0.0.1",
+        "--proxy-protocol",
+        "--via=off",
+        "--keep-underscores",
+    ]);
+    let mut socket = common::connect(server.public);
+    socket
+        .write_all(b"PROXY TCP4 1.2.3.4 10.0.0.1 567 80\r\n")
+        .expect("it reads");
+    common::send(&mut socket, "a.example", FORWARDED, "");
+    assert_eq!(common::read_answer(socket).body, "page");
+    let head = app.requests().remove(0).to_ascii_lowercase();
+    assert!(head.contains("x-forwarded-for: 1.2.3.4\r\n"), "{head}");
+    assert!(head.contains("x-forwarded-proto: http\r\n"), "{head}");
+    assert!(
+        !head.contains("via:") && head.contains("x_forwarded_host: evil"),
+        "{head}"
+    );
+    server.logged(&["access", "peer=1.2.3.4 "]);
+    // Whoever does not say it is not served.
+    assert_eq!(get(server.public, "/").status, 0);
+}
+
+/// Of a paced channel the first message goes out at once, and of those in its interval the last.
+#[test]
+fn channels_are_paced_by_their_prefix() {
+    let app = App::start(|_| {
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\nGrip-Hold: stream\r\n\
+         Grip-Channel: counter-a, counter-fast-a, news\r\n\r\nhi"
+            .to_owned()
+    });
+    let origin = format!("http://{}", app.addr);
+    let server = Server::start(&[
+        "--origin",
+        &origin,
+        "--open-control",
+        "--pace",
+        "counter-=24h,counter-fast-=0s",
+    ]);
+    let mut stream = common::Stream::open(server.public, "/");
+    stream.wait_for("hi");
+    for (channel, content) in [
+        ("counter-a", "a1 "),
+        ("counter-a", "a2 "),
+        ("counter-fast-a", "f1 "),
+        ("counter-fast-a", "f2 "),
+        ("news", "n1 "),
+        ("news", "n2 "),
+    ] {
+        let item =
+            format!(r#"{{"items":[{{"channel":"{channel}","http-stream":{{"content":"{content}"}}}}]}}"#);
+        let answer = ask(server.control, "POST /publish/", &item);
+        assert!(matches!(answer.status, 200 | 202), "{answer:?}");
+        if content != "a2 " {
+            stream.wait_for(content);
+        }
+    }
+    let body = stream.text.split("\r\n\r\n").nth(1).expect("a body");
+    let got: Vec<&str> = ["a1 ", "a2 ", "f1 ", "f2 ", "n1 ", "n2 "]
+        .into_iter()
+        .filter(|content| body.contains(content))
+        .collect();
+    assert_eq!(got, ["a1 ", "f1 ", "f2 ", "n1 ", "n2 "], "{body}");
+}

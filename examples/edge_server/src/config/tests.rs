@@ -83,13 +83,18 @@ control-on-public = true
 tls-cert = "cert.pem"
 tls-key = "key.pem"
 max-connections = 10
+trusted-proxies = "10.0.0.0/8,::1"
+proxy-protocol = true
 origin = "http://a"
 route = ["b.example=http://b", "c.example/api=https://c"]
 origin-ca = "ca.pem"
+via = "off"
+keep-underscores = true
 grip-iss = "me"
 grip-key = "key"
 role = "push"
 interval = "250ms"
+pace = ["counter-=100ms", "=2s"]
 purge-mode = "soft-block"
 outage = "1h"
 cache-bytes = 1024
@@ -111,13 +116,18 @@ control-on-public = false
 tls-cert = "other.pem"
 tls-key = "other.pem"
 max-connections = 11
+trusted-proxies = "10.0.0.1"
+proxy-protocol = false
 origin = "http://d"
 route = ["e=http://e"]
 origin-ca = "other.pem"
+via = "other"
+keep-underscores = false
 grip-iss = "you"
 grip-key = "other"
 role = "cache"
 interval = "1s"
+pace = ["other=1s"]
 purge-mode = "hard"
 outage = "2h"
 cache-bytes = 2048
@@ -142,6 +152,20 @@ fn a_file_sets_everything() {
     assert_eq!(settings.sign.unwrap().iss, "me");
     assert_eq!(settings.publish_key.unwrap().reveal(), "p");
     assert!(settings.open_control && settings.log_query && !settings.compress);
+    assert!(settings.proxy_protocol && settings.trusted_proxies.contains([10, 9, 9, 9].into()));
+    assert_eq!(settings.pace[1].interval, Duration::from_secs(2));
+}
+
+#[test]
+fn the_proxy_protocol_needs_proxies() {
+    refused(
+        args(&["--proxy-protocol"]),
+        &["--proxy-protocol", "--trusted-proxies"],
+    );
+    refused(
+        args(&["--trusted-proxies=10.0.0.0/99"]),
+        &["--trusted-proxies", "10.0.0.0/99"],
+    );
 }
 
 #[test]
@@ -203,7 +227,7 @@ fn the_defaults_are_those_that_the_help_names() {
             named += 1;
         }
     }
-    assert_eq!(named, 2 * 12, "those that have a default other than none");
+    assert_eq!(named, 2 * 13, "those that have a default other than none");
 }
 
 #[test]
