@@ -7,7 +7,7 @@ mod serve_support;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use gripstack::origin::Origin;
 use gripstack::serve::{Listener, Peer, serve};
@@ -15,6 +15,7 @@ use gripstack::{Edge, EdgeBody, PurgeMode, Target, Url};
 use http::Request;
 use http_body_util::BodyExt;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use parking_lot::Mutex;
 use serve_support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -97,7 +98,7 @@ impl World {
 
     /// The requests that the origin got so far.
     fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().expect("nobody panicked").clone()
+        self.seen.lock().clone()
     }
 }
 
@@ -143,7 +144,7 @@ async fn start_origin(seen: Arc<Mutex<Vec<Seen>>>, answer: fn(&Seen) -> String) 
                     }
                     read.clear();
                     let answer = answer(&request);
-                    seen.lock().expect("nobody panicked").push(request);
+                    seen.lock().push(request);
                     if stream.write_all(answer.as_bytes()).await.is_err() {
                         return;
                     }

@@ -133,7 +133,6 @@ impl Stats {
         self.0.accept_errors.fetch_add(1, Relaxed);
     }
 
-    #[cfg(feature = "tls")]
     pub(super) fn count_handshake_failure(&self) {
         self.0.handshake_failures.fetch_add(1, Relaxed);
     }
