@@ -180,13 +180,14 @@ impl Memo {
     }
 }
 
-/// Whether this field of a response is for a cache or a push edge like ours, or says that a foreign cache answered (rule
-/// X1).
+/// Whether this field of a response is for a cache or a push edge like ours, says that a foreign cache answered (rule X1), or
+/// is a date to be looked at (rule C3).
 pub(super) fn is_for_us(name: &HeaderName) -> bool {
     match name.as_str().as_bytes()[0] {
         b'a' => *name == AGE,
         b'c' => *name == CDN_CACHE_CONTROL,
         b'g' => grip::is_grip(name),
+        b'l' => *name == LAST_MODIFIED,
         b's' => *name == SURROGATE_KEY,
         _ => false,
     }

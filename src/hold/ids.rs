@@ -30,8 +30,9 @@ pub(super) const STREAM_PATIENCE: Duration = Duration::from_secs(5);
 /// order.
 pub(super) const RESPONSE_PATIENCE: Duration = Duration::from_millis(200);
 
-/// Messages of one channel that are withheld. When one more comes, the first of them goes out.
-const MOST: usize = 100;
+/// Messages of one channel that are withheld: as many as its log remembers, for a replay may begin far below what the body
+/// contains (rule X1). When one more comes, the first of them goes out.
+const MOST: usize = 1_000;
 
 /// Bytes of one channel's messages that are withheld; likewise.
 const MOST_BYTES: usize = 1 << 20;
@@ -392,14 +393,29 @@ mod tests {
         assert_eq!(hold.offer(unordered), ["30"]);
     }
 
+    /// X1: a replay that begins far below what the body contains stays silent, and what follows goes out.
     #[test]
-    fn the_hundred_and_first_of_a_gap_pushes_the_first_out() {
+    fn a_long_replay_before_the_body_is_forgotten_when_its_last_message_comes() {
+        let mut hold = Hold::new(Some("500"));
+        for n in 1..500 {
+            assert!(
+                hold.offer(message(&format!("{n}"), &format!("{}", n - 1)))
+                    .is_empty()
+            );
+        }
+        assert!(hold.offer(message("500", "499")).is_empty());
+        assert_eq!(hold.offer(message("501", "500")), ["501"]);
+        assert_eq!(hold.ids.deadline(), None);
+    }
+
+    #[test]
+    fn one_too_many_of_a_gap_pushes_the_first_out() {
         let mut hold = Hold::new(Some("a"));
-        for n in 0..100 {
+        for n in 0..MOST {
             assert!(hold.offer(message(&format!("{n}"), &format!("{n}-"))).is_empty());
         }
-        assert_eq!(hold.offer(message("100", "100-")), ["0"]);
-        assert_eq!(hold.wait(STREAM_PATIENCE).len(), 100);
+        assert_eq!(hold.offer(message("last", "last-")), ["0"]);
+        assert_eq!(hold.wait(STREAM_PATIENCE).len(), MOST);
         let big = Message::bytes(vec![0; MOST_BYTES]).with_id("b").with_prev_id("?");
         assert_eq!(hold.offer(big), ["b"]);
     }
