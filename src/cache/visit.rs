@@ -74,6 +74,7 @@ enum Waited<E> {
 // === impl Visit ===
 
 impl Visit {
+    #[inline]
     pub(super) fn new<B>(
         cache: &Cache,
         resource: Arc<Resource>,

@@ -65,10 +65,11 @@ impl Seen {
         let mut happened = applied.happened.as_deref().copied().unwrap_or_default();
         let is_known = applied.channels.name == channels.name;
         if marks.last() > from {
-            for keys in own {
+            // Most have no keys beside their URL's.
+            for keys in own.iter().filter(|keys| !keys.is_empty()) {
                 marks.add(keys, from, &mut happened);
             }
-            if is_known {
+            if is_known && !channels.is_empty() {
                 marks.add(channels, from, &mut happened);
             }
         }
