@@ -84,59 +84,62 @@ where
             return self.go_through(request.map(EdgeBody::new));
         }
         let now = Instant::now();
-        // The request that is judged is the request that is sent.
-        let (mut fields, host) = Fields::of(&request);
-        // A clone: what it is borrowed from may change, and to look for it again costs more.
-        let mut host = host.cloned();
-        if fields.is_unsettled() {
-            fields = settle_closely(&mut request, fields);
-            host = request.headers().get(HOST).cloned();
-        }
-        let is_plain = is_cacheable_method(request.method())
-            && !fields.has(Fields::UPGRADE)
-            && request.body().is_end_stream();
-        if !is_plain {
-            return self.pass(request.map(EdgeBody::new), fields, None);
-        }
-        let (uri, extensions) = (request.uri(), request.extensions());
-        let Some(named) = url_of(uri, extensions, (fields, host.as_ref()), &self.namespace) else {
-            return self.pass(request.map(|_| EdgeBody::empty()), fields, None);
-        };
-        let key = named.key();
-        let index = self.cache.index();
-        let resource = match index.get(&named, key) {
-            // Nothing of it is stored or under way.
-            Ok(None) => match passes(&self.cache, (&named, key), &request, fields, now) {
-                Some(memo) => {
-                    let passing = Passing::new(&self.cache, memo, &request, now);
-                    return self.go_by(passing, request.map(|_| EdgeBody::empty()), fields);
-                }
-                None => index.resource(named, key),
-            },
-            Ok(Some(resource)) => Ok(resource),
-            Err(taken) => Err(taken),
-        };
-        let Ok(resource) = resource else {
-            return self.pass(request.map(|_| EdgeBody::empty()), fields, None);
-        };
-        let knows = || {
-            is_known(request.extensions(), &self.namespace) || self.cache.went_through(request.extensions())
-        };
-        if !resource.is_of_door(self.door, knows) {
-            say_once!(
-                "two cache layers of one edge see the same path, and cannot know whether it is the same URL: they share \
-                 nothing. Give each its namespace, turn on the feature `axum`, or make one layer and clone its service"
-            );
-            return self.pass(request.map(|_| EdgeBody::empty()), fields, Some("other-layer"));
-        }
-        let visit = Visit::new(&self.cache, resource, request, fields, self.paced_reads, now);
-        match visit.decide(&self.inner, now) {
-            Next::Answer(entry, freshness, served)
-                if let Some(response) = visit.answer(&entry, freshness.as_deref(), served, now) =>
-            {
-                ResponseFuture::ready(response)
+        let mut is_settled = false;
+        loop {
+            // The request that is judged is the request that is sent.
+            let (fields, host) = Fields::of(&request);
+            if !is_settled && fields.is_unsettled() {
+                settle_closely(&mut request, fields);
+                is_settled = true;
+                continue;
             }
-            next => ResponseFuture::waiting(visit.run(self.inner.clone(), next)),
+            let is_plain = is_cacheable_method(request.method())
+                && !fields.has(Fields::UPGRADE)
+                && request.body().is_end_stream();
+            if !is_plain {
+                return self.pass(request.map(EdgeBody::new), fields, None);
+            }
+            let (uri, extensions) = (request.uri(), request.extensions());
+            let Some(named) = url_of(uri, extensions, (fields, host), &self.namespace) else {
+                return self.pass(request.map(|_| EdgeBody::empty()), fields, None);
+            };
+            let key = named.key();
+            let index = self.cache.index();
+            let resource = match index.get(&named, key) {
+                // Nothing of it is stored or under way.
+                Ok(None) => match passes(&self.cache, (&named, key), &request, fields, now) {
+                    Some(memo) => {
+                        let passing = Passing::new(&self.cache, memo, &request, now);
+                        return self.go_by(passing, request.map(|_| EdgeBody::empty()), fields);
+                    }
+                    None => index.resource(named, key),
+                },
+                Ok(Some(resource)) => Ok(resource),
+                Err(taken) => Err(taken),
+            };
+            let Ok(resource) = resource else {
+                return self.pass(request.map(|_| EdgeBody::empty()), fields, None);
+            };
+            let knows = || {
+                is_known(request.extensions(), &self.namespace)
+                    || self.cache.went_through(request.extensions())
+            };
+            if !resource.is_of_door(self.door, knows) {
+                say_once!(
+                    "two cache layers of one edge see the same path, and cannot know whether it is the same URL: they share \
+                 nothing. Give each its namespace, turn on the feature `axum`, or make one layer and clone its service"
+                );
+                return self.pass(request.map(|_| EdgeBody::empty()), fields, Some("other-layer"));
+            }
+            let visit = Visit::new(&self.cache, resource, request, fields, self.paced_reads, now);
+            return match visit.decide(&self.inner, now) {
+                Next::Answer(entry, freshness, served)
+                    if let Some(response) = visit.answer(&entry, freshness.as_deref(), served, now) =>
+                {
+                    ResponseFuture::ready(response)
+                }
+                next => ResponseFuture::waiting(visit.run(self.inner.clone(), next)),
+            };
         }
     }
 }
