@@ -231,6 +231,7 @@ async fn s01_s03_s05_a_held_stream_byte_by_byte() {
             "date: Tue, 24 Nov 2026 12:00:00 GMT",
             "transfer-encoding: chunked",
             "vary: accept",
+            "via: 1.1 gripstack",
         ]
     );
     assert_eq!(client.reads("0\n\n\r\n").await, "9\r\ndata: 0\n\n\r\n");
