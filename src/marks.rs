@@ -21,7 +21,7 @@ use self::remembered::Remembered;
 #[cfg(any(test, feature = "cache"))]
 pub(crate) use self::seen::{KeySet, Seen};
 #[cfg(any(test, feature = "cache"))]
-pub(crate) use self::standing::{Happened, Standing};
+pub(crate) use self::standing::{Happened, LeftMarks, Standing};
 use crate::order::{PurgeMode, TargetKey, TargetKind};
 use crate::position::Position;
 

@@ -280,6 +280,7 @@ impl Arrived {
                 channels: &channels.names,
                 more_channels: channels.more,
                 left_at: channels.left_at,
+                left_marks: channels.left_marks,
             };
             !needs.is_served(self.stamp, &hub.judge(since))
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::grip::Instruct;
 use crate::hub::Hub;
-use crate::marks::KeySet;
+use crate::marks::{KeySet, LeftMarks};
 use crate::message::Channel;
 use crate::order::{Target, TargetKey};
 use crate::position::Position;
@@ -38,6 +38,8 @@ pub(super) struct Channels {
     pub(super) more: bool,
     /// The last message of those that left: what it made older stays so.
     pub(super) left_at: Position,
+    /// The same of their purges.
+    pub(super) left_marks: LeftMarks,
 }
 
 /// What keeps the union of a URL.
@@ -138,6 +140,10 @@ impl Union {
         let has_left = |name: &&Channel| names.binary_search_by(|a| a.as_str().cmp(name.as_str())).is_err();
         let mut left_at = self.all.left_at;
         left_at = left_at.max(hub.last_message_of(self.all.names.iter().filter(has_left)));
+        let mut left_marks = self.all.left_marks;
+        let gone = self.all.names.iter().zip(self.all.keys.iter());
+        let gone = gone.filter(|(name, _)| has_left(name)).map(|(_, key)| *key);
+        hub.add_left(&mut left_marks, gone, self.all.more && !more);
         if self.all.more && !more {
             // Which those were is not known.
             left_at = hub.now();
@@ -148,6 +154,7 @@ impl Union {
             names,
             more,
             left_at,
+            left_marks,
         });
     }
 }

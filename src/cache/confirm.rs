@@ -1,5 +1,7 @@
 //! A stored answer that a 304 has confirmed (RFC 9111 4.3.4, 3.2; rule C3).
 
+use std::collections::HashSet;
+
 use http::header::{AGE, DATE, LAST_MODIFIED};
 use http::{HeaderMap, Method, Response};
 
@@ -18,6 +20,7 @@ use crate::grip::{self, Instruct};
 use crate::handoff::foreign_age;
 use crate::marks::Seen;
 use crate::mutants::mutant;
+use crate::order::TargetKey;
 use crate::position::Stamp;
 use crate::sync::Arc;
 use crate::time::Now;
@@ -128,7 +131,12 @@ impl Confirmation<'_> {
         // What the old answer did not name may have been purged before it was looked at last.
         let seen = match moves {
             true => Seen::default(),
-            false => cache.hub().inherit(&self.old.seen, old.stamp, &keys),
+            false => {
+                let known: HashSet<TargetKey> = old.keys.iter().copied().collect();
+                let new = keys.iter().copied().filter(|key| !known.contains(key));
+                let new: Vec<TargetKey> = new.collect();
+                cache.hub().inherit(&self.old.seen, old.stamp, &new)
+            }
         };
         let head = Head {
             variant: cache.variant(Some(&vary), &sent),

@@ -120,6 +120,7 @@ impl Entry {
             channels: &channels.names,
             more_channels: channels.more,
             left_at: channels.left_at,
+            left_marks: channels.left_marks,
         }
     }
 }

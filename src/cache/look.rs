@@ -226,6 +226,7 @@ impl Needs {
             channels: &channels.names,
             more_channels: channels.more,
             left_at: channels.left_at,
+            left_marks: channels.left_marks,
         });
         let message = if self.by_hold || mutant!("no-aging") {
             Position::ZERO

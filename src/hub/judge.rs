@@ -1,7 +1,7 @@
 //! What happened to a stored answer's targets and channels since its stamp.
 
 use super::Hub;
-use crate::marks::{Happened, KeySet, Seen, Standing};
+use crate::marks::{Happened, KeySet, LeftMarks, Seen, Standing};
 use crate::message::Channel;
 use crate::order::TargetKey;
 use crate::position::{Position, Stamp};
@@ -23,6 +23,8 @@ pub(crate) struct Since<'a> {
     pub(crate) more_channels: bool,
     /// The last message of channels that its URL no longer has.
     pub(crate) left_at: Position,
+    /// And their marks.
+    pub(crate) left_marks: LeftMarks,
 }
 
 /// What happened since a stamp.
@@ -49,6 +51,7 @@ impl<'a> Since<'a> {
             channels: &[],
             more_channels: false,
             left_at: Position::ZERO,
+            left_marks: LeftMarks::default(),
         }
     }
 }
@@ -59,8 +62,10 @@ impl Hub {
     /// What happened to these targets and channels since the stamp: rule C4, and the marks of the one test (C5). Nothing
     /// else reads marks.
     pub(crate) fn judge(&self, since: Since<'_>) -> Judgement {
-        let has_channels =
-            !since.channel_keys.is_empty() || !since.channels.is_empty() || since.more_channels;
+        let has_channels = !since.channel_keys.is_empty()
+            || !since.channels.is_empty()
+            || since.more_channels
+            || since.left_marks.last() > since.stamp.at;
         let now = self.now();
         let is_clean = || since.seen.is_some_and(|seen| seen.is_clean(now));
         if since.stamp.replay >= now || (!has_channels && is_clean()) {
@@ -84,6 +89,7 @@ impl Hub {
             channels,
             more_channels,
             left_at,
+            left_marks,
         } = *since;
         let state = self.0.state.read();
         // The clock does not move under this lock.
@@ -93,6 +99,7 @@ impl Hub {
             Some(seen) => seen.move_on(&state.marks, stamp.at, own, channel_keys, now),
             None => state.marks.since(&[own[0], own[1], channel_keys], stamp.at),
         };
+        let happened = happened.and_left(left_marks, stamp.at);
         let mut judgement = Judgement {
             standing: happened.standing(),
             last_mark: happened.last,
@@ -110,6 +117,26 @@ impl Hub {
             judgement.last_message = now;
         }
         judgement
+    }
+
+    /// Adds the marks of channels that leave a URL; with `more`, of some that are not known, too.
+    pub(crate) fn add_left(
+        &self,
+        left: &mut LeftMarks,
+        channels: impl Iterator<Item = TargetKey>,
+        more: bool,
+    ) {
+        let mut channels = channels.peekable();
+        if channels.peek().is_none() && !more {
+            return;
+        }
+        let state = self.0.state.read();
+        for channel in channels {
+            left.add(&state.marks, channel);
+        }
+        if more {
+            left.block(state.last_channel_purge);
+        }
     }
 
     /// What a copy of an answer has seen that keeps its stamp, although it names these targets beside or instead.

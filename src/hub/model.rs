@@ -12,6 +12,7 @@ use super::*;
 use crate::log::{End, Log, Next};
 use crate::marks::{Seen, Standing};
 use crate::message::{Message, StreamForm};
+use crate::order::PurgeMode;
 
 const SCHEDULES: usize = 2_000;
 
@@ -168,6 +169,81 @@ fn model_what_was_found_unmarked_is_looked_up_again_after_a_purge() {
         other.join().expect("no panic");
         publish(&hub, "t", "1");
         assert_eq!(standing(&hub, &seen), Standing::Dead);
+    });
+}
+
+/// Purges, fills, validations and sweeps at the same time: whatever is stored afterwards knows exactly of every purge that
+/// came after its fetch began, although all marks that could be were forgotten.
+#[test]
+fn model_a_sweep_forgets_nothing_that_something_stored_has_not_seen() {
+    fn look(hub: &Hub, stamp: Stamp, seen: &Seen) -> Standing {
+        let key = [TargetKey::of(&Target::Key("k".into()))];
+        hub.judge(Since::of_targets(stamp, &key, Some(seen))).standing
+    }
+    check(|| {
+        let hub = Hub::default();
+        let store = Arc::new(Mutex::new(vec![(hub.stamp_at(Position::ZERO), Seen::default())]));
+        let purger = {
+            let hub = hub.clone();
+            thread::spawn(move || {
+                let purge = |key: &str| {
+                    let order = Order::purge(Target::Key(key.into()), PurgeMode::Hard);
+                    hub.apply(order, Instant::now())
+                };
+                purge("other");
+                let at = purge("k");
+                purge("other");
+                at
+            })
+        };
+        let filler = {
+            let (hub, store) = (hub.clone(), store.clone());
+            thread::spawn(move || {
+                for _ in 0..2 {
+                    let fetch = hub.begin_fetch(Instant::now());
+                    store.lock().push((fetch.stamp(), Seen::default()));
+                }
+            })
+        };
+        // A 304 that does not move the stamp.
+        let validator = {
+            let (hub, store) = (hub.clone(), store.clone());
+            thread::spawn(move || {
+                let (stamp, seen, _pin) = {
+                    let store = store.lock();
+                    let (stamp, seen) = &store[0];
+                    look(&hub, *stamp, seen);
+                    (*stamp, seen.clone(), hub.begin_fetch(Instant::now()))
+                };
+                store.lock().push((stamp, seen));
+            })
+        };
+        for _ in 0..2 {
+            let upto = hub.begin_pass(usize::MAX);
+            for n in 0.. {
+                let store = store.lock();
+                let Some((stamp, seen)) = store.get(n) else {
+                    break;
+                };
+                look(&hub, *stamp, seen);
+            }
+            while hub.forget(upto, 1) {}
+        }
+        let purged = purger.join().expect("no panic");
+        filler.join().expect("no panic");
+        validator.join().expect("no panic");
+        for (stamp, seen) in &*store.lock() {
+            let due = match purged > stamp.at {
+                true => Standing::Dead,
+                false => Standing::Clean,
+            };
+            assert_eq!(
+                look(&hub, *stamp, seen),
+                due,
+                "stamped {}, purged {purged}",
+                stamp.at
+            );
+        }
     });
 }
 

@@ -34,6 +34,15 @@ pub(crate) struct Happened {
     first_soft: Option<(Position, Instant)>,
 }
 
+/// The last marks of channels that a URL no longer has: what they did to its answers stays done.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct LeftMarks {
+    /// Hard ones.
+    hard: Position,
+    /// All others: where there are channels, each makes a fetch necessary.
+    other: Position,
+}
+
 // === impl Marks ===
 
 impl Marks {
@@ -74,6 +83,27 @@ impl Marks {
     }
 }
 
+// === impl LeftMarks ===
+
+impl LeftMarks {
+    /// Adds those of a channel. What is forgotten has been seen by all answers that it concerned.
+    pub(crate) fn add(&mut self, marks: &Marks, channel: TargetKey) {
+        if let Some(mark) = marks.named.since(channel, Position::ZERO) {
+            self.hard = self.hard.max(mark.hard);
+            self.block(mark.block.max(mark.invalidated).max(mark.soft));
+        }
+    }
+
+    /// And one of a channel that is not known.
+    pub(crate) fn block(&mut self, at: Position) {
+        self.other = self.other.max(at);
+    }
+
+    pub(crate) fn last(&self) -> Position {
+        self.hard.max(self.other)
+    }
+}
+
 // === impl Happened ===
 
 impl Happened {
@@ -95,6 +125,16 @@ impl Happened {
             },
             Self { soft: false, .. } => Standing::Clean,
         }
+    }
+
+    /// The same after what channels did that left, to an answer with this stamp.
+    pub(crate) fn and_left(mut self, left: LeftMarks, stamp: Position) -> Self {
+        if left.last() > stamp {
+            self.last = self.last.max(left.last());
+            self.dead |= left.hard > stamp;
+            self.blocked |= left.other > stamp;
+        }
+        self
     }
 
     pub(super) fn is_nothing(&self) -> bool {

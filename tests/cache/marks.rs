@@ -190,6 +190,36 @@ async fn a_channel_that_is_learned_after_its_purge_was_forgotten_is_purged_all_t
     assert_eq!(got.body, "3", "{}", got.cache_status());
 }
 
+/// What is purged by a channel of its URL stays so when the answer that named the channel is gone.
+#[tokio::test(start_paused = true)]
+async fn what_was_purged_by_a_channel_stays_purged_when_the_channel_leaves() {
+    for mode in [PurgeMode::Hard, PurgeMode::SoftBlock, PurgeMode::Soft] {
+        let world = World::new(|call| {
+            let reply = Reply::ok(format!("{}", call.n))
+                .cc("max-age=600")
+                .header("vary", "x");
+            match call.n {
+                1 => reply.header("surrogate-key", "ch:news"),
+                _ => reply,
+            }
+        });
+        world.get(get("/a").header("x", "1")).await;
+        world.get(get("/a")).await;
+        world.purge_key("ch:news", mode).await;
+        world.get(get("/a").header("x", "1")).await.expect_short(
+            "3",
+            match mode {
+                PurgeMode::Hard => "fwd=uri-miss; stored",
+                _ => "fwd=stale; stored",
+            },
+        );
+        settle().await;
+        let got = world.get(get("/a")).await;
+        assert_eq!(got.body, "4", "{mode:?}: {}", got.cache_status());
+        world.get(get("/a")).await.expect_short("4", "hit");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_url_that_is_remembered_as_uncacheable_is_purged_whatever_is_forgotten() {
     let world = World::new(|call| match call.n {
