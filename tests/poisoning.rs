@@ -265,7 +265,7 @@ fn to_host(seen: &Seen) -> String {
 }
 
 #[tokio::test]
-async fn no_spelling_of_a_host_gets_into_what_others_are_served() {
+async fn poi_09_no_spelling_of_a_host_gets_into_what_others_are_served() {
     for role in ROLES {
         for host in [
             "SHOP.test",
@@ -332,7 +332,7 @@ async fn the_other_schemes_default_port_is_another_authority() {
 }
 
 #[tokio::test]
-async fn the_host_of_the_target_wins() {
+async fn poi_03_the_host_of_the_target_wins() {
     for role in ROLES {
         let world = World::new(role, to_host).await;
         let answer = world
@@ -357,7 +357,7 @@ fn by_three(seen: &Seen) -> String {
 }
 
 #[tokio::test]
-async fn a_field_of_the_connection_is_none_of_the_variant() {
+async fn poi_01_a_field_of_the_connection_is_none_of_the_variant() {
     let fields = "Accept-Language: de\r\nOrigin: http://a\r\nAccept: text/html\r\n";
     for role in ROLES {
         for listed in [
@@ -413,7 +413,7 @@ fn behind_a_gateway(seen: &Seen) -> String {
 }
 
 #[tokio::test]
-async fn underscores_hide_nothing() {
+async fn poi_08_underscores_hide_nothing() {
     for role in ROLES {
         for odd in [
             "X_Forwarded_Host: evil",
@@ -435,7 +435,7 @@ async fn underscores_hide_nothing() {
 }
 
 #[tokio::test]
-async fn what_a_client_says_of_the_edge_is_replaced() {
+async fn poi_01_what_a_client_says_of_the_edge_is_replaced() {
     let forged = "X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\n\
         X-Real-IP: 1.2.3.4\r\nX-Forwarded-Port: 666\r\nForwarded: for=1.2.3.4\r\n";
     for role in ROLES {
@@ -508,7 +508,7 @@ async fn an_upgrade_that_is_not_passed_on_is_none() {
 
 /// No key covers a body.
 #[tokio::test]
-async fn a_get_with_a_body_goes_past_the_cache_with_it() {
+async fn poi_07_a_get_with_a_body_goes_past_the_cache_with_it() {
     fn by_body(seen: &Seen) -> String {
         cached(&format!("body: {}", seen.body), "")
     }

@@ -452,7 +452,7 @@ async fn behind_a_proxy(trusted: &str, proxy_protocol: bool) -> (std::net::Socke
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_says_who_the_client_is() {
+async fn r05_a_trusted_proxy_says_who_the_client_is() {
     let forwarded =
         "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6, 1.2.3.4\r\nX-Forwarded-Proto: https\r\n\r\n";
     for (trusted, seen) in [

@@ -156,6 +156,8 @@ impl Told {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// What a header says, and what follows it.
@@ -262,5 +264,22 @@ mod tests {
         long[14..16].copy_from_slice(&[0xff, 0xff]);
         long.resize(80_000, 0);
         assert!(told(&long).await.is_err());
+    }
+
+    proptest! {
+        /// Whatever comes, it ends, and what follows a header is left.
+        #[test]
+        fn any_bytes_are_a_header_or_an_error(
+            start in prop::sample::select(vec![&SIGNATURE[..], b"PROXY TCP4 ", b"PROXY UNKNOWN", b"PRO", b""]),
+            command in prop::sample::select(vec![&b"\x20\0\0\0"[..], b"\x21\x11\0\x0c", b"\x21\x21\0\x30", b""]),
+            rest in prop::collection::vec(any::<u8>(), 0..64),
+        ) {
+            let bytes = [start, command, &rest].concat();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            if let Ok((told, left)) = runtime.block_on(told(&bytes)) {
+                prop_assert!(left <= bytes.len() - 15);
+                prop_assert!(!told.tls || start == SIGNATURE);
+            }
+        }
     }
 }

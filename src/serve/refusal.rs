@@ -53,7 +53,7 @@ refusals! {
     HostTwice = BAD_REQUEST, "host-twice", "more than one Host field";
     /// A Host that is not `host[:port]` (RFC 9112 3.2).
     HostInvalid = BAD_REQUEST, "host-invalid", "malformed host";
-    /// Host and the authority of the target or `:authority` differ (RFC 9112 3.2, RFC 9113 8.3.1).
+    /// In HTTP/2, Host and `:authority` differ (RFC 9113 8.3.1). In HTTP/1 the target's authority counts (RFC 9112 3.2.2).
     HostMismatch = BAD_REQUEST, "host-mismatch", "Host differs from the authority of the target";
     /// More than one Content-Length (RFC 9112 6.3).
     LengthTwice = BAD_REQUEST, "length-twice", "more than one Content-Length";

@@ -389,7 +389,7 @@ async fn poi_02_what_names_no_one_host_is_refused_before_the_origin() {
 }
 
 #[tokio::test]
-async fn via_says_in_both_directions_who_passed_it_on() {
+async fn r12_via_says_in_both_directions_who_passed_it_on() {
     const OLD: &str = "HTTP/1.0 200 OK\r\nVia: 1.1 inner\r\nContent-Length: 2\r\n\r\nok";
     let name = HeaderName::from_static("edge-1");
     let raw = RawOrigin::answering(OLD).await;
