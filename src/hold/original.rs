@@ -14,6 +14,7 @@ use crate::drain::Drain;
 use crate::grip;
 use crate::handoff::AskedByHold;
 use crate::position::Position;
+use crate::request::who_asks;
 use crate::time::Now;
 
 const GRIP_FEATURE: HeaderName = HeaderName::from_static("grip-feature");
@@ -89,7 +90,7 @@ impl Original {
                 version: request.version(),
                 headers,
                 extensions: if upgrades {
-                    Extensions::new()
+                    who_asks(request.extensions())
                 } else {
                     request.extensions().clone()
                 },

@@ -2,13 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-/// In a request's extensions: who sent it, as its server knows. [`serve`](crate::serve()) puts it there; on another server
+/// In a request's extensions: who sent it, as its server knows. `serve` puts it there; on another server
 /// whoever does so says which `X-Forwarded-*` fields may be believed. Whether the client came by TLS stands beside it,
 /// as an [`http::uri::Scheme`].
 ///
 /// | in the extensions | what the fields `X-Forwarded-*`, `X-Real-IP` and their like are |
 /// |---|---|
-/// | none | unknown: they stay, and are part of a cache's key; an [`Origin`](crate::origin::Origin) writes its own |
+/// | none | unknown: they stay, and are part of a cache's key; an `Origin` writes its own |
 /// | one without `proxy` | forged: they are removed |
 /// | one with `proxy` | that proxy's: they stay, and an `Origin` adds to them |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -42,6 +42,9 @@ impl Fields {
     /// A target with an authority that its fields, or the connection, do not agree with.
     const TARGET: Self = Self(1 << 12);
 
+    /// `Connection` that says only whether the connection goes on, as most clients send it.
+    const CONNECTION: Self = Self(1 << 13);
+
     /// What makes it necessary to look closer. Some of it stays.
     const ANY_UNSETTLED: u16 = Self::UPGRADE.0
         | Self::HOSTS.0
@@ -49,7 +52,8 @@ impl Fields {
         | Self::UNSETTLED.0
         | Self::FORWARDED.0
         | Self::COOKIES.0
-        | Self::TARGET.0;
+        | Self::TARGET.0
+        | Self::CONNECTION.0;
 
     /// The kinds of fields that a request has, and its (first) `Host`.
     #[inline]
@@ -89,7 +93,7 @@ impl Fields {
                     _ => Self::COOKIES.0,
                 },
                 b'c' if text == "cache-control" => Self::LIMIT.0,
-                b'c' if text == "connection" => Self::UNSETTLED.0,
+                b'c' if text == "connection" => of_connection(value),
                 b'a' if text == "authorization" => Self::LIMIT.0,
                 b'k' if text == "keep-alive" => Self::UNSETTLED.0,
                 b't' if text == "te" || text == "transfer-encoding" => Self::UNSETTLED.0,
@@ -121,6 +125,24 @@ impl Fields {
     #[inline]
     pub(crate) fn is_unsettled(self) -> bool {
         self.0 & Self::ANY_UNSETTLED != 0
+    }
+
+    /// If a `Connection` that names no field is all that unsettles it: what there is beside.
+    pub(super) fn but_for_connection(self) -> Option<Self> {
+        (self.0 & Self::ANY_UNSETTLED == Self::CONNECTION.0).then_some(Self(self.0 & !Self::CONNECTION.0))
+    }
+
+    /// Whether there is something of the connection, or that turns the request into another one, or has an odd name.
+    pub(super) fn has_unwanted(self) -> bool {
+        self.0 & (Self::UNSETTLED.0 | Self::UPGRADE.0 | Self::CONNECTION.0) != 0
+    }
+}
+
+fn of_connection(value: &HeaderValue) -> u16 {
+    let value = value.as_bytes();
+    match value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close") {
+        true => Fields::CONNECTION.0,
+        false => Fields::UNSETTLED.0,
     }
 }
 

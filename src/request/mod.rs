@@ -20,7 +20,10 @@ mod names;
 mod tests;
 mod upgrade;
 
+#[cfg(feature = "hold")]
+use http::Extensions;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TE, TRANSFER_ENCODING, UPGRADE};
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Version};
 
 pub use client::{ClientInfo, KeepUnderscores};
@@ -46,13 +49,17 @@ pub(crate) fn settle<B>(request: &mut Request<B>) -> Fields {
 /// The same after that look: for who needs what it found beside the kinds, and can look again.
 #[cold]
 pub(crate) fn settle_closely<B>(request: &mut Request<B>, fields: Fields) -> Fields {
+    if let Some(fields) = fields.but_for_connection() {
+        request.headers_mut().remove(CONNECTION);
+        return fields;
+    }
     let client = request.extensions().get::<ClientInfo>().copied();
     let keep_odd = request.extensions().get::<KeepUnderscores>().is_some();
     let scheme = host::scheme(request.extensions()).clone();
     let version = request.version();
     let mut uri = std::mem::take(request.uri_mut());
     let headers = request.headers_mut();
-    if fields.has(Fields::UNSETTLED) || fields.has(Fields::UPGRADE) {
+    if fields.has_unwanted() {
         leave_connection(headers, version);
         remove_where(headers, |name| {
             names::is_removed(name)
@@ -62,13 +69,25 @@ pub(crate) fn settle_closely<B>(request: &mut Request<B>, fields: Fields) -> Fie
     if fields.has(Fields::FORWARDED) {
         match client {
             Some(ClientInfo { proxy: None, .. }) => remove_forwarded(headers),
-            _ => host::settle_field(headers, &X_FORWARDED_HOST, scheme == http::uri::Scheme::HTTPS),
+            _ => host::settle_field(headers, &X_FORWARDED_HOST, scheme == Scheme::HTTPS),
         }
     }
     cookies::join(headers);
     host::settle(&mut uri, headers, &scheme);
     *request.uri_mut() = uri;
     Fields::of(request).0
+}
+
+/// What of a request's extensions says who asks, and how: all that another request in its place needs of them.
+#[cfg(feature = "hold")]
+pub(crate) fn who_asks(extensions: &Extensions) -> Extensions {
+    let mut who = Extensions::new();
+    extensions
+        .get::<Scheme>()
+        .map(|scheme| who.insert(scheme.clone()));
+    extensions.get::<ClientInfo>().map(|client| who.insert(*client));
+    extensions.get::<KeepUnderscores>().map(|keep| who.insert(*keep));
+    who
 }
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");

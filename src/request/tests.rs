@@ -116,6 +116,48 @@ fn nothing_of_the_connection_stays_but_what_can_be_passed_on() {
 }
 
 #[test]
+fn most_connections_say_only_whether_they_go_on() {
+    for value in [
+        "keep-alive",
+        "Keep-Alive",
+        "close",
+        "keep-alive, close",
+        "keep-alive, x",
+        "",
+    ] {
+        let fields = [
+            ("connection", value),
+            ("host", "h"),
+            ("range", "bytes=0-1"),
+            ("x", "1"),
+        ];
+        let request = settled("/", &fields);
+        let mut expected = vec!["host: h", "range: bytes=0-1", "x: 1"];
+        expected.truncate(if value.contains('x') { 2 } else { 3 });
+        assert_eq!(lines(request.headers()), expected, "{value}");
+        assert!(Fields::of(&request).0.has(Fields::RANGE));
+    }
+}
+
+/// Where a request may not be copied whole, since it has a handle for an upgrade.
+#[cfg(feature = "hold")]
+#[test]
+fn another_request_in_its_place_is_of_the_same_client() {
+    let mut extensions = http::Extensions::new();
+    let client = ClientInfo {
+        proxy: Some([127, 0, 0, 1].into()),
+        ..ClientInfo::default()
+    };
+    extensions.insert(client);
+    extensions.insert(Scheme::HTTPS);
+    extensions.insert(KeepUnderscores);
+    extensions.insert("a handle");
+    let who = who_asks(&extensions);
+    assert_eq!(who.get(), Some(&client));
+    assert!(is_https(&who) && who.get::<KeepUnderscores>().is_some() && who.len() == 3);
+}
+
+#[test]
 fn an_odd_spelling_of_a_name_is_that_name() {
     let odd = [
         ("x_forwarded_host", "evil"),
