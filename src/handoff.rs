@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use http::header::AGE;
 use http::{Extensions, HeaderMap};
+use tokio::time::Instant;
 
 use crate::error::BehindCache;
 use crate::grip::Instruct;
+use crate::hub::Hub;
 use crate::mutants::mutant;
 use crate::position::{Position, Stamp};
 
@@ -55,9 +57,23 @@ type Anything = Arc<dyn Any + Send + Sync>;
 #[derive(Clone, Copy)]
 pub(crate) struct ClientHasIt;
 
-/// How long a foreign cache may have kept this answer (rule X1). `None`: there is no such cache between. What is no
-/// number of seconds may be any.
-pub(crate) fn foreign_age(headers: &HeaderMap, extensions: &Extensions) -> Option<Duration> {
+/// What an answer with these fields and extensions is stamped with, of a fetch with this stamp that began then: an earlier
+/// one, if a foreign cache may have kept it (rule X1).
+pub(crate) fn stamp_of(
+    hub: &Hub,
+    (fetched, since): (Stamp, Instant),
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Stamp {
+    match foreign_age(headers, extensions) {
+        Some(age) => hub.backdate(fetched, since, age),
+        None => fetched,
+    }
+}
+
+/// How long a foreign cache may have kept this answer. `None`: there is no such cache between. What is no number of seconds
+/// may be any.
+fn foreign_age(headers: &HeaderMap, extensions: &Extensions) -> Option<Duration> {
     if mutant!("age-ignored") {
         return None;
     }

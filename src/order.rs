@@ -9,6 +9,9 @@ use foldhash::quality::SeedableRandomState;
 use crate::authority;
 use crate::message::{Channel, Message};
 
+/// How a surrogate key begins that is a channel's.
+pub(crate) const CHANNEL_KEY: &str = "ch:";
+
 /// Purges and publications in one step: it takes one position and is applied under one lock, so that whoever
 /// sees one of its messages and asks again gets nothing older.
 ///
@@ -266,12 +269,12 @@ impl Target {
 
     /// The key of a channel: objects whose URL names the channel carry it by themselves.
     pub fn channel(channel: &Channel) -> Self {
-        Self::Key(format!("ch:{channel}").into())
+        Self::Key(format!("{CHANNEL_KEY}{channel}").into())
     }
 
     /// Whether it is the key of a channel.
     pub(crate) fn is_of_channel(&self) -> bool {
-        matches!(self, Self::Key(key) if key.starts_with("ch:"))
+        matches!(self, Self::Key(key) if key.starts_with(CHANNEL_KEY))
     }
 
     /// What marks are set for: a URL also in the form that API clients rebuild.

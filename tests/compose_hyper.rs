@@ -450,3 +450,38 @@ async fn a_handler_over_any_request_body() {
     let client = Client::new(serve(stack).await);
     assert_eq!(client.get("/x").await.text().await, "/x");
 }
+
+/// As below two nested routers that strip their prefixes: each knows its own, and a purge names the public URL.
+#[tokio::test]
+async fn a_stack_below_a_prefix_caches_and_is_purged_by_the_public_url() {
+    let edge = Edge::new();
+    let stack = |prefix: &'static str| {
+        let app = tower::service_fn(move |_: Request<EdgeBody>| async move {
+            let mut response = Response::new(EdgeBody::from(prefix));
+            let policy = http::HeaderValue::from_static("max-age=60");
+            response.headers_mut().insert("cache-control", policy);
+            Ok::<_, Infallible>(response)
+        });
+        ServiceBuilder::new().edge_cache_at(&edge, prefix).service(app)
+    };
+    let (a, b) = (stack("/a").boxed_clone(), stack("/b").boxed_clone());
+    let ask = async |service: &tower::util::BoxCloneService<_, Response<EdgeBody>, Infallible>,
+                     status: &str| {
+        let request = Request::get("http://h/x").body(EdgeBody::empty()).expect("valid");
+        let response = service.clone().oneshot(request).await.expect("infallible");
+        let got = response.headers()["cache-status"].to_str().expect("ASCII");
+        assert!(got.contains(status), "{got}");
+        let body = http_body_util::BodyExt::collect(response.into_body()).await;
+        body.expect("whole").to_bytes()
+    };
+    for status in ["fwd=uri-miss", "hit"] {
+        assert_eq!(ask(&a, status).await, "/a");
+        assert_eq!(ask(&b, status).await, "/b");
+    }
+    let url = gripstack::Target::url("h", "/a/x");
+    edge.purge(url, gripstack::PurgeMode::Hard)
+        .await
+        .expect("accepted");
+    assert_eq!(ask(&a, "fwd=uri-miss").await, "/a");
+    assert_eq!(ask(&b, "hit").await, "/b");
+}

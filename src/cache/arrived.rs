@@ -15,8 +15,8 @@ use super::key::VariantKey;
 use super::look::Needs;
 use super::memo::{Forbids, is_for_us, speaks_of_reuse};
 use super::policy::{
-    CDN_CACHE_CONTROL, CacheControl, Freshness, NoStore, RequestFacts, ResponseFacts, Validators, VarySpec,
-    Verdict, ambiguous_date, decide, detach, format_http_date, is_error_status, own_fields, stored_headers,
+    Arrival, CacheControl, Freshness, NoStore, RequestFacts, ResponseFacts, Validators, VarySpec, Verdict,
+    ambiguous_date, decide, detach, format_http_date, is_error_status, own_fields, stored_headers,
 };
 use super::resource::Resource;
 use super::serve::{CACHE_STATUS, with_places};
@@ -24,8 +24,8 @@ use super::tags::{SURROGATE_KEY, Tags};
 use crate::body::{EdgeBody, Held};
 use crate::error::{CloseDelimited, OriginError};
 use crate::grip::{self, Instruct, JsonResponse, MAX_INSTRUCT_BYTES};
-use crate::handoff::{Keep, KeepAlong, foreign_age};
-use crate::hub::{Hub, Since};
+use crate::handoff::{Keep, KeepAlong, stamp_of};
+use crate::hub::Hub;
 use crate::log::Log;
 use crate::mutants::mutant;
 use crate::position::Stamp;
@@ -57,8 +57,8 @@ pub(super) struct Arrived {
     policy: CacheControl,
     freshness: Freshness,
     stamp: Stamp,
-    /// That is earlier than its fetch.
-    is_behind: bool,
+    /// See [`Landed::behind`].
+    behind: Option<Stamp>,
     verdict: Verdict,
     /// Why nobody else may have it, beyond the verdict.
     unusable: Option<&'static str>,
@@ -152,8 +152,8 @@ pub(super) async fn look_at(
         // Whether all of it came cannot be known.
         incomplete = Some("close-delimited");
     }
-    let tags = Tags::of(&parts.headers);
-    let mut channels = tags.channels.clone();
+    let mut tags = Tags::of(&parts.headers);
+    let mut channels = std::mem::take(&mut tags.channels);
     // Those that are named without a hold are the URL's, too.
     let named = instruct.as_ref().map_or(&[][..], Instruct::channels);
     channels.extend(named.iter().map(|channel| channel.name.clone()));
@@ -165,10 +165,8 @@ pub(super) async fn look_at(
     if let Some(modified) = ambiguous_date(&parts.headers, freshness.arrival()) {
         cache.dates().tells_nothing(resource.key(), modified);
     }
-    let stamp = match foreign_age(&parts.headers, &parts.extensions) {
-        Some(age) => cache.hub().backdate(sent.stamp, sent.at.mono, age),
-        None => sent.stamp,
-    };
+    let fetched = (sent.stamp, sent.at.mono);
+    let stamp = stamp_of(cache.hub(), fetched, &parts.headers, &parts.extensions);
     Ok(Arrived {
         parts,
         body,
@@ -177,7 +175,7 @@ pub(super) async fn look_at(
         policy,
         freshness,
         stamp,
-        is_behind: stamp != sent.stamp,
+        behind: (stamp != sent.stamp).then_some(sent.stamp),
         verdict,
         unusable,
         incomplete,
@@ -185,6 +183,29 @@ pub(super) async fn look_at(
         named,
         is_head,
     })
+}
+
+// === impl Disposition ===
+
+impl Disposition {
+    /// What a verdict makes of an answer that is there, and whole.
+    pub(super) fn of(verdict: &Verdict) -> Self {
+        match (verdict.shareable, verdict.storable) {
+            (Err(why), _) if verdict.is_kept_for_validation() => Self::Kept(why.as_str()),
+            (Err(why), _) => Self::Private(why.as_str()),
+            (Ok(()), storable) => Self::Shared(storable.map_err(NoStore::as_str)),
+        }
+    }
+
+    /// Whether it is kept, or why not.
+    pub(super) fn kept(self) -> Result<(), &'static str> {
+        match self {
+            Self::Kept(_) => Ok(()),
+            Self::Shared(storable) => storable,
+            Self::Private(why) => Err(why),
+            Self::Failed(failure) => Err(failure.as_str()),
+        }
+    }
 }
 
 // === impl Arrived ===
@@ -198,16 +219,12 @@ impl Arrived {
         if let Some(why) = self.unusable {
             return Disposition::Private(why);
         }
-        let is_whole = self.incomplete.is_none() && self.error().is_none();
-        match (self.verdict.shareable, self.verdict.storable) {
-            (Err(why), _) if self.verdict.is_kept_for_validation() && is_whole => {
-                Disposition::Kept(why.as_str())
+        match (Disposition::of(&self.verdict), self.incomplete) {
+            (Disposition::Kept(why), incomplete) if incomplete.is_some() || self.error().is_some() => {
+                Disposition::Private(why)
             }
-            (Err(why), _) => Disposition::Private(why.as_str()),
-            (Ok(()), storable) => {
-                let storable = storable.map_err(NoStore::as_str);
-                Disposition::Shared(self.incomplete.map_or(storable, Err))
-            }
+            (Disposition::Shared(_), Some(why)) => Disposition::Shared(Err(why)),
+            (disposition, _) => disposition,
         }
     }
 
@@ -224,7 +241,7 @@ impl Arrived {
     /// no word on it. A copy: as it came it would keep the buffer of the whole head.
     pub(super) fn forbidden_by(&self) -> Option<Forbids> {
         let headers = &self.parts.headers;
-        if headers.keys().any(is_for_us) || headers.contains_key(CDN_CACHE_CONTROL) {
+        if headers.keys().any(is_for_us) {
             return None;
         }
         if !headers.keys().any(speaks_of_reuse) {
@@ -270,20 +287,18 @@ impl Arrived {
     /// Whether it would do for this request by its fetch, but not by its stamp: a foreign cache between answered that (rule
     /// X1).
     pub(super) fn is_too_old(&self, hub: &Hub, resource: &Resource, needs: &Needs) -> bool {
-        self.is_behind && {
-            let channels = resource.channels(hub);
-            let since = Since {
-                stamp: self.stamp,
-                keys: [&resource.keys, &self.tags.keys],
-                seen: None,
-                channel_keys: &channels.keys,
-                channels: &channels.names,
-                more_channels: channels.more,
-                left_at: channels.left_at,
-                left_marks: channels.left_marks,
-            };
-            !needs.is_served(self.stamp, &hub.judge(since))
+        if self.behind.is_none() {
+            return false;
         }
+        let channels = resource.channels(hub);
+        let judged = hub.judge(channels.since(self.stamp, [&resource.keys, &self.tags.keys], None));
+        let names = (self.instruct.as_ref(), self.named.as_deref());
+        !needs.is_served(hub, self.stamp, names, &judged)
+    }
+
+    /// When it came.
+    pub(super) fn arrival(&self) -> Arrival {
+        self.freshness.arrival()
     }
 
     /// The channels that it names.
@@ -325,8 +340,8 @@ impl Arrived {
             .or_insert_with(|| format_http_date(self.freshness.received().wall));
         let arrival = self.freshness.arrival();
         let validators = Validators::of(&headers, arrival);
-        let has_channels = self.named.is_some() || !resource.channels(cache.hub()).is_empty();
-        let hides_last_modified = has_channels && ambiguous_date(&headers, arrival).is_some();
+        let has_channels = || self.named.is_some() || !resource.channels(cache.hub()).is_empty();
+        let hides_last_modified = ambiguous_date(&headers, arrival).is_some() && has_channels();
         if hides_last_modified {
             headers.remove(LAST_MODIFIED);
         }
@@ -346,14 +361,13 @@ impl Arrived {
             keys: self.tags.keys.into(),
             named: self.named,
         };
-        let stamp = self.stamp;
         let landed = Landed {
             entry: Arc::new(Entry::new(
                 Arc::new(head),
                 Arc::new(Log::new()),
                 body.size_hint().exact(),
             )),
-            behind: (stamp != sent.stamp).then_some(sent.stamp),
+            behind: self.behind,
             storable: storable.is_ok(),
             fwd_status: None,
             is_error,

@@ -4,11 +4,11 @@ use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::grip::Instruct;
-use crate::hub::Hub;
-use crate::marks::{KeySet, LeftMarks};
+use crate::hub::{Hub, Since};
+use crate::marks::{KeySet, LeftMarks, Seen};
 use crate::message::Channel;
 use crate::order::{Target, TargetKey};
-use crate::position::Position;
+use crate::position::{Position, Stamp};
 use crate::sync::Arc;
 
 /// Channels of one URL that are remembered. With more it counts as changed by every message, and as purged by whatever
@@ -162,6 +162,26 @@ impl Union {
 // === impl Channels ===
 
 impl Channels {
+    /// What an answer of this URL is judged by: with its stamp, the targets of the URL and its own, and what of their marks it
+    /// has seen.
+    pub(super) fn since<'a>(
+        &'a self,
+        stamp: Stamp,
+        keys: [&'a [TargetKey]; 2],
+        seen: Option<&'a Seen>,
+    ) -> Since<'a> {
+        Since {
+            stamp,
+            keys,
+            seen,
+            channel_keys: &self.keys,
+            channels: &self.names,
+            more_channels: self.more,
+            left_at: self.left_at,
+            left_marks: self.left_marks,
+        }
+    }
+
     /// Whether nobody is told, or was, of anything that happens to its URL.
     pub(super) fn is_empty(&self) -> bool {
         self.names.is_empty() && !self.more && self.left_at == Position::ZERO

@@ -17,7 +17,7 @@ use super::serve::{with_places, without_places};
 use super::tags::{SURROGATE_KEY, Tags};
 use crate::body::EdgeBody;
 use crate::grip::{self, Instruct};
-use crate::handoff::foreign_age;
+use crate::handoff::stamp_of;
 use crate::marks::Seen;
 use crate::mutants::mutant;
 use crate::order::TargetKey;
@@ -124,10 +124,8 @@ impl Confirmation<'_> {
         grip::strip(&mut headers);
         headers.remove(SURROGATE_KEY);
         detach(&mut headers);
-        let stamp = match foreign_age(from, self.response.extensions()) {
-            Some(age) => cache.hub().backdate(sent.stamp, sent.at.mono, age),
-            None => sent.stamp,
-        };
+        let fetched = (sent.stamp, sent.at.mono);
+        let stamp = stamp_of(cache.hub(), fetched, from, self.response.extensions());
         // What the old answer did not name may have been purged before it was looked at last.
         let seen = match moves {
             true => Seen::default(),
@@ -165,8 +163,9 @@ impl Confirmation<'_> {
 }
 
 /// The instructions that a 304 leaves (rule C3): where there was a hold and is one they are its own; without one the stored
-/// mode and channels stay. Ids name what the body contains. If the stamp moves that may be more by now, so those that the 304 names are taken
-/// over and the others cleared; if not, the stored ones stay, or a hold would take a message for one that it has.
+/// mode and channels stay. Ids name what the body contains. If the stamp moves that may be more by now, so those that the
+/// 304 names are taken over and the others cleared; if not, the stored ones stay, or a hold would take a message for one
+/// that it has.
 fn updated(
     old: Option<&std::sync::Arc<Instruct>>,
     brought: Option<&Instruct>,

@@ -10,7 +10,7 @@ use super::key::VariantKey;
 use super::policy::{Freshness, Validators, VarySpec};
 use super::serve::Lines;
 use crate::body::Chunk;
-use crate::grip::{HoldMode, Instruct};
+use crate::grip::Instruct;
 use crate::hub::Since;
 use crate::log::Log;
 use crate::marks::Seen;
@@ -112,16 +112,7 @@ impl Entry {
 
     /// What happened to it since its stamp: to be judged with the targets and channels of its URL.
     pub(super) fn since<'a>(&'a self, url: &'a [TargetKey], channels: &'a Channels) -> Since<'a> {
-        Since {
-            stamp: self.head.stamp,
-            keys: [url, &self.head.keys],
-            seen: Some(&self.seen),
-            channel_keys: &channels.keys,
-            channels: &channels.names,
-            more_channels: channels.more,
-            left_at: channels.left_at,
-            left_marks: channels.left_marks,
-        }
+        channels.since(self.head.stamp, [url, &self.head.keys], Some(&self.seen))
     }
 }
 
@@ -145,18 +136,17 @@ impl Head {
         fields + instruct + vary + keys + named + FIXED_WEIGHT
     }
 
-    /// Whether a hold that replays what came after the stamp starts from it.
-    pub(super) fn is_stream(&self) -> bool {
-        self.mode() == Some(HoldMode::Stream)
+    pub(super) fn instruct(&self) -> Option<&Instruct> {
+        self.instruct.as_deref()
+    }
+
+    /// Its instructions, and the channels that it names.
+    pub(super) fn names(&self) -> (Option<&Instruct>, Option<&Named>) {
+        (self.instruct(), self.named.as_deref())
     }
 
     /// Whether it asks for a hold.
     pub(super) fn is_hold(&self) -> bool {
-        self.mode().is_some()
-    }
-
-    fn mode(&self) -> Option<HoldMode> {
-        let hold = self.instruct.as_ref()?.hold.as_ref()?;
-        Some(hold.mode)
+        self.instruct().is_some_and(|instruct| instruct.hold.is_some())
     }
 }

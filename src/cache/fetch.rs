@@ -1,7 +1,7 @@
 //! Runs a flight: asks the service below, and lands what it answers.
 
 use http::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE};
-use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, request};
+use http::{HeaderMap, Method, Request, StatusCode, request};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -12,7 +12,7 @@ use super::find::Departure;
 use super::flight::{Failure, Flight, Gone, Landed, Landing, Phase};
 use super::handle::Cache;
 use super::look::{Look, Needs};
-use super::policy::{Validators, VarySpec, is_error_status, strip_client_conditionals};
+use super::policy::{NoStore, Validators, VarySpec, is_error_status, strip_client_conditionals};
 use super::pump::{Pump, Pumped, put_together};
 use super::resource::{Resource, State};
 use crate::below::{Below, call};
@@ -21,15 +21,9 @@ use crate::grip;
 use crate::log::{End, Log};
 use crate::marks::Standing;
 use crate::mutants::mutant;
-use crate::request::is_keyed;
+use crate::request::{RESUMING, is_keyed};
 use crate::sync::Arc;
 use crate::time::Now;
-
-/// What a client says of what it has had already (rule D7): what others share is not made for it.
-pub(super) static RESUMING: [HeaderName; 2] = [
-    HeaderName::from_static("last-event-id"),
-    HeaderName::from_static("grip-last"),
-];
 
 /// What is needed to run a flight.
 pub(super) struct FlightTask<S: Below> {
@@ -46,7 +40,7 @@ pub(super) struct FlightTask<S: Below> {
 
 /// What only the request that started a flight may have.
 pub(super) enum ForLeader<E> {
-    Response(Box<Response<EdgeBody>>),
+    Private(Box<Arrived>),
     /// With the fields that only this request may have.
     Landed(Box<Landed>, HeaderMap),
     /// Those, beside what all get.
@@ -196,45 +190,36 @@ impl<S: Below> FlightTask<S> {
             own,
         } = confirmed;
         self.cache.origin_answered(self.resource());
-        let why = verdict.storable.or(verdict.shareable).err();
+        let disposition = Disposition::of(&verdict);
+        let old = self.departure.old.as_ref();
+        let moved = old.is_some_and(|old| old.head.variant != entry.head.variant);
+        let kept = disposition.kept();
+        let is_of_its_request = verdict.shareable.is_err_and(NoStore::is_of_its_request);
+        if moved || kept.is_err() && !is_of_its_request {
+            self.supersede();
+        }
         let landed = Landed {
             entry: entry.clone(),
             behind,
-            storable: why.is_none(),
+            storable: kept.is_ok(),
             fwd_status: Some(304),
             is_error: false,
-            why: why.map(super::policy::NoStore::as_str),
+            why: kept.err(),
         };
-        let old = self.departure.old.as_ref();
-        let moved = old.is_some_and(|old| old.head.variant != entry.head.variant);
-        if let Err(why) = verdict.shareable {
-            let is_kept = verdict.is_kept_for_validation();
-            if moved || !is_kept && !why.is_of_its_request() {
-                self.supersede();
+        match disposition {
+            Disposition::Private(why) | Disposition::Kept(why) => {
+                let leader = self.leader.take();
+                to_leader(self.flight(), leader, why, (landed, own));
             }
-            let gone = Gone::NotShareable {
-                why: why.as_str(),
-                error: None,
-                kept: is_kept.then(|| entry.clone()),
-            };
-            self.flight().phase.send_replace(Phase::Gone(gone));
-            if let Some(leader) = self.leader.take() {
-                let _ = leader.send(ForLeader::Landed(Box::new(landed), own));
+            Disposition::Shared(_) | Disposition::Failed(_) => {
+                self.tell_fields(own);
+                to_all(self.flight(), landed);
             }
-            if is_kept {
-                finish(&self.cache, &self.departure.landing, Some(entry));
-            }
-            return;
-        }
-        self.tell_fields(own);
-        self.flight().phase.send_replace(Phase::Landed(landed));
-        if why.is_some() || moved {
-            self.supersede();
         }
         finish(
             &self.cache,
             &self.departure.landing,
-            why.is_none().then_some(entry),
+            kept.is_ok().then_some(entry),
         );
     }
 
@@ -271,17 +256,7 @@ impl<S: Below> FlightTask<S> {
             Disposition::Kept(why) => {
                 let landed = arrived.into_landed(&self.cache, self.resource(), sent, Ok(()));
                 let leader = self.leader.take();
-                let announce = |flight: &Flight, landed: Landed| {
-                    let gone = Gone::NotShareable {
-                        why,
-                        error: None,
-                        kept: Some(landed.entry.clone()),
-                    };
-                    flight.phase.send_replace(Phase::Gone(gone));
-                    if let Some(leader) = leader {
-                        let _ = leader.send(ForLeader::Landed(Box::new(landed), own));
-                    }
-                };
+                let announce = |flight: &Flight, landed| to_leader(flight, leader, why, (landed, own));
                 carry(
                     self.cache,
                     self.departure.landing,
@@ -301,10 +276,9 @@ impl<S: Below> FlightTask<S> {
 
     /// Gives an answer to the one request that may have it.
     fn hand_over(&mut self, arrived: Arrived, gone: Gone) {
-        let response = arrived.into_private(self.resource());
         self.flight().phase.send_replace(Phase::Gone(gone));
         if let Some(leader) = self.leader.take() {
-            let _ = leader.send(ForLeader::Response(Box::new(response)));
+            let _ = leader.send(ForLeader::Private(Box::new(arrived)));
         }
     }
 
@@ -355,6 +329,24 @@ struct Carrier(Arc<Log<Chunk>>);
 impl Drop for Carrier {
     fn drop(&mut self) {
         self.0.end(End::Failed("its carrier is gone".into()));
+    }
+}
+
+/// Announces an answer that only the one who started the flight gets, with these fields.
+fn to_leader<E>(
+    flight: &Flight,
+    leader: Option<oneshot::Sender<ForLeader<E>>>,
+    why: &'static str,
+    (landed, own): (Landed, HeaderMap),
+) {
+    let gone = Gone::NotShareable {
+        why,
+        error: None,
+        kept: landed.storable.then(|| landed.entry.clone()),
+    };
+    flight.phase.send_replace(Phase::Gone(gone));
+    if let Some(leader) = leader {
+        let _ = leader.send(ForLeader::Landed(Box::new(landed), own));
     }
 }
 

@@ -2,13 +2,14 @@
 
 use tokio::time::Instant;
 
-use super::channels::Channels;
+use super::channels::{Channels, Named};
 use super::config::PacedReads;
 use super::entry::Entry;
 use super::flight::Landed;
 use super::policy::{Freshness, Outage, StaleReason};
 use super::resource::Resource;
-use crate::hub::{Hub, Judgement, Since};
+use crate::grip::{HoldMode, Instruct};
+use crate::hub::{Hub, Judgement};
 use crate::marks::Standing;
 use crate::mutants::mutant;
 use crate::position::{Position, Stamp, serves};
@@ -69,33 +70,43 @@ impl Needs {
         }
     }
 
-    /// Whether a hold starts from this entry that replays what came since.
-    fn replays(&self, entry: &Entry) -> bool {
-        self.by_hold && !self.is_head && entry.head.is_stream()
+    /// Whether a hold that replays what came since starts from an answer with these instructions.
+    fn replays(&self, instruct: Option<&Instruct>) -> bool {
+        self.holds_as(HoldMode::Stream, instruct)
     }
 
-    /// The last message that makes this entry older for this request. Rule M1: a hold replays what comes on the channels
+    fn holds_as(&self, mode: HoldMode, instruct: Option<&Instruct>) -> bool {
+        let hold = instruct.and_then(|instruct| instruct.hold.as_ref());
+        self.by_hold && !self.is_head && hold.is_some_and(|hold| hold.mode == mode)
+    }
+
+    /// The last message that makes an answer older for this request: one with this stamp, with these instructions, that names
+    /// these channels. Rule M1: a hold replays what comes on the channels
     /// that it subscribes to; what else its own answer names makes it older, what other answers of the URL name does not.
     /// Rules M2, M3: for everybody else all channels of the URL count.
     #[cfg_attr(
         not(gripstack_mutants),
         expect(clippy::if_same_then_else, reason = "each is broken by itself")
     )]
-    fn last_message(&self, hub: &Hub, entry: &Entry, judged: &Judgement) -> Position {
-        let replay = entry.head.stamp.replay;
-        if judged.last_message <= replay {
+    fn last_message(
+        &self,
+        hub: &Hub,
+        stamp: Stamp,
+        (instruct, named): (Option<&Instruct>, Option<&Named>),
+        judged: &Judgement,
+    ) -> Position {
+        if judged.last_message <= stamp.replay {
             return Position::ZERO;
         }
-        if self.replays(entry) {
-            return match (&entry.head.named, &entry.head.instruct) {
+        if self.replays(instruct) {
+            return match (named, instruct) {
                 _ if mutant!("no-own-tag") => Position::ZERO,
                 (Some(named), _) if named.has_more() => judged.last_message,
                 (Some(named), Some(instruct)) => hub.last_message_of(named.beside(instruct)),
                 _ => Position::ZERO,
             };
         }
-        let polls = self.by_hold && !self.is_head && entry.head.is_hold();
-        let ages = if polls {
+        let ages = if self.holds_as(HoldMode::Response, instruct) {
             !mutant!("poll-old")
         } else {
             !mutant!("no-aging")
@@ -129,7 +140,9 @@ impl Needs {
         let mut ended_by_a_purge = false;
         match standing {
             Standing::Blocked | Standing::Invalidated { purged: true } => return Look::Refetch(Why::Purged),
-            Standing::Invalidated { purged: false } if !(has_channels && self.replays(entry)) => {
+            Standing::Invalidated { purged: false }
+                if !(has_channels && self.replays(entry.head.instruct())) =>
+            {
                 return Look::Refetch(Why::Invalidated);
             }
             // A URL with channels has a value that somebody is told of: no window serves an older one.
@@ -138,11 +151,8 @@ impl Needs {
             Standing::Soft { .. } => ended_by_a_purge = true,
             Standing::Invalidated { .. } | Standing::Clean | Standing::Dead => {}
         }
-        if !serves(
-            stamp.replay,
-            self.arrival.at,
-            self.last_message(hub, entry, &judged),
-        ) {
+        let message = self.last_message(hub, stamp, entry.head.names(), &judged);
+        if !serves(stamp.replay, self.arrival.at, message) {
             return Look::Refetch(Why::Aged);
         }
         let left;
@@ -175,17 +185,26 @@ impl Needs {
             return true;
         }
         let judged = hub.judge(entry.since(&resource.keys, channels));
-        let stamp = entry.head.stamp;
-        let message = self.last_message(hub, entry, &judged);
-        stamp.replay >= self.at_least
-            && serves(stamp.at, self.arrival.at, last_mark(&judged))
-            && serves(stamp.replay, self.arrival.at, message)
+        self.is_served(hub, entry.head.stamp, entry.head.names(), &judged)
     }
 
-    /// Whether an answer with this stamp serves this request, to which that happened since: rule C5. It starts no hold.
-    pub(super) fn is_served(&self, stamp: Stamp, judged: &Judgement) -> bool {
-        serves(stamp.at, self.arrival.at, last_mark(judged))
-            && serves(stamp.replay, self.arrival.at, judged.last_message)
+    /// The same of an answer with this stamp, these instructions and channels, to which that happened since.
+    pub(super) fn is_served(
+        &self,
+        hub: &Hub,
+        stamp: Stamp,
+        names: (Option<&Instruct>, Option<&Named>),
+        judged: &Judgement,
+    ) -> bool {
+        let message = self.last_message(hub, stamp, names, judged);
+        self.is_in_time(stamp, judged, message)
+    }
+
+    /// The one test (rule C5), of a stamp and the last mark and message that count.
+    fn is_in_time(&self, stamp: Stamp, judged: &Judgement, message: Position) -> bool {
+        stamp.replay >= self.at_least
+            && serves(stamp.at, self.arrival.at, last_mark(judged))
+            && serves(stamp.replay, self.arrival.at, message)
     }
 
     /// Whether there is no better answer than this one, which does not serve: its fetch would, but a foreign cache between
@@ -202,7 +221,8 @@ impl Needs {
         };
         let entry = &landed.entry;
         let judged = hub.judge(entry.since(&resource.keys, channels));
-        let last = last_mark(&judged).max(self.last_message(hub, entry, &judged));
+        let message = self.last_message(hub, entry.head.stamp, entry.head.names(), &judged);
+        let last = last_mark(&judged).max(message);
         serves(fetched.at, self.arrival.at, last)
     }
 
@@ -218,24 +238,13 @@ impl Needs {
         if mutant!("join-any") {
             return true;
         }
-        let judged = hub.judge(Since {
-            stamp,
-            keys: [&resource.keys, &[]],
-            seen: None,
-            channel_keys: &channels.keys,
-            channels: &channels.names,
-            more_channels: channels.more,
-            left_at: channels.left_at,
-            left_marks: channels.left_marks,
-        });
+        let judged = hub.judge(channels.since(stamp, [&resource.keys, &[]], None));
         let message = if self.by_hold || mutant!("no-aging") {
             Position::ZERO
         } else {
             judged.last_message
         };
-        stamp.replay >= self.at_least
-            && serves(stamp.at, self.arrival.at, last_mark(&judged))
-            && serves(stamp.replay, self.arrival.at, message)
+        self.is_in_time(stamp, &judged, message)
     }
 
     /// Whether the answer may be given although it should have been fetched anew, and how fresh it then is. What was

@@ -91,12 +91,19 @@ impl Memo {
         }
     }
 
-    /// Whether it says the same of the same URL.
-    pub(super) fn says_the_same_as(&self, other: &Self) -> bool {
-        let named = |memo: &Self| memo.named.as_ref().map(|(named, _)| Arc::as_ptr(named));
-        self.url == other.url
-            && (self.why, self.about, &self.forbids) == (other.why, other.about, &other.forbids)
-            && named(self) == named(other)
+    /// Whether it says this of this URL.
+    pub(super) fn says(
+        &self,
+        resource: &Resource,
+        named: Option<&Arc<Named>>,
+        why: (&'static str, About),
+        forbids: Option<&Forbids>,
+    ) -> bool {
+        let known = self.named.as_ref().map(|(named, _)| Arc::as_ptr(named));
+        self.url == resource.url
+            && (self.why, self.about) == why
+            && self.forbids.as_ref() == forbids.filter(|_| why.1 == About::All)
+            && known == named.map(Arc::as_ptr)
     }
 
     pub(super) fn why(&self) -> &'static str {
@@ -151,31 +158,28 @@ impl Memo {
         if status == StatusCode::NOT_MODIFIED || status == StatusCode::NO_CONTENT || is_error_status(status) {
             return false;
         }
-        match &self.forbids {
-            None => false,
-            Some(Forbids::Silence) => !response.headers().iter().any(|(name, value)| {
-                speaks_of_reuse(name)
-                    || is_for_us(name)
-                    || (*name == CONTENT_TYPE && grip::is_instruct(value))
-            }),
-            Some(Forbids::Line(line)) => {
-                let mut lines = 0;
-                for (name, value) in response.headers() {
-                    if *name == CACHE_CONTROL {
-                        lines += 1;
-                        if value != line {
-                            return false;
-                        }
-                    } else if *name == CONTENT_TYPE {
-                        if grip::is_instruct(value) {
-                            return false;
-                        }
-                    } else if is_for_us(name) {
+        let Some(forbids) = &self.forbids else {
+            return false;
+        };
+        let mut lines = 0;
+        for (name, value) in response.headers() {
+            if is_for_us(name) || (*name == CONTENT_TYPE && grip::is_instruct(value)) {
+                return false;
+            }
+            match forbids {
+                Forbids::Silence if speaks_of_reuse(name) => return false,
+                Forbids::Line(line) if *name == CACHE_CONTROL => {
+                    lines += 1;
+                    if value != line {
                         return false;
                     }
                 }
-                lines == 1
+                Forbids::Silence | Forbids::Line(_) => {}
             }
+        }
+        match forbids {
+            Forbids::Silence => true,
+            Forbids::Line(_) => lines == 1,
         }
     }
 }
@@ -193,12 +197,12 @@ pub(super) fn is_for_us(name: &HeaderName) -> bool {
     }
 }
 
-/// Whether this field of a response may let a cache reuse it: by its lifetime, or after a validation.
+/// Whether this field of a response, which is not [for us](is_for_us), may let a cache reuse it: by its lifetime, or after a
+/// validation.
 pub(super) fn speaks_of_reuse(name: &HeaderName) -> bool {
     match name.as_str().as_bytes()[0] {
         b'c' => *name == CACHE_CONTROL,
         b'e' => *name == EXPIRES || *name == ETAG,
-        b'l' => *name == LAST_MODIFIED,
         _ => false,
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! service    a request: pass it, or look for an answer
 //! memo       a URL whose answers are not kept; `pass`: its requests go by
-//! visit      answer it from memory, or wait for a flight
+//! visit      what a request does: answer from memory, `wait` for a flight, or ask `alone`
 //! resource   one URL: its variants, its `channels`, its flights, and the decision between them (`find`)
 //! look       what may become of a stored answer: fresh, stale, refetch, dead (the one test of `position::serves`)
 //! flight     a fetch that several requests wait for; `fetch` runs it in a task of its own
@@ -28,6 +28,7 @@ macro_rules! say_once {
 }
 
 mod account;
+mod alone;
 mod arrived;
 mod channels;
 mod config;
@@ -48,6 +49,7 @@ mod note;
 mod pass;
 mod policy;
 mod pump;
+mod refusal;
 mod resource;
 mod serve;
 mod service;
@@ -56,6 +58,7 @@ mod store;
 mod sweep;
 mod tags;
 mod visit;
+mod wait;
 
 #[cfg(all(feature = "full", any(test, fuzzing)))]
 pub(crate) mod fuzz;

@@ -70,12 +70,14 @@ impl Cache {
         forbids: Option<Forbids>,
     ) {
         let now = Instant::now();
+        // Each request that passes alone comes by here, and mostly brings nothing new.
+        let known = self.memo(resource.key(), now);
+        if known.is_some_and(|known| known.says(resource, named, why, forbids.as_ref())) {
+            return;
+        }
         let until = after(now, self.config().uncacheable_ttl);
         let name = self.config().name;
         let memo = Memo::new(self.hub(), name, resource, named, why, forbids, until);
-        let known = self.memo(resource.key(), now);
-        if known.is_none_or(|known| !known.says_the_same_as(&memo)) {
-            self.remember_memo(resource.key(), memo);
-        }
+        self.remember_memo(resource.key(), memo);
     }
 }

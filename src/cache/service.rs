@@ -17,7 +17,8 @@ use super::key::{RequestUrl, is_cacheable_method, is_safe_method, url_of};
 use super::location::same_origin_url;
 use super::pass::{Passed, Passing, passes};
 use super::policy::{CacheStatus, Fwd};
-use super::visit::{Next, Visit, private};
+use super::refusal::private;
+use super::visit::{Next, Visit};
 use crate::below::{Below, call};
 use crate::body::EdgeBody;
 use crate::error::BoxError;
@@ -131,7 +132,7 @@ where
                 );
                 return self.pass(request.map(|_| EdgeBody::empty()), fields, Some("other-layer"));
             }
-            let visit = Visit::new(&self.cache, resource, request, fields, self.paced_reads, now);
+            let visit = Visit::new(&self.cache, resource, request, fields, self.paced_reads);
             return match visit.decide(&self.inner, now) {
                 Next::Answer(entry, freshness, served)
                     if let Some(response) = visit.answer(&entry, freshness.as_deref(), served, now) =>

@@ -3,13 +3,11 @@
 use http::{HeaderMap, HeaderName};
 
 use crate::message::Channel;
-use crate::order::{Target, TargetKey};
+use crate::order::{CHANNEL_KEY, Target, TargetKey};
 
 /// The field that lists surrogate keys, separated by spaces.
 pub(super) const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
 
-/// How a key begins that names a channel.
-const CHANNEL: &str = "ch:";
 /// Longest key, in bytes.
 const MAX_KEY: usize = 1_024;
 /// Longest list, in bytes. The key that crosses it and all after it are ignored.
@@ -39,7 +37,7 @@ impl Tags {
             read += key.len() + 1;
             tags.truncated |= read > MAX_LIST || key.len() > MAX_KEY;
             if tags.truncated {
-                tags.more_channels |= key.starts_with(CHANNEL.as_bytes());
+                tags.more_channels |= key.starts_with(CHANNEL_KEY.as_bytes());
                 continue;
             }
             let Ok(key) = std::str::from_utf8(key) else {
@@ -52,7 +50,10 @@ impl Tags {
 
     fn add(&mut self, key: &str) {
         self.keys.push(TargetKey::of(&Target::Key(key.into())));
-        if let Some(channel) = key.strip_prefix(CHANNEL).and_then(|name| Channel::new(name).ok()) {
+        if let Some(channel) = key
+            .strip_prefix(CHANNEL_KEY)
+            .and_then(|name| Channel::new(name).ok())
+        {
             self.channels.push(channel);
         }
         if !self.text.is_empty() {

@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use super::failure::HoldError;
 use crate::body::EdgeBody;
 use crate::grip::{self, HoldChannel, HoldMode, Instruct, MAX_INSTRUCT_BYTES};
-use crate::handoff::{ClientHasIt, Handoff, Keep, KeepAlong, foreign_age};
+use crate::handoff::{ClientHasIt, Handoff, Keep, KeepAlong, stamp_of};
 use crate::hop_by_hop::is_framing;
 use crate::hub::{Fetch, Hub};
 use crate::message::{Channel, PushedResponse};
@@ -101,11 +101,11 @@ impl Answer {
             (handoff.instruct, handoff.stamp)
         } else {
             keep = parts.extensions.remove::<KeepAlong>().map(|along| along.0);
-            let stamp = match foreign_age(&parts.headers, &parts.extensions) {
-                Some(age) => fetch.stamp_behind_cache(age),
-                None if mutant!("stamp-late") => hub.stamp_at(hub.now()),
-                None => fetch.stamp(),
+            let fetched = match mutant!("stamp-late") {
+                true => hub.stamp_at(hub.now()),
+                false => fetch.stamp(),
             };
+            let stamp = stamp_of(hub, (fetched, fetch.since()), &parts.headers, &parts.extensions);
             let instruct = if is_head && grip::is_instruct_type(&parts.headers) {
                 // The instructions, and the response that they describe, stand in a body that it does not have.
                 parts.headers.remove(CONTENT_TYPE);

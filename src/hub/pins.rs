@@ -63,10 +63,10 @@ impl Fetch {
         self.stamp
     }
 
-    /// What an answer of it is stamped with that a foreign cache may have kept for this long: see [`Hub::backdate`].
+    /// When it began.
     #[cfg(feature = "hold")]
-    pub(crate) fn stamp_behind_cache(&self, age: Duration) -> Stamp {
-        self.hub.backdate(self.stamp, self.since, age)
+    pub(crate) fn since(&self) -> Instant {
+        self.since
     }
 
     /// Whether it has been under way for so long that marks above its stamp are forgotten: what it brings is not to be

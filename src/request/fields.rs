@@ -176,7 +176,6 @@ mod tests {
             ("range", Fields::RANGE),
             ("cache-control", Fields::LIMIT),
             ("authorization", Fields::LIMIT),
-            ("last-event-id", Fields::LIMIT),
             ("x-forwarded-host", forwarded),
             ("front-end-https", forwarded),
             ("x-forwarded-for", Fields::FORWARDED),
@@ -200,6 +199,15 @@ mod tests {
         ]);
         assert_eq!(none, Fields(0));
         assert!(!none.is_unsettled());
+    }
+
+    #[cfg(feature = "cache")]
+    #[test]
+    fn what_resumes_limits_who_may_have_the_answer() {
+        for name in &super::super::RESUMING {
+            let headers = HeaderMap::from_iter([(name.clone(), HeaderValue::from_static("1"))]);
+            assert!(Fields::in_headers(&headers).0.has(Fields::LIMIT), "{name}");
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(crate) use cookies::join as join_cookies;
 pub(crate) use fields::Fields;
 pub(crate) use host::{is_https, settle as settle_host};
 #[cfg(feature = "cache")]
-pub(crate) use names::{is_keyed, keyed_in};
+pub(crate) use names::{RESUMING, is_keyed, keyed_in};
 pub(crate) use upgrade::wanted as wanted_upgrade;
 
 use crate::hop_by_hop;

@@ -59,6 +59,13 @@ static MEANINGFUL: [&str; 24] = [
     "user-agent",
 ];
 
+/// What a client says of what it has had already (rule D7): what others share is not made for it.
+#[cfg(feature = "cache")]
+pub(crate) static RESUMING: [HeaderName; 2] = [
+    HeaderName::from_static("last-event-id"),
+    HeaderName::from_static("grip-last"),
+];
+
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// Whether this field turns a request into another one.

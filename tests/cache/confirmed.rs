@@ -289,3 +289,22 @@ async fn u3_a_date_in_a_304_that_answers_a_tag_contradicts_nothing() {
         assert_eq!(world.origin.count(), 2, "{date}");
     }
 }
+
+/// Whatever an answer comes to by a 304 is decided as of any other: its head may have grown too large.
+#[tokio::test(start_paused = true)]
+async fn what_a_304_makes_too_large_is_not_kept() {
+    let large = "x".repeat(70_000);
+    let world = World::new(move |call| {
+        let fields = [("etag", "\"1\""), ("x-large", large.as_str())];
+        page(call, "max-age=60", "\"1\"", &fields)
+    });
+    world.get("/a").await.expect_short("1", "fwd=uri-miss; stored");
+    pass(secs(61)).await;
+    world
+        .get("/a")
+        .await
+        .expect_short("1", "fwd=stale; fwd-status=304; stored=?0; detail=too-large");
+    settle().await;
+    assert_eq!(world.edge.cache().stats().entries, 0);
+    world.get("/a").await.expect_short("3", "fwd=uri-miss; stored");
+}

@@ -283,3 +283,29 @@ async fn x1_a_hold_that_needs_a_younger_one_takes_what_there_is_and_does_not_loo
     }
     assert!(world.origin.count() <= 3, "{} requests", world.origin.count());
 }
+
+/// A hold replays what the answer lacks, also one that is for its client alone; a plain reader does not.
+#[tokio::test(start_paused = true)]
+async fn x1_what_is_for_one_client_is_marked_where_nothing_replays_what_it_lacks() {
+    let world = World::new(|call| {
+        Reply::ok(call.n.to_string())
+            .cc("no-store")
+            .header("age", "0")
+            .header("grip-hold", "stream")
+            .header("grip-channel", "c")
+    });
+    // Its channels become the URL's as long as this is remembered.
+    world.get(by_hold()).await;
+    pass(secs(60)).await;
+    world.publish("c").await;
+    let plain = world.get("/a").await;
+    assert!(plain.cache_status().ends_with("detail=foreign-age"), "{plain:?}");
+    let held = world.get(by_hold()).await;
+    assert!(held.cache_status().ends_with("detail=no-store"), "{held:?}");
+    // A purge is nothing that could be replayed.
+    world.purge_url("/a", PurgeMode::Hard).await;
+    for ask in [get("/a"), by_hold()] {
+        let got = world.get(ask).await;
+        assert!(got.cache_status().ends_with("detail=foreign-age"), "{got:?}");
+    }
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gripstack::EdgeBody;
-use gripstack::error::{CloseDelimited, OriginFailure};
+use gripstack::error::{BehindCache, CloseDelimited, OriginFailure};
 use http::{Request, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -239,4 +239,14 @@ async fn a_gigabyte_streams_in_bounded_memory() {
         assert!(ahead < AHEAD, "the origin is {ahead} bytes ahead");
     }
     assert_eq!(got, TOTAL);
+}
+
+#[tokio::test]
+async fn x1_an_answer_says_that_a_foreign_cache_stands_between() {
+    let raw = RawOrigin::answering("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na").await;
+    for behind in [false, true] {
+        let origin = raw.builder().behind_cache(behind).build().expect("valid");
+        let answer = send(&origin, get("/")).await;
+        assert_eq!(answer.extensions().get::<BehindCache>().is_some(), behind);
+    }
 }
