@@ -163,18 +163,12 @@ impl Memo {
         };
         let mut lines = 0;
         for (name, value) in response.headers() {
-            if is_for_us(name) || (*name == CONTENT_TYPE && grip::is_instruct(value)) {
-                return false;
-            }
-            match forbids {
-                Forbids::Silence if speaks_of_reuse(name) => return false,
-                Forbids::Line(line) if *name == CACHE_CONTROL => {
-                    lines += 1;
-                    if value != line {
-                        return false;
-                    }
-                }
-                Forbids::Silence | Forbids::Line(_) => {}
+            match (concern(name), forbids) {
+                (Concern::Us, _) => return false,
+                (Concern::Type, _) if grip::is_instruct(value) => return false,
+                (Concern::CacheControl, Forbids::Line(line)) if value == line => lines += 1,
+                (Concern::CacheControl, _) | (Concern::Reuse, Forbids::Silence) => return false,
+                (Concern::Type | Concern::Reuse | Concern::Nothing, _) => {}
             }
         }
         match forbids {
@@ -184,27 +178,41 @@ impl Memo {
     }
 }
 
-/// Whether this field of a response is for a cache or a push edge like ours, says that a foreign cache answered (rule X1), or
-/// is a date to be looked at (rule C3).
-pub(super) fn is_for_us(name: &HeaderName) -> bool {
+/// What a field of a response is about, as far as that decides whether the response may be kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Concern {
+    /// It is for a cache or a push edge like ours, says that a foreign cache answered (rule X1), or is a date to be looked
+    /// at (rule C3).
+    Us,
+    CacheControl,
+    /// It may let a cache reuse the response: by its lifetime, or after a validation.
+    Reuse,
+    Type,
+    Nothing,
+}
+
+fn concern(name: &HeaderName) -> Concern {
     match name.as_str().as_bytes()[0] {
-        b'a' => *name == AGE,
-        b'c' => *name == CDN_CACHE_CONTROL,
-        b'g' => grip::is_grip(name),
-        b'l' => *name == LAST_MODIFIED,
-        b's' => *name == SURROGATE_KEY,
-        _ => false,
+        b'a' if *name == AGE => Concern::Us,
+        b'c' if *name == CACHE_CONTROL => Concern::CacheControl,
+        b'c' if *name == CONTENT_TYPE => Concern::Type,
+        b'c' if *name == CDN_CACHE_CONTROL => Concern::Us,
+        b'e' if *name == EXPIRES || *name == ETAG => Concern::Reuse,
+        b'g' if grip::is_grip(name) => Concern::Us,
+        b'l' if *name == LAST_MODIFIED => Concern::Us,
+        b's' if *name == SURROGATE_KEY => Concern::Us,
+        _ => Concern::Nothing,
     }
 }
 
-/// Whether this field of a response, which is not [for us](is_for_us), may let a cache reuse it: by its lifetime, or after a
-/// validation.
+/// Whether this field of a response is for us, or tells when that was made.
+pub(super) fn is_for_us(name: &HeaderName) -> bool {
+    concern(name) == Concern::Us
+}
+
+/// Whether this field of a response may let a cache reuse it.
 pub(super) fn speaks_of_reuse(name: &HeaderName) -> bool {
-    match name.as_str().as_bytes()[0] {
-        b'c' => *name == CACHE_CONTROL,
-        b'e' => *name == EXPIRES || *name == ETAG,
-        _ => false,
-    }
+    matches!(concern(name), Concern::CacheControl | Concern::Reuse)
 }
 
 // === impl ByLength ===
