@@ -224,27 +224,21 @@ impl Url {
         self.0.split('/').next().unwrap_or_default()
     }
 
-    /// The same URL with its query as API clients rebuild it: keys sorted, the first of repeated ones, `k` as
-    /// `k=`. `None` if that is the same.
+    /// The same URL with its query as API clients rebuild it, which decode and encode it: keys sorted, the first of repeated
+    /// ones, `k` as `k=`, each escaped in one way. `None` if that is the same.
     pub(crate) fn canonical(&self) -> Option<Url> {
         let (path, query) = self.0.split_once('?')?;
-        let mut pairs: Vec<(&str, &str)> = Vec::new();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            pairs.push((key, value));
-        }
+        let mut pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
         // Clients choose how many there are. The order of equal keys stays.
-        pairs.sort_by_key(|(key, _)| *key);
-        pairs.dedup_by_key(|(key, _)| *key);
-        let query: Vec<String> = pairs
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
-        let canonical = if query.is_empty() {
-            path.to_owned()
-        } else {
-            format!("{path}?{}", query.join("&"))
-        };
+        pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
+        pairs.dedup_by(|(a, _), (b, _)| a == b);
+        let mut canonical = path.to_owned();
+        if !pairs.is_empty() {
+            canonical.push('?');
+            let start = canonical.len();
+            let mut query = form_urlencoded::Serializer::for_suffix(canonical, start);
+            canonical = query.extend_pairs(pairs).finish();
+        }
         (*canonical != *self.0).then(|| Url(canonical.into()))
     }
 }

@@ -110,14 +110,24 @@ impl Visit {
             Disposition::Private(why) | Disposition::Kept(why) | Disposition::Shared(Err(why)) => why,
             Disposition::Shared(Ok(())) => why,
         };
+        let fwd = match old {
+            Some(_) => Fwd::Stale,
+            None => Fwd::UriMiss,
+        };
         match is_kept {
-            true => self.keep(arrived, sent, why, pin),
-            false => self.give_private(arrived, Conditions::Sent, why),
+            true => self.keep(arrived, sent, (fwd, why), pin),
+            false => self.give_private(arrived, Conditions::Sent, fwd, why),
         }
     }
 
     /// Gives an answer that goes into the store as well.
-    fn keep(self, arrived: Arrived, sent: Sent<'_>, why: &'static str, pin: Fetch) -> Response<EdgeBody> {
+    fn keep(
+        self,
+        arrived: Arrived,
+        sent: Sent<'_>,
+        (fwd, why): (Fwd, &'static str),
+        pin: Fetch,
+    ) -> Response<EdgeBody> {
         let why = self.detail_of(&arrived, why);
         let own = arrived.own_fields();
         let (landed, body) = arrived.into_landed(&self.cache, &self.resource, sent, Ok(()));
@@ -126,7 +136,7 @@ impl Visit {
             flight: Arc::new(Flight::new(landed.entry.head.variant, None)),
             pin,
         };
-        let status = CacheStatus::forwarded(Fwd::UriMiss).stored(true).detail(why);
+        let status = CacheStatus::forwarded(fwd).stored(true).detail(why);
         let response = self.give(&landed.entry, &landed.entry.head.freshness, Some(status));
         tokio::spawn(carry_alone(self.cache.clone(), landing, (landed, body)));
         let Some(mut response) = response else {
@@ -141,6 +151,7 @@ impl Visit {
         &self,
         arrived: Arrived,
         conditions: Conditions,
+        fwd: Fwd,
         why: &'static str,
     ) -> Response<EdgeBody> {
         let detail = self.detail_of(&arrived, why);
@@ -155,7 +166,7 @@ impl Visit {
         if self.needs.is_head {
             *response.body_mut() = EdgeBody::empty();
         }
-        let status = CacheStatus::forwarded(Fwd::UriMiss)
+        let status = CacheStatus::forwarded(fwd)
             .name(self.cache.config().name)
             .stored(false)
             .detail(detail);

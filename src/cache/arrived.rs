@@ -16,11 +16,12 @@ use super::look::Needs;
 use super::memo::{Forbids, is_for_us, speaks_of_reuse};
 use super::policy::{
     Arrival, CacheControl, Freshness, NoStore, RequestFacts, ResponseFacts, Validators, VarySpec, Verdict,
-    ambiguous_date, decide, detach, format_http_date, is_error_status, own_fields, stored_headers,
+    ambiguous_date, decide, detach, format_http_date, is_error_status, own_fields, prohibition,
+    stored_headers,
 };
 use super::resource::Resource;
 use super::serve::{CACHE_STATUS, with_places};
-use super::tags::{SURROGATE_KEY, Tags};
+use super::tags::{self, Tags};
 use crate::body::{EdgeBody, Held};
 use crate::error::{CloseDelimited, OriginError};
 use crate::grip::{self, Instruct, JsonResponse, MAX_INSTRUCT_BYTES};
@@ -143,11 +144,12 @@ pub(super) async fn look_at(
         freshness: &freshness,
         has_instructions: instruct.is_some(),
     };
-    let verdict = decide(
-        &RequestFacts::of(sent.method, sent.headers),
-        &facts,
-        &cache.limits(),
-    );
+    let asked = RequestFacts::of(sent.method, sent.headers);
+    let mut verdict = decide(&asked, &facts, &cache.limits());
+    if let Some(json) = &json {
+        // How long it may be kept stands beside the instructions; what forbids it, in the response that clients see, too.
+        verdict = verdict.unless(described_forbids(&asked, &facts, json));
+    }
     if json.is_none() && parts.extensions.get::<CloseDelimited>().is_some() {
         // Whether all of it came cannot be known.
         incomplete = Some("close-delimited");
@@ -183,6 +185,21 @@ pub(super) async fn look_at(
         named,
         is_head,
     })
+}
+
+/// What of a response in JSON forbids to share it, as in any other.
+fn described_forbids(
+    asked: &RequestFacts<'_>,
+    wrapped_in: &ResponseFacts<'_>,
+    json: &JsonResponse,
+) -> Option<NoStore> {
+    let described = ResponseFacts {
+        status: json.status,
+        headers: &json.headers,
+        policy: &CacheControl::of(&json.headers),
+        ..*wrapped_in
+    };
+    prohibition(asked, &described)
 }
 
 // === impl Disposition ===
@@ -271,7 +288,11 @@ impl Arrived {
     /// the one who asked, or says no to that one.
     pub(super) fn supersedes(&self) -> bool {
         let status = self.parts.status;
-        let is_last_word = status.is_success() || matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+        let is_last_word = match status {
+            StatusCode::NOT_MODIFIED => false,
+            StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => true,
+            status => status.is_success() || status.is_redirection(),
+        };
         let refused = self.verdict.storable.or(self.verdict.shareable).err();
         is_last_word && self.unusable.is_none() && refused.is_some_and(|why| !why.is_of_its_request())
     }
@@ -326,14 +347,18 @@ impl Arrived {
         storable: Result<(), &'static str>,
     ) -> (Landed, EdgeBody) {
         let is_error = is_error_status(self.parts.status);
-        let vary = resource.rule(VarySpec::of(&self.parts.headers), is_error);
+        let mut vary = VarySpec::of(&self.parts.headers);
+        if let Some(json) = &self.json {
+            vary = vary.with(VarySpec::of(&json.headers).names().iter().cloned());
+        }
+        let vary = resource.rule(vary, is_error);
         let (status, source, body) = match self.json {
             Some(json) => (json.status, json.headers, EdgeBody::from(json.body)),
             None => (self.parts.status, self.parts.headers, self.body),
         };
         let mut headers = stored_headers(&source, &self.policy);
         grip::strip(&mut headers);
-        headers.remove(SURROGATE_KEY);
+        tags::strip(&mut headers);
         // A recipient with a clock records when it came (RFC 9110 6.6.1).
         headers
             .entry(DATE)
@@ -390,7 +415,7 @@ impl Cache {
 pub(super) fn own_fields_of(response: &HeaderMap, policy: &CacheControl) -> HeaderMap {
     let mut own = own_fields(response, policy);
     grip::strip(&mut own);
-    own.remove(SURROGATE_KEY);
+    tags::strip(&mut own);
     own.remove(CACHE_STATUS);
     own
 }

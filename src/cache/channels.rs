@@ -16,6 +16,8 @@ use crate::sync::Arc;
 const MAX_CHANNELS: usize = 256;
 /// Living answers of one URL whose channels are told apart: with more, the same.
 const MAX_ANSWERS: usize = 1_024;
+/// Answers of one URL that went for want of room, while it had others, whose channels are told apart: with more, the same.
+const MAX_OUTLIVED: usize = 4;
 /// What a channel takes beside its name, where it is named and in its URL's union. Measured.
 const CHANNEL_WEIGHT: usize = 96;
 
@@ -48,6 +50,10 @@ pub(super) struct Union {
     answers: Vec<Weak<Named>>,
     /// An answer is gone since the union was made.
     left: Arc<AtomicBool>,
+    /// Of answers that went for want of room: whoever makes room does not make the URL forget.
+    outlived: Vec<Arc<Named>>,
+    /// There were more of those.
+    has_forgotten: bool,
     all: Arc<Channels>,
 }
 
@@ -115,6 +121,19 @@ impl Union {
         Some(named)
     }
 
+    /// An answer that names these goes, for the URL has too many.
+    pub(super) fn outlive(&mut self, hub: &Hub, named: &Arc<Named>) {
+        if self.has_forgotten || self.outlived.iter().any(|other| Arc::ptr_eq(other, named)) {
+            return;
+        }
+        if self.outlived.len() < MAX_OUTLIVED {
+            self.outlived.push(named.clone());
+        } else {
+            self.has_forgotten = true;
+            self.unite(hub);
+        }
+    }
+
     /// The union.
     pub(super) fn get(&mut self, hub: &Hub) -> &Arc<Channels> {
         if self.left.load(Ordering::Acquire) {
@@ -128,7 +147,7 @@ impl Union {
         self.left.store(false, Ordering::Release);
         self.answers.retain(|named| named.strong_count() > 0);
         let mut names: Vec<Channel> = Vec::new();
-        let mut more = self.answers.len() > MAX_ANSWERS;
+        let mut more = self.has_forgotten || self.answers.len() > MAX_ANSWERS;
         for named in self.answers.iter().take(MAX_ANSWERS).filter_map(Weak::upgrade) {
             more |= named.more;
             names.extend_from_slice(&named.channels);

@@ -14,7 +14,7 @@ use super::policy::{
 };
 use super::resource::Resource;
 use super::serve::{with_places, without_places};
-use super::tags::{SURROGATE_KEY, Tags};
+use super::tags::{self, SURROGATE_KEY, Tags};
 use crate::body::EdgeBody;
 use crate::grip::{self, Instruct};
 use crate::handoff::stamp_of;
@@ -122,7 +122,7 @@ impl Confirmation<'_> {
         let validators = Validators::of(&headers, freshness.arrival());
         let mut headers = stored_headers(&headers, &policy);
         grip::strip(&mut headers);
-        headers.remove(SURROGATE_KEY);
+        tags::strip(&mut headers);
         detach(&mut headers);
         let fetched = (sent.stamp, sent.at.mono);
         let stamp = stamp_of(cache.hub(), fetched, from, self.response.extensions());

@@ -21,6 +21,7 @@ use crate::grip;
 use crate::log::{End, Log};
 use crate::marks::Standing;
 use crate::mutants::mutant;
+use crate::position::Stamp;
 use crate::request::{RESUMING, is_keyed};
 use crate::sync::Arc;
 use crate::time::Now;
@@ -48,20 +49,60 @@ pub(super) enum ForLeader<E> {
     Error(E),
 }
 
+/// What a flight asked, as it was sent.
+struct AsSent {
+    headers: HeaderMap,
+    is_https: bool,
+    by_hold: bool,
+    stamp: Stamp,
+    at: Now,
+}
+
+/// What came of asking.
+enum Asked<E> {
+    Answer(Box<Arrived>, AsSent),
+    /// What was stored is still right.
+    Confirmed(Box<Confirmed>),
+    Error(E),
+    Nothing(Failure),
+}
+
 impl<S: Below> FlightTask<S> {
-    /// Runs in a task of its own: no client that goes away takes it along.
+    /// Runs in a task of its own: no client that goes away takes it along. But it ends when the last that waited is gone.
     pub(super) async fn run(mut self) {
-        let flight = self.departure.landing.flight.clone();
+        let flight = self.flight().clone();
         flight.wait_for_turn().await;
         if flight.turn.is_some() {
             let (now, interval) = (Instant::now(), self.cache.config().interval);
             let mut state = self.resource().state.lock();
             state.took_turn(flight.files_under(), now, interval);
         }
+        let in_background = self.leader.is_none();
+        let resource = self.resource().clone();
+        let asked = tokio::select! {
+            biased;
+            asked = self.ask() => asked,
+            () = deserted(&resource, &flight), if !in_background => return,
+        };
+        match asked {
+            Asked::Answer(arrived, as_sent) => self.land(*arrived, &as_sent).await,
+            Asked::Confirmed(confirmed) => self.land_confirmed(*confirmed),
+            Asked::Error(error) => {
+                if let Some(leader) = self.leader.take() {
+                    let _ = leader.send(ForLeader::Error(error));
+                }
+                self.fail(Failure::Service);
+            }
+            Asked::Nothing(failure) => self.fail(failure),
+        }
+    }
+
+    /// Asks the service below, until the head of the answer is here.
+    async fn ask(&mut self) -> Asked<S::Error> {
         // Rule C3: from here on whatever is accepted may be missing in the answer, so the clock is read first.
         let since = Instant::now();
         let mut fetch = self.cache.hub().begin_fetch(since);
-        flight.phase.send_replace(Phase::Flying {
+        self.flight().phase.send_replace(Phase::Flying {
             stamp: fetch.stamp(),
             since,
             hangs: false,
@@ -76,20 +117,14 @@ impl<S: Below> FlightTask<S> {
             let call = call(&mut self.below, request);
             let response = match tokio::time::timeout(self.cache.config().flight_timeout, call).await {
                 Ok(Ok(response)) => response.map(EdgeBody::new),
-                Ok(Err(error)) => {
-                    if let Some(leader) = self.leader.take() {
-                        let _ = leader.send(ForLeader::Error(error));
-                    }
-                    return self.fail(Failure::Service);
-                }
-                Err(_) => return self.fail(Failure::Timeout),
+                Ok(Err(error)) => return Asked::Error(error),
+                Err(_) => return Asked::Nothing(Failure::Timeout),
             };
             if mutant!("stamp-late") {
                 fetch = self.cache.hub().begin_fetch(Instant::now());
             }
-            let sent = Sent {
-                method: &Method::GET,
-                headers: &headers,
+            let as_sent = AsSent {
+                headers,
                 is_https: self.is_https,
                 by_hold: self.by_hold,
                 stamp: fetch.stamp(),
@@ -102,18 +137,18 @@ impl<S: Below> FlightTask<S> {
                     let confirmation = Confirmation {
                         old: &entry,
                         response: &response,
-                        sent,
+                        sent: as_sent.sent(),
                         is_strong: validators.confirmed_strongly_by(response.headers()),
                     };
                     let confirmed = confirmation.apply(&self.cache, self.resource());
-                    return self.land_confirmed(confirmed);
+                    return Asked::Confirmed(Box::new(confirmed));
                 }
                 // It validated something else: ask once more, without a condition.
                 continue;
             }
-            return match look_at(&self.cache, self.resource(), sent, response).await {
-                Ok(arrived) => self.land(arrived, sent).await,
-                Err(failure) => self.fail(failure),
+            return match look_at(&self.cache, self.resource(), as_sent.sent(), response).await {
+                Ok(arrived) => Asked::Answer(Box::new(arrived), as_sent),
+                Err(failure) => Asked::Nothing(failure),
             };
         }
     }
@@ -230,7 +265,8 @@ impl<S: Below> FlightTask<S> {
         }
     }
 
-    async fn land(mut self, arrived: Arrived, sent: Sent<'_>) {
+    async fn land(mut self, arrived: Arrived, as_sent: &AsSent) {
+        let sent = as_sent.sent();
         let disposition = arrived.disposition();
         self.cache.take_note(
             self.resource(),
@@ -303,6 +339,34 @@ impl<S: Below> FlightTask<S> {
         self.flight()
             .phase
             .send_replace(Phase::Gone(Gone::Failed(failure)));
+    }
+}
+
+/// Waits until all are gone who waited for a flight. It is off the list then: nobody will wait.
+async fn deserted(resource: &Resource, flight: &Arc<Flight>) {
+    loop {
+        flight.phase.closed().await;
+        if flight.goes_on() {
+            return std::future::pending().await;
+        }
+        if resource.abandon(flight, || false) {
+            return;
+        }
+    }
+}
+
+// === impl AsSent ===
+
+impl AsSent {
+    fn sent(&self) -> Sent<'_> {
+        Sent {
+            method: &Method::GET,
+            headers: &self.headers,
+            is_https: self.is_https,
+            by_hold: self.by_hold,
+            stamp: self.stamp,
+            at: self.at,
+        }
     }
 }
 
@@ -436,6 +500,10 @@ fn finish(cache: &Cache, landing: &Landing, entry: Option<Arc<Entry>>) {
                 .charge(entry.head_weight() + resource.url.as_str().len() as u64)
         });
         if let Some(surplus) = state.stored(entry.head.variant) {
+            let gone = cache.store().peek(resource.key(), surplus);
+            if let Some(named) = gone.as_ref().and_then(|gone| gone.head.named.as_ref()) {
+                state.outlive(cache.hub(), named);
+            }
             cache.store().forget(resource.key(), surplus);
         }
         cache.store().insert(resource, entry);

@@ -323,8 +323,10 @@ impl Cache {
                     && needs.may_be_served_from(self.hub(), resource, channels, *stamp)
             }
             Phase::Landed(landed) => {
-                (landed.storable || mutant!("join-any"))
-                    && needs.is_served_by(self.hub(), resource, &landed.entry, channels)
+                // Who comes after the head finds a stored answer that is not whole yet: like any other it has to be fresh.
+                let entry = &landed.entry;
+                (landed.storable && entry.head.freshness.is_fresh(now) || mutant!("join-any"))
+                    && needs.is_served_by(self.hub(), resource, entry, channels)
             }
             Phase::Gone(_) => false,
         }

@@ -10,6 +10,7 @@ use super::resource::Resource;
 use crate::hub::Fetch;
 use crate::position::Stamp;
 use crate::sync::Arc;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// A flight: run by a task, read by requests, the one that started it too.
 pub(super) struct Flight {
@@ -19,6 +20,8 @@ pub(super) struct Flight {
     /// It is paced: not before this, unless [`Flight::hurry`] says so.
     pub(super) turn: Option<Instant>,
     hurry: Notify,
+    /// It is worth ending, although nobody waits any more.
+    goes_on: AtomicBool,
 }
 
 /// How far a flight is.
@@ -104,7 +107,18 @@ impl Flight {
             phase: watch::Sender::new(Phase::Waiting),
             turn,
             hurry: Notify::new(),
+            goes_on: AtomicBool::new(false),
         }
+    }
+
+    /// Somebody has waited long enough, and will come again: without an end it would never be served.
+    pub(super) fn go_on(&self) {
+        self.goes_on.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it ends for its own sake.
+    pub(super) fn goes_on(&self) -> bool {
+        self.goes_on.load(Ordering::Relaxed)
     }
 
     /// Whether it may still bring something that is kept.

@@ -9,7 +9,7 @@ use super::channels::Named;
 use super::key::RequestUrl;
 use super::policy::{CDN_CACHE_CONTROL, CacheStatus, Fwd, is_error_status};
 use super::resource::Resource;
-use super::tags::SURROGATE_KEY;
+use super::tags::is_for_surrogates;
 use crate::error::BehindCache;
 use crate::grip;
 use crate::hub::{Hub, Since};
@@ -200,7 +200,7 @@ fn concern(name: &HeaderName) -> Concern {
         b'e' if *name == EXPIRES || *name == ETAG => Concern::Reuse,
         b'g' if grip::is_grip(name) => Concern::Us,
         b'l' if *name == LAST_MODIFIED => Concern::Us,
-        b's' if *name == SURROGATE_KEY => Concern::Us,
+        b's' if is_for_surrogates(name) => Concern::Us,
         _ => Concern::Nothing,
     }
 }

@@ -5,7 +5,7 @@ use http::{Response, StatusCode};
 
 use super::flight::Failure;
 use super::serve::CACHE_STATUS;
-use super::tags::SURROGATE_KEY;
+use super::tags;
 use crate::body::EdgeBody;
 use crate::error::ERROR_HEADER;
 use crate::grip;
@@ -22,7 +22,7 @@ pub(super) fn private(
         }
         grip::strip(response.headers_mut());
     }
-    response.headers_mut().remove(SURROGATE_KEY);
+    tags::strip(response.headers_mut());
     response.headers_mut().append(CACHE_STATUS, status);
     response
 }

@@ -154,6 +154,11 @@ impl State {
         (self.variants.len() > MAX_VARIANTS).then(|| self.variants.remove(0))
     }
 
+    /// An answer that names these goes for want of room, not because something took its place: they stay the URL's.
+    pub(super) fn outlive(&mut self, hub: &Hub, named: &Arc<Named>) {
+        self.union.outlive(hub, named);
+    }
+
     /// A variant is asked for. Where there are few, their order does not matter.
     pub(super) fn used(&mut self, variant: VariantKey) {
         let older = self.variants.len().saturating_sub(MAX_VARIANTS / 2);

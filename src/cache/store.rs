@@ -60,10 +60,10 @@ impl Store {
         self.0.get(&(url, variant)).map(|shelved| shelved.entry)
     }
 
-    /// Keeps the younger one. Call under the resource's lock.
+    /// Keeps the younger one: of one stamp, that whose head came later. Call under the resource's lock.
     pub(super) fn insert(&self, resource: &Arc<Resource>, entry: Arc<Entry>) {
         let key = (resource.key(), entry.head.variant);
-        let at = |entry: &Entry| entry.head.stamp.at;
+        let at = |entry: &Entry| (entry.head.stamp.at, entry.head.freshness.received().mono);
         if self
             .0
             .peek(&key)

@@ -8,6 +8,20 @@ use crate::order::{CHANNEL_KEY, Target, TargetKey};
 /// The field that lists surrogate keys, separated by spaces.
 pub(super) const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
 
+/// What an origin says to surrogates alone. Nothing of it is read here.
+const SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
+
+/// Whether this field of a response is for surrogates: clients do not see it.
+pub(super) fn is_for_surrogates(name: &HeaderName) -> bool {
+    *name == SURROGATE_KEY || *name == SURROGATE_CONTROL
+}
+
+/// Removes what is for surrogates.
+pub(super) fn strip(headers: &mut HeaderMap) {
+    headers.remove(SURROGATE_KEY);
+    headers.remove(SURROGATE_CONTROL);
+}
+
 /// Longest key, in bytes.
 const MAX_KEY: usize = 1_024;
 /// Longest list, in bytes. The key that crosses it and all after it are ignored.

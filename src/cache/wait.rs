@@ -53,7 +53,11 @@ impl Visit {
         } else {
             let now = Instant::now();
             let turn = flight.turn.map_or(now, |turn| turn.max(now));
-            match tokio::time::timeout_at(after(turn, longest), landed).await {
+            let brought = tokio::time::timeout_at(after(turn, longest), landed).await;
+            if brought.is_err() {
+                flight.go_on();
+            }
+            match brought {
                 Ok(brought) => brought,
                 Err(_) if !paced && after(now, longest) < until => return Waited::Again,
                 Err(_) => {
@@ -79,6 +83,7 @@ impl Visit {
             Phase::Gone(gone) => self.take_own(gone, leader, old, fwd).await,
             // It hangs, and there is an old answer; or its sender is gone, which lives as long as the flight, which is ours.
             Phase::Waiting | Phase::Flying { .. } => {
+                flight.go_on();
                 let old = self.old_after_failure(old.as_ref(), None);
                 Waited::of(old, || failed(Failure::Died))
             }
@@ -109,9 +114,9 @@ impl Visit {
             (Gone::NotShareable { why, .. }, Some(ForLeader::Private(_))) if self.resumes() => {
                 Waited::Alone(why, old)
             }
-            (Gone::NotShareable { why, .. }, Some(ForLeader::Private(arrived))) => {
-                Waited::Response(Box::new(self.give_private(*arrived, Conditions::Withheld, why)))
-            }
+            (Gone::NotShareable { why, .. }, Some(ForLeader::Private(arrived))) => Waited::Response(
+                Box::new(self.give_private(*arrived, Conditions::Withheld, fwd, why)),
+            ),
             (Gone::NotShareable { .. }, Some(ForLeader::Landed(landed, own))) => {
                 self.take((*landed, own), None, fwd, true)
             }
@@ -124,7 +129,12 @@ impl Visit {
             (Gone::Failed(_), Some(ForLeader::Error(error))) => Waited::Error(error),
             (Gone::Failed(failure), Some(ForLeader::Private(arrived))) => {
                 let why = failure.as_str();
-                Waited::Response(Box::new(self.give_private(*arrived, Conditions::Withheld, why)))
+                Waited::Response(Box::new(self.give_private(
+                    *arrived,
+                    Conditions::Withheld,
+                    fwd,
+                    why,
+                )))
             }
             (Gone::Failed(failure), _) => Waited::Response(Box::new(failed(failure))),
         }

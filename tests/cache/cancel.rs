@@ -299,3 +299,48 @@ async fn a_service_that_is_not_ready_is_waited_for_by_the_flight_alone() {
     done(waits).await.expect("answered");
     assert_eq!(origin.count(), 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn col_03_the_fetch_ends_before_its_head_when_all_have_gone() {
+    let world = World::new(|_| Reply::hang());
+    let mut clients = vec![world.start("/a").await, world.start("/a").await];
+    settle().await;
+    assert_eq!((world.origin.count(), world.origin.open_calls()), (1, 1));
+    clients.pop().expect("two").abort();
+    settle().await;
+    assert_eq!(world.origin.open_calls(), 1, "somebody still waits");
+    clients.pop().expect("one").abort();
+    settle().await;
+    assert_eq!(world.origin.open_calls(), 0);
+    // Also while instructions are read, which is before there is an answer.
+    let world = World::new(|_| {
+        Reply::stream([Step::data("{"), Step::Hang]).header("content-type", "application/grip-instruct")
+    });
+    let client = world.start(get("/a").by_hold()).await;
+    settle().await;
+    assert_eq!(world.origin.open_bodies(), 1);
+    client.abort();
+    settle().await;
+    assert_eq!(world.origin.open_bodies(), 0);
+    world.is_empty();
+}
+
+#[tokio::test(start_paused = true)]
+async fn col_03_a_fetch_that_is_too_slow_for_those_who_wait_still_ends() {
+    // Slower than anybody waits for it: if it ended with those who leave, no answer would ever come.
+    let world = World::new(|call| {
+        let reply = Reply::ok(call.n.to_string()).cc("max-age=1, stale-if-error=600");
+        reply.after(if call.n == 1 { ms(0) } else { secs(8) })
+    });
+    world.get("/a").await;
+    pass(secs(5)).await;
+    world.start("/a").await;
+    settle().await;
+    let second = world.start("/a").await;
+    pass(secs(6)).await;
+    assert!(second.is_finished() || world.origin.open_calls() > 0);
+    pass(secs(10)).await;
+    assert_eq!(world.origin.open_calls(), 0);
+    let got = world.get("/a").await;
+    assert_ne!(got.body, "1", "{got:?}");
+}

@@ -619,3 +619,38 @@ async fn a_refresh_that_stalls_is_not_the_last_one() {
     world.get("/a").await.expect_short("3", "hit");
     world.is_idle();
 }
+
+#[tokio::test(start_paused = true)]
+async fn col_08_nobody_joins_a_transfer_whose_answer_is_no_longer_fresh() {
+    for cc in [
+        "max-age=1, must-revalidate",
+        "max-age=1",
+        "max-age=0, stale-if-error=60",
+    ] {
+        let world = World::new(move |call| {
+            let last = if call.n == 1 {
+                Step::Pause(secs(9))
+            } else {
+                Step::Pause(ms(1))
+            };
+            Reply::stream([Step::data(call.n.to_string()), last, Step::data(".")]).cc(cc)
+        });
+        let first = world.start("/a").await;
+        settle().await;
+        if cc.starts_with("max-age=1") {
+            // Still fresh.
+            let joined = world.start("/a").await;
+            settle().await;
+            assert_eq!(world.origin.count(), 1, "{cc}");
+            drop(joined);
+        }
+        pass(secs(2)).await;
+        let late = world.get("/a").await;
+        assert_eq!(late.body, "2.", "{cc}: {late:?}");
+        assert_eq!(done(first).await.body, "1.", "{cc}");
+        // What came first and was whole last takes nothing's place.
+        settle().await;
+        let got = world.get("/a").await;
+        assert_ne!(got.body, "1.", "{cc}: {got:?}");
+    }
+}

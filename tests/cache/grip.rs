@@ -806,3 +806,40 @@ async fn an_event_stream_with_instructions_is_stored_and_one_without_is_not() {
     world.get("/b").await;
     assert_eq!(world.get("/b").await.body, "data: 3\n\n");
 }
+
+#[tokio::test(start_paused = true)]
+async fn col_06_what_a_response_in_json_says_forbids_to_share_it_like_any_other() {
+    let forbidden = [
+        (r#"{"Set-Cookie":"session=1"}"#, "set-cookie"),
+        (r#"{"Cache-Control":"private"}"#, "private"),
+        (r#"{"Cache-Control":"no-store"}"#, "no-store"),
+        (r#"{"Vary":"*"}"#, "vary-star"),
+    ];
+    for (headers, why) in forbidden {
+        for hold in ["", r#""hold":{"mode":"stream","channels":[{"name":"c"}]},"#] {
+            let json = format!(r#"{{{hold}"response":{{"headers":{headers},"body":"a"}}}}"#);
+            let world = World::new(move |_| {
+                Reply::ok(json.clone())
+                    .cc("s-maxage=60")
+                    .header("content-type", "application/grip-instruct")
+            });
+            let (one, two) = tokio::join!(world.get(by_hold()), world.get(by_hold()));
+            let three = world.get(by_hold()).await;
+            assert_eq!(world.origin.count(), 3, "{headers} {hold}");
+            for got in [one, two, three] {
+                assert!(got.cache_status().ends_with(why), "{headers} {hold}: {got:?}");
+            }
+        }
+    }
+    // And it selects its variants.
+    let json = r#"{"response":{"headers":{"Vary":"X-A"},"body":"a"}}"#;
+    let world = World::new(move |_| {
+        Reply::ok(json)
+            .cc("s-maxage=60")
+            .header("content-type", "application/grip-instruct")
+    });
+    for (value, asked) in [("1", 1), ("1", 1), ("2", 2), ("1", 2)] {
+        world.get(by_hold().header("x-a", value)).await;
+        assert_eq!(world.origin.count(), asked, "{value}");
+    }
+}

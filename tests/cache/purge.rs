@@ -251,6 +251,25 @@ async fn pur_10_a_purge_by_the_query_as_api_clients_rebuild_it() {
     world.purge_url("/a?a=2&b=1", PurgeMode::Hard).await;
     assert_eq!(world.get("/a?b=1&a=2").await.body, "3");
     assert_eq!(world.get("/a?a=2&b=1").await.body, "4");
+    // They escape what need not be, and as they like.
+    let rebuilt = [
+        ("next=/home", "next=%2Fhome"),
+        ("q=a%20b", "q=a+b"),
+        ("tag[]=1", "tag%5B%5D=1"),
+        ("t=12:30&e=a@b", "e=a%40b&t=12%3A30"),
+        ("x=a,b", "x=a%2Cb"),
+        ("q=%c3%a9", "q=%C3%A9"),
+        ("u=%7Eme*", "u=~me%2A"),
+        ("k", "k="),
+    ];
+    for (stored, rebuilt) in rebuilt {
+        let path = format!("/b?{stored}");
+        let old = world.get(get(&path)).await.body;
+        world.purge_url(&format!("/b?{rebuilt}"), PurgeMode::Hard).await;
+        assert_ne!(world.get(get(&path)).await.body, old, "{stored}");
+        world.purge_url(&format!("/b?{rebuilt}x"), PurgeMode::Hard).await;
+        assert_eq!(world.get(get(&path)).await.in_short().1, "hit", "{stored}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -354,3 +354,19 @@ async fn a_change_just_before_the_outage_keeps_the_last_good_copy() {
     settle().await;
     assert_eq!(world.origin.count(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn sta_04_an_answer_about_the_resource_ends_the_old_one_although_it_is_not_stored() {
+    for code in [301, 302, 303, 307, 308, 404, 410, 451] {
+        let world = World::new(move |call| match call.n {
+            1 => Reply::ok("old").cc("max-age=1"),
+            2 => Reply::status(code).cc("no-store").header("location", "/b"),
+            _ => Reply::status(503),
+        });
+        world.get("/a").await;
+        pass(secs(2)).await;
+        assert_eq!(world.get("/a").await.status, code);
+        let got = world.get("/a").await;
+        assert_eq!(got.status, 503, "{code}: {got:?}");
+    }
+}

@@ -86,3 +86,40 @@ async fn the_order_of_types_counts() {
         assert!(!are_one("accept", &[first], &[second]).await, "{first} {second}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn v4_whoever_makes_variants_does_not_make_the_url_forget_its_channels() {
+    let world = World::new(|call| {
+        let reply = Reply::ok(call.n.to_string())
+            .cc("max-age=600")
+            .header("vary", "x-a");
+        match call.header("x-a") {
+            Some("held") => reply.header("grip-hold", "response").header("grip-channel", "c"),
+            _ => reply,
+        }
+    });
+    let plain = world.get("/a").await.body;
+    world.get(get("/a").header("x-a", "held").by_hold()).await;
+    for n in 0..100 {
+        // That one stays in use.
+        world.get("/a").await.expect_short(&plain, "hit");
+        world.get(get("/a").header("x-a", &n.to_string())).await;
+    }
+    world.publish("c").await;
+    let got = world.get("/a").await;
+    assert_ne!(got.body, plain, "{got:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn poi_08_what_depends_on_the_address_of_a_client_is_for_that_client() {
+    let world = World::new(|call| {
+        Reply::ok(call.n.to_string())
+            .cc("max-age=60")
+            .header("vary", "X-Forwarded-For")
+    });
+    for n in 1..4 {
+        let got = world.get("/a").await;
+        assert_eq!(got.body, n.to_string());
+        assert!(got.cache_status().ends_with("detail=vary-star"), "{got:?}");
+    }
+}

@@ -39,7 +39,7 @@ pub(crate) use headers::{detach, merge_304, own_fields, stored_headers, stored_t
 pub(crate) use range::{Part, part_headers, unsatisfiable_headers};
 pub(crate) use status::{CacheStatus, Fwd};
 pub(crate) use storable::{
-    NoStore, RequestFacts, ResponseFacts, StoreLimits, Verdict, decide, is_error_status,
+    NoStore, RequestFacts, ResponseFacts, StoreLimits, Verdict, decide, is_error_status, prohibition,
 };
 pub(crate) use targeted::CDN_CACHE_CONTROL;
 pub(crate) use validate::{

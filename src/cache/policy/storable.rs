@@ -118,7 +118,7 @@ pub(crate) fn decide(
 }
 
 /// What forbids both.
-fn prohibition(request: &RequestFacts<'_>, response: &ResponseFacts<'_>) -> Option<NoStore> {
+pub(crate) fn prohibition(request: &RequestFacts<'_>, response: &ResponseFacts<'_>) -> Option<NoStore> {
     let ResponseFacts {
         status,
         headers,
@@ -239,6 +239,18 @@ impl Default for StoreLimits {
 // === impl Verdict ===
 
 impl Verdict {
+    /// The same, unless something else forbids both.
+    #[must_use]
+    pub(crate) fn unless(self, forbidden: Option<NoStore>) -> Self {
+        match (self.shareable, forbidden) {
+            (Ok(()) | Err(NoStore::NoCache | NoStore::NoPermission), Some(why)) => Self {
+                shareable: Err(why),
+                storable: Err(why),
+            },
+            _ => self,
+        }
+    }
+
     /// Whether it may be kept.
     pub(crate) fn is_storable(&self) -> bool {
         self.storable.is_ok()

@@ -11,6 +11,9 @@ use super::list::{members, split_once, trim};
 /// primary key), and a signature that changes would make each request a variant of its own.
 const SAME_FOR_ALL_HOLDS: [&str; 2] = ["grip-sig", "grip-feature"];
 
+/// The address of each client is written into this field below the cache, which does not see what the origin sees.
+const SET_BELOW: &[u8] = b"x-forwarded-for";
+
 /// The codings that are asked for, best first.
 const CODINGS: [&str; 3] = ["br", "zstd", "gzip"];
 
@@ -24,7 +27,7 @@ const END: &[u8] = b"\0";
 pub(crate) enum VarySpec {
     /// These, each once, in alphabetical order: the order in which the origin names them means nothing.
     Fields(Vec<HeaderName>),
-    /// Something that is no field. No request matches.
+    /// Something that is no field of the request as it is here. No request matches.
     Star,
 }
 
@@ -61,7 +64,7 @@ impl VarySpec {
     pub(crate) fn of(response: &HeaderMap) -> Self {
         let mut fields = Vec::new();
         for member in members(response.get_all(VARY)) {
-            if member == b"*" {
+            if member == b"*" || member.eq_ignore_ascii_case(SET_BELOW) {
                 return Self::Star;
             }
             if let Ok(name) = HeaderName::from_bytes(member)
