@@ -96,6 +96,22 @@ impl OriginFailure {
         }
     }
 
+    /// Whether the origin may have got the request, and acted on it.
+    #[cfg(feature = "cache")]
+    pub(crate) const fn is_after_asking(self) -> bool {
+        matches!(
+            self,
+            Self::RequestBody
+                | Self::Reset
+                | Self::FirstByteTimeout
+                | Self::Malformed
+                | Self::HeadTooLarge
+                | Self::AmbiguousFraming
+                | Self::UnaskedNotModified
+                | Self::UnaskedUpgrade
+        )
+    }
+
     /// Whether the origin is at fault: what is stored may be served in its place (RFC 5861 4). Not so for what
     /// is wrong with the request or with our routes.
     pub const fn is_outage(self) -> bool {

@@ -110,6 +110,12 @@ impl Marks {
         self.named.all_but(count).max(self.hosts.all_but(count))
     }
 
+    /// Up to where some are forgotten already.
+    #[cfg(any(test, feature = "cache"))]
+    pub(crate) fn forgotten(&self) -> Position {
+        self.named.forgotten().max(self.hosts.forgotten())
+    }
+
     /// Forgets what was set at or before this position: everything stored has seen it. At most so many marks at once;
     /// returns whether there may be more.
     pub(crate) fn forget(&mut self, upto: Position, at_most: usize) -> bool {

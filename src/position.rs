@@ -81,6 +81,19 @@ impl Stamp {
         }
     }
 
+    /// The later of what two answers with the same bytes prove of them.
+    #[must_use]
+    pub(crate) fn or_later(self, other: Self) -> Self {
+        if self.clock != other.clock {
+            return self;
+        }
+        Self {
+            at: self.at.max(other.at),
+            replay: self.replay.max(other.replay),
+            ..self
+        }
+    }
+
     /// Of an answer that a foreign cache may have kept (rule X1): purges count from `at`, messages from `replay`. Never
     /// younger than it was.
     #[must_use]

@@ -50,9 +50,6 @@ impl Visit {
         self.cache.counters().fetches.add(1);
         let mut request = Request::from_parts(self.parts.clone(), EdgeBody::empty());
         reduce_accept_encoding(request.headers_mut());
-        if !self.needs.by_hold {
-            grip::strip(request.headers_mut());
-        }
         request.extensions_mut().insert(self.cache.id());
         let headers = request.headers().clone();
         let response = match call(&mut below, request).await {
@@ -170,7 +167,7 @@ impl Visit {
             .name(self.cache.config().name)
             .stored(false)
             .detail(detail);
-        private(response, self.needs.by_hold, status.to_value())
+        private(response, self.reader, status.to_value())
     }
 
     /// What is said of an answer for this request alone, first of all that a foreign cache's is too old for it.
@@ -183,7 +180,8 @@ impl Visit {
 
     /// Judges the conditions of this request, which were withheld from the origin (RFC 9110 13.2.1).
     fn as_asked(&self, mut response: Response<EdgeBody>, arrival: Arrival) -> Response<EdgeBody> {
-        let is_held = self.needs.by_hold && grip::has_grip(response.headers());
+        let headers = response.headers();
+        let is_held = self.needs.by_hold && (grip::has_grip(headers) || grip::is_instruct_type(headers));
         let has_it = self.fields.has(Fields::CONDITION)
             && response.status() == StatusCode::OK
             && is_not_modified(&self.parts.headers, response.headers(), arrival);

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, DATE, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, response};
+use http::header::{
+    AGE, CACHE_CONTROL, CONTENT_LENGTH, DATE, ETAG, EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, response};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 
@@ -15,8 +18,8 @@ use super::key::VariantKey;
 use super::look::Needs;
 use super::memo::{Forbids, is_for_us, speaks_of_reuse};
 use super::policy::{
-    Arrival, CacheControl, Freshness, NoStore, RequestFacts, ResponseFacts, Validators, VarySpec, Verdict,
-    ambiguous_date, decide, detach, format_http_date, is_error_status, own_fields, prohibition,
+    Arrival, CDN_CACHE_CONTROL, CacheControl, Freshness, NoStore, RequestFacts, ResponseFacts, Validators,
+    VarySpec, Verdict, decide, detach, format_http_date, is_error_status, own_fields, prohibition,
     stored_headers,
 };
 use super::resource::Resource;
@@ -35,6 +38,9 @@ use crate::time::Now;
 
 /// Longest wait for the body of `application/grip-instruct`.
 const INSTRUCT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What says how a message may be kept.
+static WRAPPER: [HeaderName; 6] = [AGE, CACHE_CONTROL, CDN_CACHE_CONTROL, DATE, EXPIRES, VARY];
 
 /// A request that was sent, as it was sent, and when.
 #[derive(Clone, Copy)]
@@ -137,9 +143,12 @@ pub(super) async fn look_at(
     }
     let policy = CacheControl::of(&parts.headers);
     let freshness = Freshness::of(sent.at, answered, &parts.headers, &policy).of_status(parts.status);
+    let judged = json
+        .as_ref()
+        .map(|json| with_validators(&parts.headers, &json.headers));
     let facts = ResponseFacts {
         status: parts.status,
-        headers: &parts.headers,
+        headers: judged.as_ref().unwrap_or(&parts.headers),
         policy: &policy,
         freshness: &freshness,
         has_instructions: instruct.is_some(),
@@ -148,7 +157,7 @@ pub(super) async fn look_at(
     let mut verdict = decide(&asked, &facts, &cache.limits());
     if let Some(json) = &json {
         // How long it may be kept stands beside the instructions; what forbids it, in the response that clients see, too.
-        verdict = verdict.unless(described_forbids(&asked, &facts, json));
+        verdict = verdict.unless(described_forbids(&asked, &facts, (json.status, &json.headers)));
     }
     if json.is_none() && parts.extensions.get::<CloseDelimited>().is_some() {
         // Whether all of it came cannot be known.
@@ -164,9 +173,7 @@ pub(super) async fn look_at(
     }
     // Before anybody is given the answer: the URL's channels are tested for all its variants.
     let named = resource.learn(cache.hub(), channels, tags.more_channels);
-    if let Some(modified) = ambiguous_date(&parts.headers, freshness.arrival()) {
-        cache.dates().tells_nothing(resource.key(), modified);
-    }
+    cache.is_ambiguous(resource, &parts.headers, freshness.arrival());
     let fetched = (sent.stamp, sent.at.mono);
     let stamp = stamp_of(cache.hub(), fetched, &parts.headers, &parts.extensions);
     Ok(Arrived {
@@ -187,19 +194,52 @@ pub(super) async fn look_at(
     })
 }
 
-/// What of a response in JSON forbids to share it, as in any other.
-fn described_forbids(
+/// What of a response that was described in JSON forbids to share it, as in any other.
+pub(super) fn described_forbids(
     asked: &RequestFacts<'_>,
     wrapped_in: &ResponseFacts<'_>,
-    json: &JsonResponse,
+    (status, headers): (StatusCode, &HeaderMap),
 ) -> Option<NoStore> {
     let described = ResponseFacts {
-        status: json.status,
-        headers: &json.headers,
-        policy: &CacheControl::of(&json.headers),
+        status,
+        headers,
+        policy: &CacheControl::of(headers),
         ..*wrapped_in
     };
     prohibition(asked, &described)
+}
+
+/// A message around a description in JSON as it is judged: what it describes is what a validation is about.
+pub(super) fn with_validators(wrapper: &HeaderMap, described: &HeaderMap) -> HeaderMap {
+    let mut judged = wrapper.clone();
+    for name in [ETAG, LAST_MODIFIED] {
+        judged.remove(&name);
+        if let Some(value) = described.get(&name) {
+            judged.insert(name, value.clone());
+        }
+    }
+    judged
+}
+
+/// What the message around a description in JSON says of keeping it. A copy, in memory of its own.
+pub(super) fn wrapper_of(headers: &HeaderMap) -> HeaderMap {
+    let mut wrapper = HeaderMap::new();
+    for name in &WRAPPER {
+        for value in headers.get_all(name) {
+            wrapper.append(name, value.clone());
+        }
+    }
+    detach(&mut wrapper);
+    wrapper
+}
+
+/// The rest.
+pub(super) fn without_wrapper(headers: &HeaderMap) -> HeaderMap {
+    let mut rest = headers.clone();
+    for name in WRAPPER.iter().filter(|name| **name != DATE) {
+        rest.remove(name);
+    }
+    rest
 }
 
 // === impl Disposition ===
@@ -352,6 +392,10 @@ impl Arrived {
             vary = vary.with(VarySpec::of(&json.headers).names().iter().cloned());
         }
         let vary = resource.rule(vary, is_error);
+        let wrapper = self
+            .json
+            .as_ref()
+            .map(|_| Box::new(wrapper_of(&self.parts.headers)));
         let (status, source, body) = match self.json {
             Some(json) => (json.status, json.headers, EdgeBody::from(json.body)),
             None => (self.parts.status, self.parts.headers, self.body),
@@ -365,8 +409,7 @@ impl Arrived {
             .or_insert_with(|| format_http_date(self.freshness.received().wall));
         let arrival = self.freshness.arrival();
         let validators = Validators::of(&headers, arrival);
-        let has_channels = || self.named.is_some() || !resource.channels(cache.hub()).is_empty();
-        let hides_last_modified = ambiguous_date(&headers, arrival).is_some() && has_channels();
+        let hides_last_modified = cache.hides_date(resource, &headers, arrival, self.named.as_ref());
         if hides_last_modified {
             headers.remove(LAST_MODIFIED);
         }
@@ -378,6 +421,7 @@ impl Arrived {
             status,
             validators: validators.map(Validators::detached),
             headers: with_places(headers),
+            wrapper,
             hides_last_modified,
             instruct: self.instruct.map(std::sync::Arc::new),
             instruct_unchanged: None,

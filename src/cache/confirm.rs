@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use http::header::{AGE, DATE, LAST_MODIFIED};
 use http::{HeaderMap, Method, Response};
 
-use super::arrived::{Sent, own_fields_of};
+use super::arrived::{Sent, described_forbids, own_fields_of, with_validators, without_wrapper, wrapper_of};
 use super::entry::{Entry, Head};
 use super::handle::Cache;
 use super::policy::{
@@ -54,28 +54,32 @@ impl Confirmation<'_> {
         let moves = self.is_strong || mutant!("weak-304");
         let answered = Now::read();
         let mut headers = without_places(old.headers.clone());
-        merge_304(&mut headers, from);
-        // Age and lifetime count from this answer, which may leave out what the first one said.
-        if !from.contains_key(DATE) {
-            headers.insert(DATE, format_http_date(answered.wall));
+        let mut wrapper = old.wrapper.clone();
+        match &mut wrapper {
+            None => bring_up_to_date(&mut headers, from, answered),
+            Some(wrapper) => {
+                // What it says of keeping it is said of the message around it, as before.
+                bring_up_to_date(wrapper, &wrapper_of(from), answered);
+                bring_up_to_date(&mut headers, &without_wrapper(from), answered);
+            }
         }
-        if let Some(age) = from.get(AGE) {
-            headers.insert(AGE, age.clone());
-        }
-        let policy = CacheControl::of(&headers);
-        let freshness = Freshness::of(sent.at, answered, &headers, &policy).of_status(old.status);
+        let governs = wrapper.as_deref().unwrap_or(&headers);
+        let policy = CacheControl::of(governs);
+        let freshness = Freshness::of(sent.at, answered, governs, &policy).of_status(old.status);
         let brought = Instruct::from_headers(from).ok().flatten();
-        let verdict = decide(
-            &RequestFacts::of(&Method::GET, sent.headers),
-            &ResponseFacts {
-                status: old.status,
-                headers: &headers,
-                policy: &policy,
-                freshness: &freshness,
-                has_instructions: brought.is_some() || old.instruct.is_some(),
-            },
-            &cache.limits(),
-        );
+        let asked = RequestFacts::of(&Method::GET, sent.headers);
+        let judged = wrapper.as_ref().map(|wrapper| with_validators(wrapper, &headers));
+        let facts = ResponseFacts {
+            status: old.status,
+            headers: judged.as_ref().unwrap_or(&headers),
+            policy: &policy,
+            freshness: &freshness,
+            has_instructions: brought.is_some() || old.instruct.is_some(),
+        };
+        let mut verdict = decide(&asked, &facts, &cache.limits());
+        if wrapper.is_some() {
+            verdict = verdict.unless(described_forbids(&asked, &facts, (old.status, &headers)));
+        }
         let (tags, keys, tag_channels, more) = match from.contains_key(SURROGATE_KEY) {
             true => {
                 let tags = Tags::of(from);
@@ -114,8 +118,11 @@ impl Confirmation<'_> {
             true => old.named.clone(),
             false => resource.learn(cache.hub(), channels, more),
         };
-        let vary = resource.rule(VarySpec::of(&headers), false);
-        if old.hides_last_modified {
+        let vary = VarySpec::of(governs).with(VarySpec::of(&headers).names().iter().cloned());
+        let vary = resource.rule(vary, false);
+        let hides_last_modified = old.hides_last_modified
+            || cache.hides_date(resource, &headers, freshness.arrival(), named.as_ref());
+        if hides_last_modified {
             // The answer that brought the body told nobody.
             headers.remove(LAST_MODIFIED);
         }
@@ -139,11 +146,16 @@ impl Confirmation<'_> {
         let head = Head {
             variant: cache.variant(Some(&vary), &sent),
             vary,
-            stamp: if moves { stamp } else { old.stamp },
+            stamp: if moves {
+                stamp.or_later(old.stamp)
+            } else {
+                old.stamp
+            },
             status: old.status,
             validators: validators.map(Validators::detached),
             headers: with_places(headers),
-            hides_last_modified: old.hides_last_modified,
+            wrapper,
+            hides_last_modified,
             instruct,
             instruct_unchanged,
             freshness,
@@ -159,6 +171,17 @@ impl Confirmation<'_> {
             verdict,
             own: own_fields_of(from, &policy),
         }
+    }
+}
+
+/// Age and lifetime count from this answer, which may leave out what the first one said.
+fn bring_up_to_date(stored: &mut HeaderMap, from: &HeaderMap, answered: Now) {
+    merge_304(stored, from);
+    if !from.contains_key(DATE) {
+        stored.insert(DATE, format_http_date(answered.wall));
+    }
+    if let Some(age) = from.get(AGE) {
+        stored.insert(AGE, age.clone());
     }
 }
 

@@ -8,7 +8,14 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use http::HeaderMap;
+
+use super::channels::Named;
+use super::handle::Cache;
+use super::policy::{Arrival, ambiguous_date};
+use super::resource::Resource;
 use crate::order::TargetKey;
+use crate::sync::Arc;
 
 /// Slots that URLs share; 256 KiB, once there is such a date. Where two share one, a condition by a date that would have
 /// done gets the whole answer.
@@ -31,12 +38,36 @@ impl Dates {
         slots[url.slot(SLOTS)].fetch_max(second, Ordering::Relaxed);
     }
 
-    /// The last second of which a date proves nothing for this URL.
-    pub(super) fn proves_after(&self, url: TargetKey) -> SystemTime {
+    /// The last second of which a date proves nothing for this URL, if there is one.
+    pub(super) fn proves_after(&self, url: TargetKey) -> Option<SystemTime> {
         let second = self
             .0
             .get()
-            .map_or(0, |slots| slots[url.slot(SLOTS)].load(Ordering::Relaxed));
-        UNIX_EPOCH + Duration::from_secs(second.into())
+            .map(|slots| slots[url.slot(SLOTS)].load(Ordering::Relaxed));
+        let second = second.filter(|second| *second > 0)?;
+        Some(UNIX_EPOCH + Duration::from_secs(second.into()))
+    }
+}
+
+impl Cache {
+    /// Whether the date of an answer does not tell it from others; then that is remembered of its URL.
+    pub(super) fn is_ambiguous(&self, resource: &Resource, headers: &HeaderMap, arrival: Arrival) -> bool {
+        let modified = ambiguous_date(headers, arrival);
+        if let Some(modified) = modified {
+            self.dates().tells_nothing(resource.key(), modified);
+        }
+        modified.is_some()
+    }
+
+    /// Whether nobody is told when such an answer was modified: only where its URL has channels.
+    pub(super) fn hides_date(
+        &self,
+        resource: &Resource,
+        headers: &HeaderMap,
+        arrival: Arrival,
+        named: Option<&Arc<Named>>,
+    ) -> bool {
+        self.is_ambiguous(resource, headers, arrival)
+            && (named.is_some() || !resource.channels(self.hub()).is_empty())
     }
 }

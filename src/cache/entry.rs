@@ -49,6 +49,8 @@ pub(super) struct Head {
     pub(super) status: StatusCode,
     /// Without hop-by-hop fields, `Age`, `Grip-*` and surrogate keys.
     pub(super) headers: HeaderMap,
+    /// It came described in JSON, in a message whose fields say how it may be kept: those.
+    pub(super) wrapper: Option<Box<HeaderMap>>,
     /// It was modified in the second that it was sent in, or later: nobody is told when.
     pub(super) hides_last_modified: bool,
     pub(super) instruct: Option<std::sync::Arc<Instruct>>,

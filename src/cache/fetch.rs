@@ -17,7 +17,6 @@ use super::pump::{Pump, Pumped, put_together};
 use super::resource::{Resource, State};
 use crate::below::{Below, call};
 use crate::body::{Chunk, EdgeBody};
-use crate::grip;
 use crate::log::{End, Log};
 use crate::marks::Standing;
 use crate::mutants::mutant;
@@ -205,9 +204,6 @@ impl<S: Below> FlightTask<S> {
         headers.remove(RANGE);
         for name in RESUMING.iter().filter(|name| !vary.contains(name)) {
             headers.remove(name);
-        }
-        if !self.by_hold {
-            grip::strip(&mut headers);
         }
         if let Some(validators) = validators {
             validators.conditional_headers(&mut headers);

@@ -167,12 +167,15 @@ impl Flight {
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        let flights = &mut self.resource.state.lock().flights;
-        let place = flights
-            .iter()
-            .position(|flight| Arc::ptr_eq(flight, &self.flight));
-        // Nobody's last word is dropped under the lock.
-        let _flight = place.map(|place| flights.remove(place));
+        // Nobody's last word is dropped under the lock, and nobody woken.
+        let _flight = {
+            let flights = &mut self.resource.state.lock().flights;
+            let is_this = |flight: &Arc<Flight>| Arc::ptr_eq(flight, &self.flight);
+            flights
+                .iter()
+                .position(is_this)
+                .map(|place| flights.remove(place))
+        };
         self.flight.phase.send_if_modified(|phase| {
             let died = matches!(phase, Phase::Waiting | Phase::Flying { .. });
             if died {

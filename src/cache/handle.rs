@@ -11,10 +11,12 @@ use super::dates::Dates;
 use super::key::VariantKey;
 use super::memo::{ByLength, Memo};
 use super::policy::{Outage, StoreLimits, VariantHasher, VarySpec};
+use super::refusal::Reader;
 use super::resource::Index;
 use super::store::Store;
 use super::sweep::Sweeper;
 use crate::cluster::{Bus, Local};
+use crate::handoff::AskedByHold;
 use crate::hub::{Hub, LogLimits, Sweep};
 use crate::order::{TargetKey, TargetKeyHashing};
 use crate::request::keyed_in;
@@ -147,6 +149,15 @@ impl Cache {
     /// Whether a request comes from a layer above of this cache.
     pub(super) fn went_through(&self, extensions: &http::Extensions) -> bool {
         extensions.get::<CacheId>() == Some(&self.id())
+    }
+
+    /// Who reads the answer to a request.
+    pub(super) fn reader(&self, extensions: &http::Extensions) -> Reader {
+        match AskedByHold::of(extensions) {
+            _ if self.went_through(extensions) => Reader::Cache,
+            Some(_) => Reader::Hold,
+            None => Reader::Client,
+        }
     }
 
     /// Tells it from others.

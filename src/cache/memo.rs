@@ -21,6 +21,9 @@ use crate::sync::Arc;
 /// Bytes of such a URL, and of what forbids to keep it, that count as one more.
 pub(super) const MEMO_BYTES: usize = 256;
 
+/// About what a URL that lives takes. Measured.
+const RESOURCE_BYTES: usize = 512;
+
 /// A URL whose answers are not kept: for a while its requests are not collapsed.
 pub(super) struct Memo {
     url: Url,
@@ -129,7 +132,11 @@ impl Memo {
             Some(Forbids::Line(line)) => line.len(),
             Some(Forbids::Silence) | None => 0,
         };
-        self.url.as_str().len() + line
+        let named = self
+            .named
+            .as_ref()
+            .map_or(0, |(named, _)| RESOURCE_BYTES + named.weight());
+        self.url.as_str().len() + line + named
     }
 
     #[cfg(test)]

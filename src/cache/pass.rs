@@ -11,7 +11,7 @@ use super::arrived::Sent;
 use super::handle::Cache;
 use super::key::RequestUrl;
 use super::memo::Memo;
-use super::refusal::private;
+use super::refusal::{Reader, private};
 use super::serve::CACHE_STATUS;
 use super::visit::Visit;
 use crate::body::EdgeBody;
@@ -44,6 +44,7 @@ pub(super) struct Passing {
     memo: Arc<Memo>,
     stamp: Stamp,
     asked: Instant,
+    reader: Reader,
     by_hold: bool,
     is_https: bool,
 }
@@ -51,7 +52,8 @@ pub(super) struct Passing {
 // === impl Passing ===
 
 impl Passing {
-    /// Of a request that is about to leave. It needs no pin: who asks on behalf of a hold has pinned the logs already.
+    /// Of a request that is about to leave. It needs no pin: who asks on behalf of a hold has pinned the logs already, and
+    /// what is kept against all expectation only if no mark was forgotten meanwhile.
     pub(super) fn new<B>(cache: &Cache, memo: Arc<Memo>, request: &Request<B>, now: Instant) -> Self {
         cache.counters().pass.add(1);
         cache.counters().fetches.add(1);
@@ -60,13 +62,10 @@ impl Passing {
             memo,
             stamp: cache.hub().stamp_at(cache.hub().now()),
             asked: now,
+            reader: cache.reader(request.extensions()),
             by_hold: AskedByHold::of(request.extensions()).is_some(),
             is_https: is_https(request.extensions()),
         }
-    }
-
-    pub(super) fn is_by_hold(&self) -> bool {
-        self.by_hold
     }
 
     /// What the client gets.
@@ -107,13 +106,14 @@ impl Unlike {
             memo,
             stamp,
             asked,
+            reader,
             by_hold,
             is_https,
         } = passing;
         let named = RequestUrl::Url(memo.url().clone());
         let key = named.key();
         let Ok(resource) = cache.index().resource(named, key) else {
-            return private(response, by_hold, memo.status().clone());
+            return private(response, reader, memo.status().clone());
         };
         // Of the request no more is left than its URL: what depends on other fields is not kept, nor filed among what
         // does.
@@ -128,10 +128,10 @@ impl Unlike {
             stamp,
             at: Now::at(asked),
         };
-        let visit = Visit::of_url(&cache, resource, stamp, (is_https, by_hold));
+        let visit = Visit::of_url(&cache, resource, stamp, (is_https, by_hold), reader);
         let pin = cache.hub().begin_fetch(Instant::now());
-        visit
-            .settle(response, sent, (memo.why(), !depends), None, pin)
-            .await
+        // From here on none is forgotten (rule C4).
+        let keeps = !depends && cache.hub().remembers_marks_above(stamp.at);
+        visit.settle(response, sent, (memo.why(), keeps), None, pin).await
     }
 }

@@ -10,19 +10,31 @@ use crate::body::EdgeBody;
 use crate::error::ERROR_HEADER;
 use crate::grip;
 
+/// Who reads an answer: clients see nothing of what is meant for us.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    Client,
+    /// A hold layer heeds instructions.
+    Hold,
+    /// A cache layer above reads keys, too.
+    Cache,
+}
+
 /// An answer for one request alone, with this `Cache-Status`.
 pub(super) fn private(
     mut response: Response<EdgeBody>,
-    by_hold: bool,
+    reader: Reader,
     status: HeaderValue,
 ) -> Response<EdgeBody> {
-    if !by_hold {
+    if reader == Reader::Client {
         if grip::is_instruct_type(response.headers()) {
             return refused(StatusCode::NOT_IMPLEMENTED, "grip-instruct-without-hold");
         }
         grip::strip(response.headers_mut());
     }
-    tags::strip(response.headers_mut());
+    if reader != Reader::Cache {
+        tags::strip(response.headers_mut());
+    }
     response.headers_mut().append(CACHE_STATUS, status);
     response
 }

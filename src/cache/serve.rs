@@ -121,7 +121,7 @@ impl Given<'_> {
         let chunks = entry.body.whole()?;
         let length = *entry.length.get()?;
         let head = &*entry.head;
-        match Part::of(self.request, &head.headers, length, head.freshness.received()) {
+        match Part::of(self.request, &head.headers, length, self.arrival(entry)) {
             Part::Whole => None,
             Part::Unsatisfiable => {
                 let headers = unsatisfiable_headers(&head.headers, length);

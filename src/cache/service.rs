@@ -21,7 +21,7 @@ use super::refusal::private;
 use super::visit::{Next, Visit};
 use crate::below::{Below, call};
 use crate::body::EdgeBody;
-use crate::error::BoxError;
+use crate::error::{BoxError, OriginError};
 use crate::grip;
 use crate::handoff::AskedByHold;
 use crate::mutants::mutant;
@@ -94,6 +94,11 @@ where
                 is_settled = true;
                 continue;
             }
+            if fields.has(Fields::GRIP) && AskedByHold::of(request.extensions()).is_none() {
+                // Clients say nothing to a push edge (G-3).
+                grip::strip(request.headers_mut());
+                continue;
+            }
             let is_plain = is_cacheable_method(request.method())
                 && !fields.has(Fields::UPGRADE)
                 && request.body().is_end_stream();
@@ -111,7 +116,7 @@ where
                 Ok(None) => match passes(&self.cache, (&named, key), &request, fields, now) {
                     Some(memo) => {
                         let passing = Passing::new(&self.cache, memo, &request, now);
-                        return self.go_by(passing, request.map(|_| EdgeBody::empty()), fields);
+                        return self.go_by(passing, request.map(|_| EdgeBody::empty()));
                     }
                     None => index.resource(named, key),
                 },
@@ -147,15 +152,7 @@ where
 
 impl<S: Below> EdgeCache<S> {
     /// What is remembered as uncacheable. It is sent at once, if the service below is ready.
-    fn go_by(
-        &self,
-        passing: Passing,
-        mut request: Request<EdgeBody>,
-        fields: Fields,
-    ) -> ResponseFuture<S::Future, S::Error> {
-        if fields.has(Fields::GRIP) && !passing.is_by_hold() {
-            grip::strip(request.headers_mut());
-        }
+    fn go_by(&self, passing: Passing, request: Request<EdgeBody>) -> ResponseFuture<S::Future, S::Error> {
         let mut inner = self.inner.clone();
         match inner.poll_ready(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => ResponseFuture::passing(passing, inner.call(request)),
@@ -180,16 +177,13 @@ impl<S: Below> EdgeCache<S> {
     /// What is never answered from the cache. What it changed is invalidated. `detail`: why, beside the usual.
     fn pass(
         &self,
-        mut request: Request<EdgeBody>,
+        request: Request<EdgeBody>,
         fields: Fields,
         detail: Option<&'static str>,
     ) -> ResponseFuture<S::Future, S::Error> {
         let mut inner = self.inner.clone();
         self.cache.counters().pass.add(1);
-        let by_hold = AskedByHold::of(request.extensions()).is_some();
-        if !by_hold {
-            grip::strip(request.headers_mut());
-        }
+        let reader = self.cache.reader(request.extensions());
         let fwd = if is_cacheable_method(request.method()) {
             Fwd::Bypass
         } else {
@@ -203,7 +197,7 @@ impl<S: Below> EdgeCache<S> {
         if is_safe_method(request.method()) {
             return ResponseFuture::waiting(async move {
                 let response = call(&mut inner, request).await?.map(EdgeBody::new);
-                Ok(private(response, by_hold, status))
+                Ok(private(response, reader, status))
             });
         }
         let host = request.headers().get(HOST);
@@ -221,15 +215,15 @@ impl<S: Below> EdgeCache<S> {
                 cache: cache.clone(),
                 url: Some(url),
             });
-            let response = inner.call(request).await;
+            // An error leaves it open whether the change was made, as a client does that goes away.
+            let response = inner.call(request).await?.map(EdgeBody::new);
             let url = change.and_then(|mut change| change.url.take());
-            let response = response?.map(EdgeBody::new);
             if let Some(url) = url
-                && (response.status().is_success() || response.status().is_redirection())
+                && may_have_changed(&response)
             {
                 invalidate(&cache, &url, response.headers()).await;
             }
-            Ok(private(response, by_hold, status))
+            Ok(private(response, reader, status))
         })
     }
 }
@@ -250,6 +244,15 @@ impl Drop for Change {
         let cache = self.cache.clone();
         runtime.spawn(async move { invalidate(&cache, &url, &HeaderMap::new()).await });
     }
+}
+
+/// Whether an unsafe method may have changed something: it succeeded, or nobody knows.
+fn may_have_changed(response: &Response<EdgeBody>) -> bool {
+    let status = response.status();
+    let failed = response.extensions().get::<OriginError>();
+    status.is_success()
+        || status.is_redirection()
+        || failed.is_some_and(|error| error.failure.is_after_asking())
 }
 
 /// An unsafe method succeeded (RFC 9111 4.4).

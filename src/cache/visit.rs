@@ -11,7 +11,7 @@ use super::find::{Asking, Departure, Found, Served, Wait};
 use super::handle::Cache;
 use super::look::Needs;
 use super::policy::{CacheStatus, Freshness, Fwd, Outage, reduce_accept_encoding};
-use super::refusal::refused;
+use super::refusal::{Reader, refused};
 use super::resource::Resource;
 use super::serve::Given;
 use super::wait::Waited;
@@ -35,6 +35,7 @@ pub(super) struct Visit {
     pub(super) parts: request::Parts,
     pub(super) fields: Fields,
     pub(super) is_https: bool,
+    pub(super) reader: Reader,
 }
 
 /// What a visit does next.
@@ -73,6 +74,7 @@ impl Visit {
         };
         let is_https = is_https(request.extensions());
         Self {
+            reader: cache.reader(request.extensions()),
             cache: cache.clone(),
             resource,
             needs,
@@ -88,8 +90,10 @@ impl Visit {
         resource: Arc<Resource>,
         arrival: Stamp,
         (is_https, by_hold): (bool, bool),
+        reader: Reader,
     ) -> Self {
         Self {
+            reader,
             needs: Needs {
                 arrival,
                 at_least: Position::ZERO,

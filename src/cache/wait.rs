@@ -146,6 +146,7 @@ impl Visit {
         let hub = self.cache.hub();
         let channels = self.resource.channels(hub);
         let has_it = self.fields.has(Fields::CONDITION)
+            && self.is_of_its_variant(kept)
             && names_tag_of(&self.parts.headers, &kept.head.headers)
             && !(self.needs.by_hold && (kept.head.is_hold() || kept.head.instruct_unchanged.is_some()))
             && self.needs.is_served_by(hub, &self.resource, kept, &channels);
@@ -155,6 +156,17 @@ impl Visit {
         self.cache.counters().collapsed.add(1);
         let status = CacheStatus::forwarded(fwd).collapsed(true).detail(why);
         self.give(kept, &kept.head.freshness, Some(status))
+    }
+
+    /// Whether an answer is for requests like this one, as far as its `Vary` tells.
+    fn is_of_its_variant(&self, entry: &Entry) -> bool {
+        let variant = self.cache.variant_of(
+            Some(&entry.head.vary),
+            &self.parts.headers,
+            self.is_https,
+            self.needs.by_hold,
+        );
+        variant == entry.head.variant
     }
 
     /// What a flight comes to; or, once it hangs, nothing more than that, if the old answer may be given then.
@@ -187,13 +199,7 @@ impl Visit {
         {
             return Waited::Response(Box::new(old));
         }
-        let variant = self.cache.variant_of(
-            Some(&entry.head.vary),
-            &self.parts.headers,
-            self.is_https,
-            self.needs.by_hold,
-        );
-        if variant != entry.head.variant {
+        if !self.is_of_its_variant(entry) {
             return Waited::Again;
         }
         let mut status = CacheStatus::forwarded(fwd);
@@ -222,7 +228,8 @@ impl Visit {
             {
                 return Waited::Again;
             }
-            status = status.detail(FOREIGN_AGE);
+            // Nobody else is given it, nor is it kept as fresh.
+            status = status.detail(FOREIGN_AGE).stored(false);
         }
         match self.give(entry, &entry.head.freshness, Some(status)) {
             Some(mut response) => {

@@ -59,6 +59,12 @@ impl Hub {
         self.0.state.write().marks.forget(upto, at_most)
     }
 
+    /// Whether all marks above this position are remembered, as they are for what has a pin from there on.
+    #[cfg(any(test, feature = "cache"))]
+    pub(crate) fn remembers_marks_above(&self, at: Position) -> bool {
+        self.0.state.read().marks.forgotten() <= at
+    }
+
     /// The oldest mark that can be forgotten, and the last of all.
     #[cfg(any(test, feature = "cache"))]
     pub(crate) fn marked_from_to(&self) -> (Option<Position>, Position) {

@@ -110,7 +110,7 @@ impl Remembered {
         (last > from).then_some(last)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "cache"))]
     pub(super) fn forgotten(&self) -> Position {
         self.forgotten
     }

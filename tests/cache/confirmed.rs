@@ -308,3 +308,115 @@ async fn what_a_304_makes_too_large_is_not_kept() {
     assert_eq!(world.edge.cache().stats().entries, 0);
     world.get("/a").await.expect_short("3", "fwd=uri-miss; stored");
 }
+
+#[tokio::test(start_paused = true)]
+async fn x1_a_304_moves_no_stamp_back() {
+    let world = World::new(|call| match call.is_conditional() {
+        false => Reply::ok(call.n.to_string())
+            .cc("max-age=60")
+            .header("etag", "\"1\""),
+        true => Reply::not_modified().cc("max-age=600").header("age", "100"),
+    });
+    pass(secs(60)).await;
+    world.purge_url("/a", PurgeMode::Hard).await;
+    pass(secs(10)).await;
+    world.get("/a").await.expect_short("1", "fwd=uri-miss; stored");
+    pass(secs(65)).await;
+    world.get("/a").await;
+    settle().await;
+    world.get("/a").await.expect_short("1", "hit");
+    assert_eq!(world.origin.count(), 2);
+
+    let world = World::new(|call| {
+        let reply = match call.is_conditional() {
+            false => Reply::ok(call.n.to_string())
+                .cc("max-age=600")
+                .header("etag", "\"1\""),
+            true => Reply::not_modified().cc("max-age=600").header("age", "100"),
+        };
+        reply.header("grip-hold", "stream").header("grip-channel", "c")
+    });
+    pass(secs(200)).await;
+    world.publish("c").await;
+    pass(secs(30)).await;
+    let first = world.get(get("/a").by_hold()).await.handed().stamp;
+    world.purge_url("/a", PurgeMode::SoftBlock).await;
+    pass(secs(1)).await;
+    let second = world.get(get("/a").by_hold()).await.handed().stamp;
+    assert!(second.replay >= first.replay, "{first:?} {second:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn c3_a_date_that_a_304_brings_is_judged_like_any_other() {
+    const OLD: &str = "Wed, 21 Oct 2015 07:00:00 GMT";
+    const THEN: &str = "Wed, 21 Oct 2015 07:28:00 GMT";
+    const LATER: &str = "Wed, 21 Oct 2015 07:30:00 GMT";
+    for key in ["ch:c", "x"] {
+        let world = World::new(move |call| {
+            let reply = match call.n {
+                1 => Reply::ok("first")
+                    .header("etag", "\"1\"")
+                    .header("last-modified", OLD)
+                    .header("date", "Wed, 21 Oct 2015 07:20:00 GMT"),
+                // Touched: the same bytes, in the very second of this answer.
+                2 => Reply::not_modified()
+                    .header("etag", "\"1\"")
+                    .header("last-modified", THEN)
+                    .header("date", THEN),
+                // Changed in the same second.
+                _ => Reply::ok("second")
+                    .header("etag", "\"2\"")
+                    .header("last-modified", THEN)
+                    .header("date", LATER),
+            };
+            reply.cc("max-age=600").header("surrogate-key", key)
+        });
+        world.get("/a").await;
+        world.purge_url("/a", PurgeMode::SoftBlock).await;
+        let got = world.get("/a").await;
+        assert_eq!(got.body, "first");
+        assert_eq!(got.headers.contains_key("last-modified"), key == "x", "{key}");
+        world.purge_url("/a", PurgeMode::SoftBlock).await;
+        assert_eq!(world.get("/a").await.body, "second");
+        let got = world.get(get("/a").header("if-modified-since", THEN)).await;
+        assert_eq!((got.status.as_u16(), got.body.as_str()), (200, "second"), "{key}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn g_16_what_governs_instructions_in_json_does_so_after_a_304() {
+    // `no-cache` stays, whatever the response says to its client.
+    let json = |fields: &str| {
+        format!(
+            r#"{{"hold":{{"mode":"stream","channels":[{{"name":"c"}}]}},
+                "response":{{"headers":{{{fields}"ETag":"\"1\""}},"body":"hi"}}}}"#
+        )
+    };
+    let text = json(r#""Cache-Control":"max-age=600","#);
+    let world = World::new(move |call| match call.is_conditional() {
+        false => Reply::ok(text.clone())
+            .cc("no-cache")
+            .header("content-type", "application/grip-instruct"),
+        true => Reply::not_modified().header("etag", "\"1\""),
+    });
+    for n in 1..5 {
+        let got = world.get(get("/a").by_hold()).await;
+        assert_eq!((got.body.as_str(), world.origin.count()), ("hi", n));
+        settle().await;
+    }
+    // And a lifetime is renewed.
+    let text = json("");
+    let world = World::new(move |call| match call.is_conditional() {
+        false => Reply::ok(text.clone())
+            .cc("max-age=60")
+            .header("content-type", "application/grip-instruct"),
+        true => Reply::not_modified().header("etag", "\"1\""),
+    });
+    world.get(get("/a").by_hold()).await;
+    pass(secs(61)).await;
+    for _ in 0..3 {
+        assert_eq!(world.get(get("/a").by_hold()).await.body, "hi");
+        settle().await;
+    }
+    assert_eq!(world.origin.count(), 2);
+}

@@ -2,12 +2,13 @@
 
 use std::convert::Infallible;
 
-use gripstack::{Edge, EdgeBody};
+use gripstack::{Edge, EdgeBody, PurgeMode};
 use http::{Request, Response};
 use tokio::time::Instant;
 use tower::util::BoxCloneService;
 use tower::{Layer, ServiceExt, service_fn};
 
+use crate::origin::{Origin, Reply};
 use crate::world::{Got, get, settle};
 
 type App = BoxCloneService<Request<EdgeBody>, Response<EdgeBody>, Infallible>;
@@ -99,4 +100,36 @@ async fn a_layer_below_one_of_another_edge_caches() {
         (edge.cache().stats().entries, below.cache().stats().entries),
         (1, 1)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn layers_above_each_other_lose_no_key_and_no_channel() {
+    for by_key in [true, false] {
+        let origin: Origin = Origin::new(|call| {
+            Reply::ok(call.n.to_string())
+                .cc("max-age=600")
+                .header("surrogate-key", "k")
+                .header("grip-channel", "c")
+        });
+        let edge = gripstack::Edge::new();
+        let outer = edge.cache_layer().layer(edge.cache_layer().layer(origin.clone()));
+        let ask = async || {
+            let response = outer.clone().oneshot(get("/a").into_request()).await;
+            Got::of(response.expect("answered")).await
+        };
+        for _ in 0..2 {
+            let got = ask().await;
+            assert_eq!(got.body, "1");
+            let is_ours =
+                |name: &http::HeaderName| name.as_str().starts_with("grip-") || name == "surrogate-key";
+            assert!(!got.headers.keys().any(is_ours), "{got:?}");
+            settle().await;
+        }
+        match by_key {
+            true => edge.purge(gripstack::Target::key("k"), PurgeMode::Hard).await,
+            false => edge.publish("c", gripstack::Message::bytes("x")).await,
+        }
+        .expect("accepted");
+        assert_eq!(ask().await.body, "2", "{by_key}");
+    }
 }

@@ -843,3 +843,23 @@ async fn col_06_what_a_response_in_json_says_forbids_to_share_it_like_any_other(
         assert_eq!(world.origin.count(), asked, "{value}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn grp_02_who_has_a_private_answer_is_held_however_the_instructions_came() {
+    for json in [false, true] {
+        let world = World::new(move |_| {
+            let reply = match json {
+                true => Reply::ok(
+                    r#"{"hold":{"mode":"stream","channels":[{"name":"c"}]},"response":{"body":"hi"}}"#,
+                )
+                .header("content-type", "application/grip-instruct"),
+                false => Reply::ok("hi")
+                    .header("grip-hold", "stream")
+                    .header("grip-channel", "c"),
+            };
+            reply.cc("no-store").header("etag", "\"1\"")
+        });
+        let got = world.get(by_hold().header("if-none-match", "\"1\"")).await;
+        assert_eq!(got.status, 200, "{json}");
+    }
+}

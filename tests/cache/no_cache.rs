@@ -308,3 +308,34 @@ async fn fields_that_a_304_names_reach_the_one_who_asked() {
     assert_eq!(world.get("/a").await.field("x-user"), "2");
     assert_eq!(world.get("/a").await.field("x-user"), "");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_gets_no_304_for_another_variant() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let world = World::new(move |call| {
+        let lang = call.header("accept-language").unwrap_or_default().to_owned();
+        let tag = format!("\"{lang}\"");
+        let has_it = call
+            .header("if-none-match")
+            .is_some_and(|tags| tags.contains(&tag));
+        let reply = match has_it {
+            true => Reply::not_modified(),
+            false => Reply::ok(lang),
+        };
+        reply
+            .cc("no-cache")
+            .header("etag", &tag)
+            .header("vary", "accept-language")
+            .gated(&held)
+    });
+    let en = world.start(get("/a").header("accept-language", "en")).await;
+    let ask = get("/a")
+        .header("accept-language", "de")
+        .header("if-none-match", "\"en\", \"fr\"");
+    let de = world.start(ask).await;
+    gate.open();
+    let (en, de) = (done(en).await, done(de).await);
+    assert_eq!((en.status.as_u16(), en.body.as_str()), (200, "en"));
+    assert_eq!((de.status.as_u16(), de.body.as_str()), (200, "de"));
+}

@@ -405,3 +405,33 @@ async fn who_passes_waits_until_the_service_is_ready() {
         assert_eq!(again.body, if storable { "2" } else { "3" });
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn pur_01_a_request_that_passes_has_seen_no_mark_that_was_forgotten() {
+    for (memo, key) in [("no-store", "k"), ("no-store", ""), ("", "k")] {
+        let gate = Gate::new();
+        let held = gate.clone();
+        let world = World::new(move |call| match call.n {
+            1 if memo.is_empty() => Reply::ok("1"),
+            1 => Reply::ok("1").cc(memo),
+            2 => Reply::ok("old")
+                .cc("max-age=1")
+                .header("surrogate-key", "k")
+                .gated(&held),
+            _ => Reply::fail(Refused("down")),
+        });
+        world.get("/a").await;
+        let second = world.start("/a").await;
+        match key {
+            "" => world.purge_url("/a", PurgeMode::Hard).await,
+            key => world.purge_key(key, PurgeMode::Hard).await,
+        };
+        pass(secs(5)).await;
+        assert_eq!(world.edge.hub().stats().marks, 0);
+        gate.open();
+        done(second).await;
+        settle().await;
+        // Not even as the last good copy.
+        assert!(world.try_response("/a").await.is_err(), "{memo} {key}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::origin::{Reply, Step};
 use crate::world::{Got, World, get, head, pass, secs, settle};
+use gripstack::PurgeMode;
 
 const OLD: &str = "Wed, 21 Oct 2015 07:28:00 GMT";
 
@@ -179,4 +180,46 @@ async fn only_an_answer_that_is_whole_and_good_has_parts() {
     world.get("/a").await;
     let got = world.get(get("/a").header("range", "bytes=-1")).await;
     assert_eq!((got.status.as_u16(), got.body.as_str()), (200, ""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c3_a_date_that_proves_nothing_joins_no_parts() {
+    const THEN: &str = "Wed, 21 Oct 2015 07:28:00 GMT";
+    const LATER: &str = "Wed, 21 Oct 2015 07:30:00 GMT";
+    let world = World::new(|call| {
+        let reply = match call.n {
+            1 => Reply::ok("AAAAAAAA").header("date", THEN),
+            _ => Reply::ok("BBBBBBBB").header("date", LATER),
+        };
+        reply.cc("max-age=600").header("last-modified", THEN)
+    });
+    world.get("/a").await;
+    world.purge_url("/a", PurgeMode::Hard).await;
+    world.get("/a").await;
+    let ask = get("/a").header("range", "bytes=4-").header("if-range", THEN);
+    let part = world.get(ask).await;
+    assert_eq!((part.status.as_u16(), part.body.as_str()), (200, "BBBBBBBB"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_vary_on_what_no_fetch_carries_selects_nothing() {
+    let world = |name: &'static str| {
+        World::new(move |call| {
+            Reply::ok(call.n.to_string())
+                .cc("max-age=60")
+                .header("vary", name)
+        })
+    };
+    for (name, value) in [
+        ("range", "bytes=0-"),
+        ("grip-last", "c; last-id=1"),
+        ("grip-foo", "x"),
+    ] {
+        let world = world(name);
+        for _ in 0..3 {
+            let got = world.get(get("/a").header(name, value)).await;
+            assert!(got.status.is_success());
+            assert_eq!(world.origin.count(), 1, "{name}");
+        }
+    }
 }

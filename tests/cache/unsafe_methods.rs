@@ -295,3 +295,26 @@ async fn i3_both_places_and_the_url_itself_go_at_once_and_keep_their_last_good_c
         world.get(head(path)).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn i2_one_of_which_nobody_knows_whether_it_succeeded_does() {
+    use gripstack::error::{OriginError, OriginFailure};
+    let world = World::new(|call| match call.method.as_str() {
+        "POST" if call.uri.path() == "/a" => Reply::fail(Refused("reset")),
+        "POST" => {
+            let failure = match call.uri.path() {
+                "/b" => OriginFailure::Reset,
+                _ => OriginFailure::ConnectRefused,
+            };
+            Reply::status(502).extension(OriginError::new(failure, ""))
+        }
+        _ => Reply::ok(call.n.to_string()).cc("max-age=600"),
+    });
+    for (path, asked) in [("/a", true), ("/b", true), ("/c", false)] {
+        let old = world.get(path).await.body;
+        let _ = world.try_response(post(path)).await;
+        settle().await;
+        let new = world.get(path).await.body;
+        assert_eq!(new != old, asked, "{path}");
+    }
+}

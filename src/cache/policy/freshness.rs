@@ -131,7 +131,7 @@ impl Freshness {
         Arrival {
             received: self.received.wall,
             took: self.took,
-            proves_after: SystemTime::UNIX_EPOCH,
+            proves_after: None,
         }
     }
 

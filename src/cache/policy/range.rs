@@ -1,16 +1,14 @@
 //! Parts of a stored answer (RFC 9110 14).
 
 use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, DATE, ETAG, EXPIRES, IF_RANGE,
-    LAST_MODIFIED, RANGE,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, ETAG, EXPIRES, IF_RANGE, LAST_MODIFIED,
+    RANGE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::date::parse_http_date;
 use super::list::{split_once, trim};
 use super::targeted::CDN_CACHE_CONTROL;
-use super::validate::{is_the_same_tag, not_modified_headers};
-use crate::time::Now;
+use super::validate::{Arrival, is_the_same_tag, not_modified_headers, tells_last_modified};
 
 /// What speaks of the bytes of one message.
 const OF_ALL_BYTES: [HeaderName; 2] = [
@@ -34,12 +32,12 @@ pub(crate) enum Part {
 impl Part {
     /// What a GET asks for, of a stored 200 with so many bytes. Several parts, and whatever is no range of bytes, are
     /// ignored: the whole is always right (RFC 9110 14.2).
-    pub(crate) fn of(request: &HeaderMap, stored: &HeaderMap, length: u64, received: Now) -> Self {
+    pub(crate) fn of(request: &HeaderMap, stored: &HeaderMap, length: u64, arrival: Arrival) -> Self {
         let mut lines = request.get_all(RANGE).iter();
         let (Some(line), None) = (lines.next(), lines.next()) else {
             return Self::Whole;
         };
-        if length == 0 || !is_unchanged(request, stored, received) {
+        if length == 0 || !is_unchanged(request, stored, arrival) {
             return Self::Whole;
         }
         Self::of_range(line.as_bytes(), length).unwrap_or(Self::Whole)
@@ -117,8 +115,8 @@ fn content_range(part: std::fmt::Arguments<'_>, length: u64) -> HeaderValue {
 }
 
 /// Whether `If-Range` allows a part: it names what is stored, byte by byte (RFC 9110 13.1.5). A date is such a name only if
-/// the stored answer was sent a second later or more (8.8.2.2).
-fn is_unchanged(request: &HeaderMap, stored: &HeaderMap, received: Now) -> bool {
+/// it tells the stored answer from others (8.8.2.2, rule C3).
+fn is_unchanged(request: &HeaderMap, stored: &HeaderMap, arrival: Arrival) -> bool {
     let mut lines = request.get_all(IF_RANGE).iter();
     let Some(condition) = lines.next() else {
         return true;
@@ -132,14 +130,7 @@ fn is_unchanged(request: &HeaderMap, stored: &HeaderMap, received: Now) -> bool 
     {
         return true;
     }
-    let date = |value: &HeaderValue| parse_http_date(value.as_bytes(), received.wall);
-    let modified = stored
-        .get(LAST_MODIFIED)
-        .filter(|modified| *modified == condition);
-    match (modified.and_then(date), stored.get(DATE).and_then(date)) {
-        (Some(modified), Some(sent)) => sent > modified,
-        _ => false,
-    }
+    stored.get(LAST_MODIFIED) == Some(condition) && tells_last_modified(stored, arrival)
 }
 
 /// `1*DIGIT`. A number too large to be held is the largest.
@@ -154,13 +145,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::time::Now;
 
     proptest! {
         #[test]
         fn a_part_lies_within_the_body(range in "(bytes=)?([0-9]{0,21}-?[0-9]{0,21},?){0,2}", length in 0..30u64) {
             let mut request = HeaderMap::new();
             request.insert(RANGE, range.parse().expect("a value"));
-            if let Part::Bytes { first, last } = Part::of(&request, &HeaderMap::new(), length, Now::read()) {
+            if let Part::Bytes { first, last } = Part::of(&request, &HeaderMap::new(), length, Now::read().wall.into()) {
                 prop_assert!(first <= last && last < length);
             }
         }

@@ -39,7 +39,7 @@ pub(crate) struct Arrival {
     /// How long it took, from the moment that its request left.
     pub(crate) took: Duration,
     /// A `Last-Modified` at or before this was handed out of another answer, too, as far as is known.
-    pub(crate) proves_after: SystemTime,
+    pub(crate) proves_after: Option<SystemTime>,
 }
 
 /// An entity tag (RFC 9110 8.8.3).
@@ -58,7 +58,7 @@ impl From<SystemTime> for Arrival {
         Self {
             received,
             took: Duration::ZERO,
-            proves_after: SystemTime::UNIX_EPOCH,
+            proves_after: None,
         }
     }
 }
@@ -166,7 +166,7 @@ pub(crate) fn is_not_modified(request: &HeaderMap, stored: &HeaderMap, arrival: 
         return false;
     };
     match last_modified(stored, arrival) {
-        Some((modified, true)) if modified > arrival.proves_after => modified <= since,
+        Some((modified, true)) => modified <= since,
         Some((modified, _)) => modified < since,
         None => stored.get(DATE).and_then(date).unwrap_or(arrival.received) < since,
     }
@@ -198,7 +198,8 @@ fn last_modified(response: &HeaderMap, arrival: Arrival) -> Option<(SystemTime, 
     let date = |value: &HeaderValue| parse_http_date(value.as_bytes(), arrival.received);
     let modified = response.get(LAST_MODIFIED).and_then(date)?;
     let sent = response.get(DATE).and_then(date).unwrap_or(arrival.received);
-    let tells = modified + Duration::from_secs(1) + arrival.took <= sent;
+    let is_over = modified + Duration::from_secs(1) + arrival.took <= sent;
+    let tells = is_over && arrival.proves_after.is_none_or(|last| modified > last);
     Some((modified, tells))
 }
 
