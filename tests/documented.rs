@@ -69,7 +69,7 @@ fn says(before: &str) -> bool {
         || match called.unwrap_or_default() {
             "detail" | "Some" | "Alone" | "stop_keeping" | "then_some" => arguments.is_empty(),
             "go_alone" => true,
-            "error" => arguments.contains("StatusCode::"),
+            "refused" => arguments.contains("StatusCode::"),
             _ => false,
         }
 }

@@ -163,11 +163,14 @@ impl Visit {
         if self.needs.is_head {
             *response.body_mut() = EdgeBody::empty();
         }
+        let reader = self
+            .reader
+            .unwrap_or_else(|| self.cache.reader(&self.parts.extensions));
         let status = CacheStatus::forwarded(fwd)
             .name(self.cache.config().name)
             .stored(false)
             .detail(detail);
-        private(response, self.reader, status.to_value())
+        private(response, reader, status.to_value())
     }
 
     /// What is said of an answer for this request alone, first of all that a foreign cache's is too old for it.

@@ -201,8 +201,11 @@ impl<S: Below> FlightTask<S> {
             headers = selecting(&headers, &vary);
         }
         strip_client_conditionals(&mut headers, &vary);
-        headers.remove(RANGE);
-        for name in RESUMING.iter().filter(|name| !vary.contains(name)) {
+        for name in RESUMING
+            .iter()
+            .chain([&RANGE])
+            .filter(|name| !vary.contains(name))
+        {
             headers.remove(name);
         }
         if let Some(validators) = validators {

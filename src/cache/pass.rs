@@ -44,7 +44,7 @@ pub(super) struct Passing {
     memo: Arc<Memo>,
     stamp: Stamp,
     asked: Instant,
-    reader: Reader,
+    door: u64,
     by_hold: bool,
     is_https: bool,
 }
@@ -54,7 +54,13 @@ pub(super) struct Passing {
 impl Passing {
     /// Of a request that is about to leave. It needs no pin: who asks on behalf of a hold has pinned the logs already, and
     /// what is kept against all expectation only if no mark was forgotten meanwhile.
-    pub(super) fn new<B>(cache: &Cache, memo: Arc<Memo>, request: &Request<B>, now: Instant) -> Self {
+    pub(super) fn new<B>(
+        cache: &Cache,
+        memo: Arc<Memo>,
+        request: &Request<B>,
+        door: u64,
+        now: Instant,
+    ) -> Self {
         cache.counters().pass.add(1);
         cache.counters().fetches.add(1);
         Self {
@@ -62,7 +68,7 @@ impl Passing {
             memo,
             stamp: cache.hub().stamp_at(cache.hub().now()),
             asked: now,
-            reader: cache.reader(request.extensions()),
+            door,
             by_hold: AskedByHold::of(request.extensions()).is_some(),
             is_https: is_https(request.extensions()),
         }
@@ -106,15 +112,22 @@ impl Unlike {
             memo,
             stamp,
             asked,
-            reader,
+            door,
             by_hold,
             is_https,
         } = passing;
+        let reader = match by_hold {
+            true => Reader::Hold,
+            false => Reader::Client,
+        };
         let named = RequestUrl::Url(memo.url().clone());
         let key = named.key();
         let Ok(resource) = cache.index().resource(named, key) else {
             return private(response, reader, memo.status().clone());
         };
+        if !resource.is_of_door(door, || false) {
+            return private(response, reader, memo.status().clone());
+        }
         // Of the request no more is left than its URL: what depends on other fields is not kept, nor filed among what
         // does.
         let depends = response.headers().contains_key(VARY)

@@ -115,7 +115,7 @@ where
                 // Nothing of it is stored or under way.
                 Ok(None) => match passes(&self.cache, (&named, key), &request, fields, now) {
                     Some(memo) => {
-                        let passing = Passing::new(&self.cache, memo, &request, now);
+                        let passing = Passing::new(&self.cache, memo, &request, self.door, now);
                         return self.go_by(passing, request.map(|_| EdgeBody::empty()));
                     }
                     None => index.resource(named, key),

@@ -35,7 +35,8 @@ pub(super) struct Visit {
     pub(super) parts: request::Parts,
     pub(super) fields: Fields,
     pub(super) is_https: bool,
-    pub(super) reader: Reader,
+    /// Who gets the answer, where the request no longer tells.
+    pub(super) reader: Option<Reader>,
 }
 
 /// What a visit does next.
@@ -74,7 +75,7 @@ impl Visit {
         };
         let is_https = is_https(request.extensions());
         Self {
-            reader: cache.reader(request.extensions()),
+            reader: None,
             cache: cache.clone(),
             resource,
             needs,
@@ -93,7 +94,7 @@ impl Visit {
         reader: Reader,
     ) -> Self {
         Self {
-            reader,
+            reader: Some(reader),
             needs: Needs {
                 arrival,
                 at_least: Position::ZERO,

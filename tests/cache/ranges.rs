@@ -202,24 +202,22 @@ async fn c3_a_date_that_proves_nothing_joins_no_parts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_vary_on_what_no_fetch_carries_selects_nothing() {
-    let world = |name: &'static str| {
-        World::new(move |call| {
+async fn a_vary_on_what_fetches_do_not_carry_costs_one_more_at_most() {
+    for (name, value, most) in [
+        ("range", "bytes=0-", 2),
+        ("last-event-id", "7", 2),
+        ("grip-last", "c; last-id=1", 1),
+        ("grip-foo", "x", 1),
+    ] {
+        let world = World::new(move |call| {
             Reply::ok(call.n.to_string())
                 .cc("max-age=60")
                 .header("vary", name)
-        })
-    };
-    for (name, value) in [
-        ("range", "bytes=0-"),
-        ("grip-last", "c; last-id=1"),
-        ("grip-foo", "x"),
-    ] {
-        let world = world(name);
+        });
         for _ in 0..3 {
             let got = world.get(get("/a").header(name, value)).await;
-            assert!(got.status.is_success());
-            assert_eq!(world.origin.count(), 1, "{name}");
+            assert!(got.status.is_success(), "{got:?}");
+            assert!(world.origin.count() <= most, "{name}: {}", world.origin.count());
         }
     }
 }

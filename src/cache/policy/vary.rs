@@ -7,10 +7,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::list::{members, split_once, trim};
 
-/// Fields that select nothing. Those that the push layer adds: all requests on its behalf have the same (whether a request is
-/// one is part of the primary key), and a signature that changes would make each request a variant of its own. And the one
-/// that no shared fill carries.
-const SELECTS_NOTHING: [&str; 3] = ["grip-sig", "grip-feature", "range"];
+/// Fields that the push layer adds. All requests on its behalf have the same (whether a request is one is part of the
+/// primary key), and a signature that changes would make each request a variant of its own.
+const SAME_FOR_ALL_HOLDS: [&str; 2] = ["grip-sig", "grip-feature"];
 
 /// The address of each client is written into this field below the cache, which does not see what the origin sees.
 const SET_BELOW: &[u8] = b"x-forwarded-for";
@@ -69,7 +68,7 @@ impl VarySpec {
                 return Self::Star;
             }
             if let Ok(name) = HeaderName::from_bytes(member)
-                && !SELECTS_NOTHING.contains(&name.as_str())
+                && !SAME_FOR_ALL_HOLDS.contains(&name.as_str())
             {
                 fields.push(name);
             }
