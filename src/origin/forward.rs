@@ -320,6 +320,10 @@ impl Inner {
         if let Some(via) = &self.forwarding.via {
             via.append(&mut parts.headers, parts.version);
         }
+        if parts.version == Version::HTTP_10 {
+            // It takes no chunks: hyper would leave a body of unknown length out of the next request on it.
+            poison(connection);
+        }
         // What the client's connection speaks is its server's business.
         parts.version = Version::HTTP_11;
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {

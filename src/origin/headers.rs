@@ -125,7 +125,8 @@ pub(super) fn set_host(
     }
 }
 
-/// Makes `Content-Length` agree with the body, or removes it (then the body goes chunked).
+/// Makes `Content-Length` agree with the body; one of unknown length goes in chunks. Hyper would leave it out of a GET or a
+/// HEAD that does not say so.
 pub(super) fn set_length(headers: &mut HeaderMap, exact: Option<u64>) {
     match exact {
         // Said only where the client said something: a GET has none.
@@ -135,6 +136,7 @@ pub(super) fn set_length(headers: &mut HeaderMap, exact: Option<u64>) {
         }
         None if !matches!(content_length(headers), Ok(Some(_))) => {
             headers.remove(CONTENT_LENGTH);
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         None => {}
     }

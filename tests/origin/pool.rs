@@ -187,6 +187,24 @@ async fn kept_connections_that_end_at_once_cost_nobody_an_answer() {
     );
 }
 
+/// It takes no chunks, so a body of unknown length would be left out where the connection is used again.
+#[tokio::test]
+async fn a_connection_of_http_1_0_is_not_used_again() {
+    let raw =
+        RawOrigin::answering("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok")
+            .await;
+    let origin = raw.origin();
+    assert_eq!(read(send(&origin, get("/")).await).await.unwrap(), "ok");
+    let (mut sender, body) = Channel::<Bytes, Infallible>::new(1);
+    sender.send_data("body".into()).await.unwrap();
+    drop(sender);
+    let request = Request::post("/").body(EdgeBody::new(body)).unwrap();
+    assert_eq!(read(send(&origin, request).await).await.unwrap(), "ok");
+    assert_eq!(raw.connections(), 2);
+    let head = raw.heads()[1].clone();
+    assert!(head.contains("transfer-encoding: chunked\r\n"), "{head}");
+}
+
 #[tokio::test]
 async fn a_request_given_up_ends_its_connection() {
     let ended = Arc::new(Notify::new());

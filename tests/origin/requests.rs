@@ -180,6 +180,36 @@ async fn poi_07_a_body_is_forwarded_whatever_the_method() {
     }
 }
 
+/// In chunks over HTTP/1, or over HTTP/2 without a length.
+#[tokio::test]
+async fn poi_07_a_body_of_unknown_length_is_forwarded_whatever_the_method() {
+    for method in ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE", "POST", "QUERY"] {
+        let raw = RawOrigin::new(|mut conn| async move {
+            conn.head().await;
+            assert_eq!(conn.until(b"0\r\n\r\n").await, b"4\r\nbody\r\n0\r\n\r\n");
+            conn.send(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+        })
+        .await;
+        let (mut sender, body) = Channel::<Bytes, Infallible>::new(1);
+        sender.send_data("body".into()).await.unwrap();
+        drop(sender);
+        let request = Request::builder().method(method).uri("/");
+        let request = request.body(EdgeBody::new(body)).unwrap();
+        let origin = raw.origin();
+        assert_eq!(
+            send(&origin, request).await.status(),
+            StatusCode::NO_CONTENT,
+            "{method}"
+        );
+        let head = raw.head();
+        assert_eq!(values(&head, "transfer-encoding"), ["chunked"], "{method}");
+        assert!(values(&head, "content-length").is_empty(), "{method}");
+        if method == "GET" || method == "HEAD" {
+            assert_eq!(values(&head, "connection"), ["close"], "{method}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn fields_of_the_connection_stay_on_the_connection() {
     let head = seen_get(&[
