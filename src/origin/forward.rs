@@ -333,8 +333,12 @@ impl Inner {
             let detail = "304 to a request without conditions";
             return Err(OriginError::new(OriginFailure::UnaskedNotModified, detail));
         }
-        let framing = headers::framing(&mut parts.headers)
-            .map_err(|kind| OriginError::new(kind, "lengths or codings that contradict each other"))?;
+        let framing = headers::framing(&mut parts.headers).map_err(|kind| {
+            OriginError::new(
+                kind,
+                "lengths that contradict each other, or a coding that was not asked for",
+            )
+        })?;
         if headers::announced_keep_alive(&parts.headers)
             .is_some_and(|seconds| Duration::from_secs(seconds) <= self.idle_timeout)
         {

@@ -6,7 +6,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use super::via::Via;
 use crate::error::OriginFailure;
-use crate::hop_by_hop::has_token;
 use crate::request::{ClientInfo, remove_forwarded};
 
 /// What becomes of `X-Forwarded-For`.
@@ -200,13 +199,12 @@ pub(super) fn framing(headers: &mut HeaderMap) -> Result<Framing, OriginFailure>
         if length.is_some() {
             return Err(OriginFailure::AmbiguousFraming);
         }
-        // Beside `chunked` no other coding was asked for (RFC 9112 7.4): hyper would undo only the last one, or none.
+        // No other coding was asked for (RFC 9112 7.4), and hyper undoes none.
         let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
         let only = codings.next().filter(|_| codings.next().is_none());
         return match only.map(|coding| coding.as_bytes().trim_ascii()) {
             Some(coding) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
-            _ if has_token(headers, &TRANSFER_ENCODING, "chunked") => Err(OriginFailure::AmbiguousFraming),
-            _ => Ok(Framing::Close),
+            _ => Err(OriginFailure::AmbiguousFraming),
         };
     }
     match length {

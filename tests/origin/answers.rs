@@ -118,17 +118,12 @@ async fn org_14_fields_of_the_connection_are_removed() {
 
 #[tokio::test]
 async fn a_body_that_ends_with_its_connection_says_so() {
-    for head in [
-        "HTTP/1.0 200 OK\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: odd\r\n\r\n",
-    ] {
-        let raw = RawOrigin::closing(format!("{head}abc")).await;
-        let answer = send(&raw.origin(), get("/")).await;
-        assert!(answer.extensions().get::<CloseDelimited>().is_some(), "{head}");
-        assert_eq!(answer.headers().keys().collect::<Vec<_>>(), ["via"]);
-        assert_eq!(answer.version(), http::Version::HTTP_11);
-        assert_eq!(read(answer).await.unwrap(), "abc");
-    }
+    let raw = RawOrigin::closing("HTTP/1.0 200 OK\r\n\r\nabc").await;
+    let answer = send(&raw.origin(), get("/")).await;
+    assert!(answer.extensions().get::<CloseDelimited>().is_some());
+    assert_eq!(answer.headers().keys().collect::<Vec<_>>(), ["via"]);
+    assert_eq!(answer.version(), http::Version::HTTP_11);
+    assert_eq!(read(answer).await.unwrap(), "abc");
 }
 
 #[tokio::test]

@@ -98,6 +98,11 @@ async fn org_05_ambiguous_lengths_are_a_502_and_the_connection_is_left() {
             OriginFailure::AmbiguousFraming,
         ),
         // Nobody asked for another coding, and nothing here would undo it.
+        ("Transfer-Encoding: gzip", OriginFailure::AmbiguousFraming),
+        ("Transfer-Encoding: identity", OriginFailure::AmbiguousFraming),
+        ("Transfer-Encoding: odd", OriginFailure::AmbiguousFraming),
+        ("Transfer-Encoding: \"chunked\"", OriginFailure::AmbiguousFraming),
+        ("Transfer-Encoding:", OriginFailure::AmbiguousFraming),
         (
             "Transfer-Encoding: gzip, chunked",
             OriginFailure::AmbiguousFraming,
