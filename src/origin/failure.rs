@@ -33,7 +33,12 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<OriginFailure> {
     if error.is_parse_too_large() {
         Some(OriginFailure::HeadTooLarge)
     } else if error.is_parse() {
-        Some(OriginFailure::Malformed)
+        // Hyper says only in words that it is about the length.
+        let text = error.to_string();
+        match text.contains("content-length") || text.contains("transfer-encoding") {
+            true => Some(OriginFailure::AmbiguousFraming),
+            false => Some(OriginFailure::Malformed),
+        }
     } else {
         None
     }
