@@ -1,19 +1,9 @@
 //! Fields of one connection: they are not forwarded, not stored, and nobody's message sets them.
 
 use http::HeaderName;
-#[cfg(any(
-    feature = "hold",
-    feature = "cache",
-    feature = "publish",
-    feature = "origin",
-    feature = "serve"
-))]
-use http::header::CONTENT_LENGTH;
-#[cfg(any(feature = "hold", feature = "cache", feature = "publish"))]
-use http::header::TRAILER;
 #[cfg(any(feature = "hold", feature = "cache", feature = "origin", feature = "serve"))]
 use http::header::{self, HOST};
-use http::header::{CONNECTION, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 #[cfg(any(feature = "hold", feature = "cache", feature = "origin", feature = "serve"))]
 use http::header::{PROXY_AUTHENTICATE, PROXY_AUTHORIZATION};
 #[cfg(any(feature = "hold", feature = "cache", feature = "origin", feature = "serve"))]
@@ -38,14 +28,13 @@ static OF_PROXY: [HeaderName; 3] = [
 ];
 
 /// Whether no proxy forwards this field.
-#[cfg(feature = "cache")]
+#[cfg(any(feature = "cache", feature = "origin", feature = "serve"))]
 pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
     OF_CONNECTION.contains(name) || OF_PROXY.contains(name)
 }
 
 /// Whether a field belongs to one connection or one framing of a message, so that a response made of a message does
 /// not set it.
-#[cfg(any(feature = "hold", feature = "cache", feature = "publish"))]
 pub(crate) fn is_framing(name: &HeaderName) -> bool {
     *name == CONTENT_LENGTH || *name == TRAILER || OF_CONNECTION.contains(name)
 }

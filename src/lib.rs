@@ -146,6 +146,8 @@ mod settings;
 mod sync;
 pub mod telemetry;
 pub mod time;
+#[cfg(any(feature = "cache", feature = "origin", feature = "serve"))]
+mod trailers;
 
 #[cfg(any(feature = "hold", feature = "cache", feature = "publish"))]
 pub mod grip;

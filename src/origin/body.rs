@@ -12,6 +12,7 @@ use super::stats::Stats;
 use crate::body::EdgeBody;
 use crate::error::{BoxError, OriginError, OriginFailure};
 use crate::sync::{Arc, Mutex};
+use crate::trailers;
 
 /// How long a client may go on sending its body after the origin has answered completely. Then the connection is
 /// closed, or it would wait for the rest for ever.
@@ -142,7 +143,9 @@ where
         if this.ended {
             return Poll::Ready(None);
         }
-        let frame = Pin::new(&mut this.body).poll_frame(cx);
+        let frame = Pin::new(&mut this.body)
+            .poll_frame(cx)
+            .map_ok(trailers::clean_frame);
         let Some(exchange) = &this.exchange else {
             return frame;
         };
@@ -223,7 +226,7 @@ where
         if *this.ended {
             return Poll::Ready(None);
         }
-        match Pin::new(this.body).poll_frame(cx) {
+        match Pin::new(this.body).poll_frame(cx).map_ok(trailers::clean_frame) {
             Poll::Ready(Some(Ok(frame))) => {
                 *this.pausing = false;
                 Poll::Ready(Some(Ok(frame)))

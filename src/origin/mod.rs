@@ -29,7 +29,9 @@
 //! - Fields that applications tend to trust but that no cache key covers are removed from requests
 //!   (`X-Original-URL`, `X-HTTP-Method-Override`, `Forwarded` and the like), also where they are written with
 //!   underscores; `X-Forwarded-For`, `-Proto` and `-Host` are ours, or a trusted proxy's. The client's address comes from [`ClientInfo`](crate::ClientInfo) in the request's extensions.
-//! - A GET or HEAD with a body goes out with it, and its connection is not used again.
+//! - A GET or HEAD with a body goes out with it, and its connection is not used again. Nor is one that speaks HTTP/1.0.
+//! - Trailers pass in both directions, but for those that would make another message of the head they are merged into (RFC
+//!   9110 6.5.1).
 //! - `Via` is appended in both directions (RFC 9110 7.6.3), unless [told otherwise](Builder::without_via); OPTIONS and TRACE go
 //!   as far as `Max-Forwards` says.
 //! - 1xx answers are dropped, except a 101 that was asked for: then both sides are joined until one ends.

@@ -114,6 +114,14 @@ fn leave_connection(headers: &mut HeaderMap, version: Version) {
     }
 }
 
+/// Whether this field turns a request into another one, or says how the edge was reached, in any spelling.
+#[cfg(any(feature = "cache", feature = "origin", feature = "serve"))]
+pub(crate) fn is_misleading(name: &HeaderName) -> bool {
+    names::is_removed(name)
+        || names::is_forwarded(name)
+        || (names::is_odd(name.as_str()) && names::is_disguised(name))
+}
+
 /// Removes what says how the edge was reached.
 pub(crate) fn remove_forwarded(headers: &mut HeaderMap) {
     remove_where(headers, names::is_forwarded);

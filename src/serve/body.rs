@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -20,22 +19,10 @@ use super::streams::Handed;
 use super::timer::{Timer, after};
 use crate::error::BoxError;
 use crate::sync::Arc;
+use crate::trailers;
 
 /// Largest piece in which a body is given to HTTP/2, so that each piece taken shows progress, in bytes.
 const PIECE_BYTES: usize = 16 * 1024;
-
-/// Fields that must not come in trailers, for a recipient that merges them would read another message
-/// (RFC 9110 6.5.1).
-pub(super) const NOT_IN_TRAILERS: [header::HeaderName; 8] = [
-    header::TRANSFER_ENCODING,
-    header::CONTENT_LENGTH,
-    header::HOST,
-    header::CONNECTION,
-    header::UPGRADE,
-    header::TRAILER,
-    header::TE,
-    header::AUTHORIZATION,
-];
 
 /// Why a body broke off while its request was being answered, for the answer.
 pub(super) type Fault = Arc<OnceLock<Refusal>>;
@@ -110,14 +97,11 @@ impl Body for RequestBody {
             return Poll::Ready(None);
         }
         match Pin::new(&mut me.incoming).poll_frame(cx) {
-            Poll::Ready(Some(Ok(mut frame))) => {
+            Poll::Ready(Some(Ok(frame))) => {
                 if let (Some(pace), Some(data)) = (&mut me.pace, frame.data_ref()) {
                     pace.earn(data.len());
                 }
-                if let Some(trailers) = frame.trailers_mut() {
-                    strip(trailers);
-                }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(trailers::clean_frame(frame))))
             }
             Poll::Ready(end) => {
                 me.is_over = true;
@@ -146,12 +130,6 @@ impl Body for RequestBody {
         } else {
             self.incoming.size_hint()
         }
-    }
-}
-
-fn strip(trailers: &mut HeaderMap) {
-    for name in &NOT_IN_TRAILERS {
-        trailers.remove(name);
     }
 }
 
@@ -223,7 +201,10 @@ where
             return Poll::Ready(Some(Ok(Frame::data(rest.split_to(rest.len().min(PIECE_BYTES))))));
         }
         let next = match me.inner.project() {
-            InnerProj::Service { body } => body.poll_frame(cx).map_err(Into::into),
+            InnerProj::Service { body } => body
+                .poll_frame(cx)
+                .map_ok(trailers::clean_frame)
+                .map_err(Into::into),
             InnerProj::Text { text } => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
         };
         let Flow::Http2 { handed, rest } = me.flow else {
@@ -318,6 +299,30 @@ mod tests {
             assert_eq!(body.is_end_stream(), got.len() == whole.len());
         }
         assert_eq!(got, whole);
+    }
+
+    fn flows() -> [Flow; 2] {
+        let http1 = Flow::Http1 {
+            _in_flight: super::super::link::Link::new().in_flight(),
+        };
+        let http2 = Flow::Http2 {
+            handed: Arc::default(),
+            rest: Bytes::new(),
+        };
+        [http1, http2]
+    }
+
+    #[tokio::test]
+    async fn trailers_that_would_make_another_message_go_no_further() {
+        for flow in flows() {
+            let fields = ["x-sum", "set-cookie", "grip-channel", "content-length"];
+            let trailers =
+                fields.map(|name| (http::HeaderName::from_static(name), "1".parse().expect("valid")));
+            let body = crate::testing::ScriptedBody::new(&[b"abc"], Some(trailers.into_iter().collect()));
+            let body = http_body_util::BodyExt::collect(ResponseBody::service(body, flow)).await;
+            let trailers = body.expect("no error").trailers().cloned().expect("trailers");
+            assert_eq!(trailers.keys().collect::<Vec<_>>(), ["x-sum"]);
+        }
     }
 
     #[tokio::test(start_paused = true)]

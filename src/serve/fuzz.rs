@@ -15,7 +15,6 @@ use tower_service::Service;
 
 use super::adapter::Shared;
 use super::authority;
-use super::body::NOT_IN_TRAILERS;
 use super::chunked::{Chunked, TrailerLimits};
 use super::connection::{Connection, Phase, Phases};
 use super::framer::{Framer, Step};
@@ -297,9 +296,7 @@ impl Message {
                     rest.split(|&byte| byte == b'\n')
                         .map(|line| line.trim_ascii_end()),
                 );
-                for name in &NOT_IN_TRAILERS {
-                    trailers.remove(name);
-                }
+                crate::trailers::clean(&mut trailers);
                 return (data, trailers);
             }
             let here = size.min(rest.len());

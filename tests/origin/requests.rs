@@ -141,19 +141,30 @@ async fn a_body_of_known_length_says_it_whatever_the_client_said() {
 async fn request_trailers_pass() {
     let raw = RawOrigin::new(|mut conn| async move {
         conn.head().await;
-        conn.until(b"0\r\nx-sum: 1\r\n\r\n").await;
+        assert_eq!(
+            conn.until(b"\r\n\r\n").await,
+            b"3\r\nabc\r\n0\r\nx-sum: 1\r\n\r\n"
+        );
         conn.send(OK.as_bytes()).await;
         conn.hang().await;
     })
     .await;
-    let trailers = [(HeaderName::from_static("x-sum"), "1".parse().unwrap())]
+    let fields = [
+        "x-sum",
+        "content-length",
+        "authorization",
+        "grip-sig",
+        "x-forwarded-for",
+    ];
+    let trailers = fields
+        .map(|name| (HeaderName::from_static(name), "1".parse().unwrap()))
         .into_iter()
         .collect();
     let (mut sender, body) = Channel::<Bytes, Infallible>::new(2);
     sender.send(Frame::data("abc".into())).await.unwrap();
     sender.send(Frame::trailers(trailers)).await.unwrap();
     drop(sender);
-    let request = Request::post("/").header("trailer", "x-sum");
+    let request = Request::post("/").header("trailer", fields.join(", "));
     let answer = send(&raw.origin(), request.body(EdgeBody::new(body)).unwrap()).await;
     assert_eq!(answer.status(), StatusCode::OK);
 }

@@ -2,37 +2,13 @@
 
 use bytes::BytesMut;
 use http::header::{
-    AGE, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE,
-    EXPIRES, Entry, HOST, HeaderName, LOCATION, PROXY_AUTHENTICATE, RETRY_AFTER, SET_COOKIE, TRAILER, VARY,
-    WWW_AUTHENTICATE,
+    AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, Entry, HeaderName, TRAILER,
 };
 use http::{HeaderMap, HeaderValue};
 
 use super::directives::CacheControl;
 use super::list::members;
-use crate::hop_by_hop;
-
-/// Fields that are no trailers: they would have to be known before the content.
-const REFUSED_TRAILERS: [HeaderName; 18] = [
-    AGE,
-    CACHE_CONTROL,
-    CONNECTION,
-    CONTENT_ENCODING,
-    CONTENT_LENGTH,
-    CONTENT_RANGE,
-    CONTENT_TYPE,
-    DATE,
-    EXPIRES,
-    HOST,
-    LOCATION,
-    PROXY_AUTHENTICATE,
-    RETRY_AFTER,
-    SET_COOKIE,
-    TRAILER,
-    VARY,
-    WWW_AUTHENTICATE,
-    HeaderName::from_static("surrogate-key"),
-];
+use crate::{hop_by_hop, trailers};
 
 /// The fields of a response that are stored, in their order, each value as it came: all but hop-by-hop fields, what
 /// `Connection` lists, what `private=` or `no-cache=` names, and `Age`, which is a number by then.
@@ -52,19 +28,9 @@ pub(crate) fn stored_headers(response: &HeaderMap, policy: &CacheControl) -> Hea
     stored
 }
 
-/// The trailer fields that others may get, too: none that frames or routes a message, says how it may be used again, or is
-/// of one client (RFC 9110 6.5.1).
+/// The trailer fields that others may get, too.
 pub(crate) fn stored_trailers(mut trailers: HeaderMap) -> HeaderMap {
-    let is_refused = |name: &&HeaderName| {
-        hop_by_hop::is_hop_by_hop(name)
-            || hop_by_hop::is_framing(name)
-            || REFUSED_TRAILERS.contains(name)
-            || name.as_str().starts_with("grip-")
-    };
-    let refused: Vec<HeaderName> = trailers.keys().filter(is_refused).cloned().collect();
-    for name in refused {
-        trailers.remove(name);
-    }
+    trailers::clean(&mut trailers);
     trailers
 }
 
