@@ -69,6 +69,80 @@ async fn i03_debug_tells_the_client_as_well() {
     assert_eq!(outcome(&origin, true).await, bad_instruct(text));
 }
 
+/// A channel's name may be a secret, and so may be what else stands in instructions.
+#[tokio::test]
+async fn i02_the_field_quotes_nothing_of_the_origin() {
+    let shown = |error: Option<&str>| error.expect("the field").to_owned();
+    for (name, value, text) in [
+        (
+            "grip-channel",
+            "secret; filter=1; filter=2; filter=3; filter=4; filter=5; filter=6",
+            "too many filters for a channel",
+        ),
+        (
+            "grip-keep-alive",
+            "x; mode=secret",
+            "no such Grip-Keep-Alive mode",
+        ),
+        (
+            "grip-keep-alive",
+            "x; format=secret",
+            "no such Grip-Keep-Alive format",
+        ),
+        (
+            "grip-expose-headers",
+            "secret secret",
+            "Grip-Expose-Headers contains an invalid header name",
+        ),
+    ] {
+        let headers = [("grip-hold", "stream"), (name, value)];
+        let origin = Origin::new(move |_, _| async move { Ok(reply(200, &headers, "x")) });
+        let response = get(&origin.held(Edge::new().hold_layer())).await;
+        let why = format!("grip-instruct; Failed to parse accept instructions: {text}");
+        assert_eq!(header(&response, "gripstack-error"), Some(&*why));
+    }
+    let long = format!("secret; prev-id={}", "s".repeat(10_000));
+    let origin = Origin::new(move |_, _| {
+        let long = long.clone();
+        async move {
+            Ok(reply(
+                200,
+                &[("grip-hold", "stream"), ("grip-channel", &long)],
+                "x",
+            ))
+        }
+    });
+    let response = get(&origin.held(Edge::new().hold_layer())).await;
+    let why = shown(header(&response, "gripstack-error"));
+    assert!(
+        why.contains("prev-id of a channel") && !why.contains("secret"),
+        "{why}"
+    );
+    for body in [
+        r#"{"hold":{"mode":"stream","channels":[{"name":"t"}],"meta":{"secret":1}}}"#,
+        r#"{"response":{"headers":{"secret":1}}}"#,
+        r#"{"response":{"headers":{"secret secret":"1"}}}"#,
+        r#"{"hold":{"mode":"stream","channels":[{"name":"secret","filters":["1","2","3","4","5","6"]}]}}"#,
+    ] {
+        let response = get(&json(200, body).held(Edge::new().hold_layer())).await;
+        assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
+        let why = shown(header(&response, "gripstack-error"));
+        assert!(
+            why.starts_with("grip-instruct; ") && !why.contains("secret"),
+            "{why}"
+        );
+    }
+    let headers = [
+        ("grip-hold", "stream"),
+        ("grip-channel", "t"),
+        ("content-encoding", "secret"),
+    ];
+    let origin = Origin::new(move |_, _| async move { Ok(reply(200, &headers, "x")) });
+    let response = get(&origin.held(Edge::new().hold_layer())).await;
+    let why = shown(header(&response, "gripstack-error"));
+    assert!(!why.contains("secret"), "{why}");
+}
+
 #[tokio::test]
 async fn i04_i05_i06_i09_i10_i14_i18_i21_malformed_headers() {
     const FILTERS: (&str, &str) = (

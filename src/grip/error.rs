@@ -111,34 +111,98 @@ pub enum PublishFormatError {
 
 /// Why a field of a JSON object is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct FieldError(Cow<'static, str>);
+#[error("{text}")]
+pub struct FieldError {
+    text: Cow<'static, str>,
+    /// The same without the name that it quotes, if it does.
+    unquoted: Option<Cow<'static, str>>,
+}
+
+// === impl InstructError ===
+
+impl InstructError {
+    /// What it says, but no name nor value of the instructions, for those who did not write them.
+    pub(crate) fn unquoted(&self) -> Cow<'static, str> {
+        match self {
+            Self::Channel(ChannelError::Control(_)) => "the channel name contains a control character".into(),
+            Self::TooManyFilters(_) => "too many filters for a channel".into(),
+            Self::PrevIdTooLong(_) => {
+                format!("the prev-id of a channel has more than {MAX_ID_BYTES} bytes").into()
+            }
+            Self::KeepAlive(KeepAliveError::Mode(_)) => "no such Grip-Keep-Alive mode".into(),
+            Self::KeepAlive(KeepAliveError::Format(_)) => "no such Grip-Keep-Alive format".into(),
+            Self::ExposeHeaders(_) => "Grip-Expose-Headers contains an invalid header name".into(),
+            Self::Field(FieldError {
+                unquoted: Some(text), ..
+            }) => text.clone(),
+            Self::Unencodable { header, what, .. } => format!("{header} cannot carry {what}").into(),
+            // They quote nothing.
+            Self::Hold
+            | Self::Channel(ChannelError::Empty | ChannelError::TooLong(_))
+            | Self::TimeoutParse
+            | Self::TimeoutInvalid
+            | Self::KeepAlive(
+                KeepAliveError::Empty
+                | KeepAliveError::TimeoutParse
+                | KeepAliveError::TimeoutInvalid
+                | KeepAliveError::Cstring
+                | KeepAliveError::Base64,
+            )
+            | Self::MetaEmpty
+            | Self::Status
+            | Self::LinkParse
+            | Self::LinkInvalid
+            | Self::LinkTimeoutParse
+            | Self::LinkTimeoutInvalid
+            | Self::NotUtf8(_)
+            | Self::TooLarge
+            | Self::CarrierStatus
+            | Self::NotJson
+            | Self::NotAnObject
+            | Self::JsonHoldMode
+            | Self::JsonKeepAliveMode
+            | Self::Field(FieldError { unquoted: None, .. })
+            | Self::PrevIdWithoutChannel => self.to_string().into(),
+        }
+    }
+}
 
 // === impl FieldError ===
 
 impl FieldError {
     pub(super) fn new(text: impl Into<Cow<'static, str>>) -> Self {
-        Self(text.into())
+        Self {
+            text: text.into(),
+            unquoted: None,
+        }
     }
 
     pub(super) fn not_an_object(what: &str) -> Self {
-        Self(format!("{what} is not an object").into())
+        Self::new(format!("{what} is not an object"))
     }
 
     pub(super) fn missing(what: &str, field: &str) -> Self {
-        Self(format!("{what} does not contain '{field}'").into())
+        Self::new(format!("{what} does not contain '{field}'"))
     }
 
     pub(super) fn wrong_type(what: &str, field: &str) -> Self {
-        Self(format!("{what} contains '{}' with wrong type", shown(field)).into())
+        Self::new(format!("{what} contains '{field}' with wrong type"))
     }
 
     pub(super) fn invalid(what: &str, field: &str) -> Self {
-        Self(format!("{what} contains '{}' with invalid value", shown(field)).into())
+        Self::new(format!("{what} contains '{field}' with invalid value"))
     }
 
     pub(super) fn unsupported(what: &str, field: &str) -> Self {
-        Self(format!("{what} contains '{field}', which is not supported").into())
+        Self::new(format!("{what} contains '{field}', which is not supported"))
+    }
+
+    /// Of an element whose name is its author's.
+    pub(super) fn element(what: &str, name: &str, problem: &str) -> Self {
+        Self {
+            text: format!("{what} contains '{}' with {problem}", shown(name)).into(),
+            unquoted: Some(format!("{what} contains an element with {problem}").into()),
+        }
     }
 }
 

@@ -148,7 +148,7 @@ impl Object {
         };
         let pair = |(name, value): (String, Value)| match value {
             Value::String(value) => Ok((name, value)),
-            _ => Err(FieldError::wrong_type(&format!("'{field}'"), &name)),
+            _ => Err(FieldError::element(&format!("'{field}'"), &name, "wrong type")),
         };
         map.into_iter().map(pair).collect()
     }
@@ -162,7 +162,7 @@ impl Object {
             Some(Value::Object(map)) => {
                 for (name, value) in map {
                     let Value::String(value) = value else {
-                        return Err(FieldError::wrong_type("headers", &name));
+                        return Err(FieldError::element("headers", &name, "wrong type"));
                     };
                     push(&mut headers, &name, &value)?;
                 }
@@ -198,7 +198,7 @@ fn header_pair(pair: Value) -> Result<(String, String), FieldError> {
 }
 
 fn push(headers: &mut HeaderMap, name: &str, value: &str) -> Result<(), FieldError> {
-    let invalid = || FieldError::invalid("headers", name);
+    let invalid = || FieldError::element("headers", name, "invalid value");
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
     let value = HeaderValue::from_bytes(value.trim_ascii().as_bytes()).map_err(|_| invalid())?;
     if feature::is_grip(&name) || is_framing(&name) {

@@ -1,5 +1,7 @@
 //! The layer's own failures. They are responses.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
@@ -47,15 +49,30 @@ pub enum HoldError {
 // === impl HoldError ===
 
 impl HoldError {
-    /// The client's answer. Its body says why only if `debug`, or if it is the client's fault.
+    /// What it says, but no name nor value of the origin's: they are in the log.
+    fn unquoted(&self) -> Cow<'static, str> {
+        match self {
+            Self::Instruct(error) => {
+                format!("Failed to parse accept instructions: {}", error.unquoted()).into()
+            }
+            Self::Broken(_) => "the body of the GRIP instruct response broke off".into(),
+            Self::Coded(_) => "a stream hold cannot follow a body with Content-Encoding".into(),
+            Self::TooLarge
+            | Self::Late
+            | Self::TooManyChannels { .. }
+            | Self::RequestTooLarge
+            | Self::RequestLate => self.to_string().into(),
+        }
+    }
+
+    /// The client's answer. Its body says all of why only if `debug`, or if it is the client's fault.
     pub(super) fn into_response(self, debug: bool) -> Response<EdgeBody> {
         let (status, kind) = match self {
             Self::RequestTooLarge | Self::RequestLate => (StatusCode::BAD_REQUEST, "grip-request"),
             _ => (StatusCode::BAD_GATEWAY, "grip-instruct"),
         };
-        let text = self.to_string();
         let body = if debug || status == StatusCode::BAD_REQUEST {
-            Bytes::from(format!("{text}\n"))
+            Bytes::from(format!("{self}\n"))
         } else {
             Bytes::from_static(b"Error while proxying to origin.\n")
         };
@@ -64,7 +81,7 @@ impl HoldError {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         headers.insert(CONTENT_LENGTH, body.len().into());
-        headers.insert(ERROR_HEADER, header_text(&format!("{kind}; {text}")));
+        headers.insert(ERROR_HEADER, header_text(&format!("{kind}; {}", self.unquoted())));
         response.extensions_mut().insert(self);
         *response.body_mut() = body.into();
         response

@@ -142,8 +142,8 @@ impl GripHoldLayer {
         self
     }
 
-    /// Whether the body of a 502 tells clients what is wrong with an origin's instructions. Default no. Logs and
-    /// the header `gripstack-error` tell it always.
+    /// Whether the body of a 502 tells clients what is wrong with an origin's instructions, and quotes them: names of
+    /// channels, too. Default no. Logs tell it always; so does the header `gripstack-error`, which quotes nothing.
     #[must_use]
     pub fn debug(mut self, debug: bool) -> Self {
         self.options.debug = debug;
