@@ -130,6 +130,17 @@ async fn the_preface_may_come_byte_by_byte() {
 }
 
 #[tokio::test]
+async fn an_http2_body_that_breaks_off_at_once_follows_its_head() {
+    let service = service(|_| async { Response::new(EdgeBody::new(Broken)) });
+    let (addr, _server) = start_tcp(service, Limits::default()).await;
+    let mut client = http2(addr).await;
+    let request = Request::get("http://a/").body(EdgeBody::empty()).expect("valid");
+    let answer = soon(client.send_request(request)).await.expect("a head");
+    assert_eq!(answer.status(), 200);
+    assert!(soon(answer.into_body().collect()).await.is_err());
+}
+
+#[tokio::test]
 async fn http2_requests_that_name_two_hosts_are_refused() {
     let (service, seen) = echo();
     let (addr, server) = start_tcp(service, Limits::default()).await;

@@ -366,6 +366,22 @@ async fn an_endless_body_goes_to_http_1_0_raw_and_to_http_1_1_in_chunks() {
     );
 }
 
+/// The client sees what was answered, and that it is not whole.
+#[tokio::test]
+async fn a_body_that_breaks_off_at_once_follows_its_head() {
+    let service = service(|_| async { Response::new(EdgeBody::new(Broken)) });
+    let (addr, _server) = start_tcp(service, Limits::default()).await;
+    let mut client = connect(addr).await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let all = String::from_utf8(soon(client.rest()).await).expect("text");
+    assert!(all.starts_with("HTTP/1.1 200 OK\r\n"), "{all:?}");
+    assert!(all.contains("transfer-encoding: chunked\r\n"), "{all:?}");
+    assert!(
+        all.ends_with("\r\n\r\n") && !all.ends_with("0\r\n\r\n"),
+        "{all:?}"
+    );
+}
+
 #[tokio::test]
 async fn head_has_a_length_and_no_body() {
     let (service, _) = echo();

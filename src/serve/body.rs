@@ -51,6 +51,8 @@ pin_project_lite::pin_project! {
         #[pin]
         inner: Inner<B>,
         flow: Flow,
+        // An error, kept back for one turn: hyper drops what it has not sent, even the head, when it meets one.
+        broken: Option<BoxError>,
     }
 }
 
@@ -168,6 +170,7 @@ impl<B> ResponseBody<B> {
         Self {
             inner: Inner::Service { body },
             flow,
+            broken: None,
         }
     }
 
@@ -177,6 +180,7 @@ impl<B> ResponseBody<B> {
                 text: Some(text.into()),
             },
             flow,
+            broken: None,
         }
     }
 }
@@ -194,6 +198,9 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let me = self.project();
+        if let Some(error) = me.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         if let Flow::Http2 { handed, rest } = me.flow
             && !rest.is_empty()
         {
@@ -206,6 +213,14 @@ where
                 .map_ok(trailers::clean_frame)
                 .map_err(Into::into),
             InnerProj::Text { text } => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+        };
+        let next = match next {
+            Poll::Ready(Some(Err(error))) => {
+                *me.broken = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            next => next,
         };
         let Flow::Http2 { handed, rest } = me.flow else {
             return next;
@@ -236,6 +251,7 @@ where
             Flow::Http2 { rest, .. } => rest.is_empty(),
         };
         rest_is_empty
+            && self.broken.is_none()
             && match &self.inner {
                 Inner::Service { body } => body.is_end_stream(),
                 Inner::Text { text } => text.is_none(),

@@ -139,6 +139,21 @@ where
     }))
 }
 
+/// A body that breaks off before its first byte.
+pub struct Broken;
+
+impl http_body::Body for Broken {
+    type Data = bytes::Bytes;
+    type Error = gripstack::BoxError;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, gripstack::BoxError>>> {
+        std::task::Poll::Ready(Some(Err("broken".into())))
+    }
+}
+
 /// A client that speaks in bytes.
 pub struct Raw<T> {
     pub io: T,
