@@ -178,6 +178,8 @@ mod tests {
             ("authorization", Fields::LIMIT),
             ("x-forwarded-host", forwarded),
             ("front-end-https", forwarded),
+            ("x-forwarded", forwarded),
+            ("x-http-host-override", forwarded),
             ("x-forwarded-for", Fields::FORWARDED),
             ("forwarded", Fields::UNSETTLED),
             ("x-original-url", Fields::UNSETTLED),

@@ -9,9 +9,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::authority::has_default_port;
 
 /// They say how the edge was reached, as `X-Forwarded-*` do, of which there is no list.
-static REACHED: [HeaderName; 6] = [
+static REACHED: [HeaderName; 8] = [
+    HeaderName::from_static("x-forwarded"),
     HeaderName::from_static("x-host"),
     HeaderName::from_static("x-original-host"),
+    HeaderName::from_static("x-http-host-override"),
     HeaderName::from_static("x-url-scheme"),
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("front-end-https"),

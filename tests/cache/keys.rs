@@ -128,6 +128,8 @@ async fn poi_01_nobody_else_gets_what_an_unkeyed_field_made() {
         "x-forwarded-port",
         "x-forwarded-prefix",
         "x-original-host",
+        "x-forwarded",
+        "x-http-host-override",
         "x-original-url",
         "x-rewrite-url",
         "x-http-method-override",

@@ -343,6 +343,8 @@ async fn poi_08_overrides_that_no_key_covers_are_removed() {
         "X-Rewrite-URL",
         "Front-End-Https",
         "X-Wap-Profile",
+        "X-Forwarded",
+        "X-HTTP-Host-Override",
     ];
     let head = seen_get(&fields.map(|name| (name, "DELETE"))).await;
     assert!(!head.contains("DELETE"), "{head}");
