@@ -1,15 +1,25 @@
-//! Whether a request names one host.
+//! Whether a request names one host, and is one of HTTP.
 
 use http::request::Parts;
 use http::uri::Authority;
-use http::{Version, header};
+use http::{Uri, Version, header};
 
 use super::refusal::Refusal;
 use crate::authority::is_host;
 
-/// Checks that a request names one host. HTTP/1 comes here with one valid Host at most, which does not count where the
-/// target names a host (RFC 9112 3.2.2); HTTP/2 as it is, and two hosts in it are malformed (RFC 9113 8.3.1).
+/// Whether a target with an authority is one of HTTP, by its scheme, which has no case (RFC 3986 3.1).
+pub(super) fn is_http(uri: &Uri) -> bool {
+    uri.scheme_str()
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https"))
+}
+
+/// Checks that a request names one host, and no scheme but those of HTTP. HTTP/1 comes here with one valid Host at most,
+/// which does not count where the target names a host (RFC 9112 3.2.2); HTTP/2 as it is, and two hosts in it are malformed
+/// (RFC 9113 8.3.1).
 pub(super) fn check(parts: &Parts) -> Result<(), Refusal> {
+    if parts.uri.scheme().is_some() && !is_http(&parts.uri) {
+        return Err(Refusal::Target);
+    }
     let authority = parts.uri.authority();
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let host = hosts.next();
@@ -96,5 +106,10 @@ mod tests {
             Err(Refusal::HostInvalid)
         );
         assert_eq!(check_request(two, "http://a:65535/", &["a:65535"]), Ok(()));
+        // What HTTP/1 refuses as a target.
+        assert_eq!(check_request(two, "ftp://a/", &[]), Err(Refusal::Target));
+        assert_eq!(check_request(two, "httpx://a/", &["a"]), Err(Refusal::Target));
+        let uri = Uri::builder().scheme("HTTPS").authority("a").path_and_query("/");
+        assert!(is_http(&uri.build().expect("valid")));
     }
 }

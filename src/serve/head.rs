@@ -2,6 +2,7 @@
 
 use http::Uri;
 
+use super::authority::is_http;
 use super::chunked::is_token;
 use super::refusal::Refusal;
 use crate::authority::is_host;
@@ -188,7 +189,7 @@ fn is_target(method: &[u8], target: &[u8]) -> bool {
         _ => {
             target.iter().all(|&byte| byte.is_ascii_graphic() && byte != b'#')
                 && Uri::try_from(target).is_ok_and(|uri| {
-                    matches!(uri.scheme_str(), Some("http" | "https"))
+                    is_http(&uri)
                         && uri
                             .authority()
                             .is_some_and(|authority| is_host(authority.as_str().as_bytes()))
