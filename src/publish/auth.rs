@@ -133,7 +133,7 @@ impl Key {
 
     /// A JSON Web Token (RFC 7519), signed with HS256 and this key, which is text or `base64:` and its bytes in
     /// base64: in a client's `GRIP_URL`, `iss` and `key`. The token must have the claim `exp`, which may lie at
-    /// most 60 s in the past, and, if an issuer is given here, that `iss`.
+    /// most 60 s in the past, and, if an issuer is given here, that `iss`; it must not have a header parameter `crit`.
     ///
     /// Needs a backend, one of the features `jwt-rust-crypto` and `jwt-aws-lc`; it becomes the process's own, unless
     /// the application chose one before.
@@ -186,8 +186,10 @@ mod jwt {
         }
 
         pub(super) fn accepts(&self, token: &[u8]) -> bool {
+            // No extension is understood here, so none may be critical (RFC 7515 4.1.11).
             token.len() <= MAX_BYTES
-                && decode::<serde_json::Value>(token, &self.key, &self.validation).is_ok()
+                && decode::<serde_json::Value>(token, &self.key, &self.validation)
+                    .is_ok_and(|token| token.header.crit.is_none())
         }
     }
 
@@ -352,6 +354,30 @@ mod tests {
                 (None, format!("Bearer {}", "x".repeat(10_000))),
             ] {
                 assert_eq!(check(issuer, &bad), Err(Refused::Invalid), "{bad}");
+            }
+        }
+
+        /// RFC 7515 4.1.11: what it names must be understood, and it names something.
+        #[test]
+        fn a_jwt_that_must_be_understood_is_refused() {
+            super::jwt::install_provider().expect("a backend is compiled in");
+            let auth = Auth::Keys(vec![Key::jwt("key", None).expect("a good key")]);
+            for (critical, expected) in [
+                (None, Ok(())),
+                (Some(vec!["exp".to_owned()]), Err(Refused::Invalid)),
+                (Some(vec!["b64".to_owned()]), Err(Refused::Invalid)),
+                (Some(Vec::new()), Err(Refused::Invalid)),
+            ] {
+                let mut header = Header::new(Algorithm::HS256);
+                header.crit = critical.clone();
+                let key = EncodingKey::from_secret(b"key");
+                let token = encode(&header, &json!({"exp": in_seconds(3600)}), &key).expect("encodes");
+                let presented = format!("Bearer {token}");
+                assert_eq!(
+                    check(&auth, "authorization", &presented),
+                    expected,
+                    "{critical:?}"
+                );
             }
         }
 
