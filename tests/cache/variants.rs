@@ -88,7 +88,7 @@ async fn the_order_of_types_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn v4_whoever_makes_variants_does_not_make_the_url_forget_its_channels() {
+async fn whoever_makes_variants_does_not_make_the_url_forget_its_channels() {
     let world = World::new(|call| {
         let reply = Reply::ok(call.n.to_string())
             .cc("max-age=600")
