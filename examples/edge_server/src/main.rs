@@ -13,6 +13,7 @@ mod compress;
 mod config;
 mod control;
 mod demo;
+mod lines;
 mod options;
 mod signals;
 mod start;
@@ -35,6 +36,7 @@ use crate::compress::CompressLayer;
 use crate::config::{ConfigError, Settings};
 use crate::control::ControlLayer;
 use crate::demo::DemoLayer;
+use crate::lines::LastLines;
 use crate::telemetry::{Metrics, Sources};
 
 #[global_allocator]
@@ -54,7 +56,8 @@ fn main() -> ExitCode {
 
 /// Serves until a signal, then drains.
 async fn run(settings: Settings) -> Result<(), ConfigError> {
-    telemetry::log(&settings.log)?;
+    let log = telemetry::log(&settings.log)?;
+    let _last_lines = LastLines::of(&log);
     // Before any layer: what counts looks for the recorder when it is made.
     let metrics = Metrics::install().map_err(|error| ConfigError::new("control", error))?;
     let (going, drain) = DrainSignal::new();
@@ -150,8 +153,9 @@ async fn run(settings: Settings) -> Result<(), ConfigError> {
         edge,
         origin,
         servers: [("public", serving.stats()), ("control", controlling.stats())],
+        log: log.clone(),
     });
-    signals::watch(going, tls).map_err(|error| ConfigError::new("listen", error))?;
+    signals::watch(going, tls, log).map_err(|error| ConfigError::new("listen", error))?;
     start::announce(&settings, public.addr, control.addr, demo.as_ref());
 
     let controlling = tokio::spawn(controlling.into_future());

@@ -5,11 +5,12 @@ use std::io;
 use gripstack::DrainSignal;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::lines::Lines;
 use crate::start::Certificate;
 
 /// SIGTERM and SIGINT start the drain, and a second one ends the process at once; SIGHUP reads the certificate
 /// again.
-pub fn watch(going: DrainSignal, certificate: Option<Certificate>) -> io::Result<()> {
+pub fn watch(going: DrainSignal, certificate: Option<Certificate>, log: Lines) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
@@ -27,11 +28,13 @@ pub fn watch(going: DrainSignal, certificate: Option<Certificate>) -> io::Result
             }
             if is_draining {
                 tracing::warn!("told twice: ending at once");
+                log.flush();
                 std::process::exit(1);
             }
             is_draining = true;
-            tracing::info!("draining");
+            // First what matters.
             going.start();
+            tracing::info!("draining");
         }
     });
     Ok(())

@@ -56,7 +56,8 @@ pub fn exit_code(ended: Result<(), ConfigError>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("edge_server: {error}");
+            // Where nobody can read it, the code says it.
+            let _ = writeln!(std::io::stderr(), "edge_server: {error}");
             ExitCode::from(2)
         }
     }

@@ -12,11 +12,14 @@ use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandl
 use tracing_subscriber::EnvFilter;
 
 use crate::config::ConfigError;
+use crate::lines::Lines;
 
 /// Upper bounds of the buckets of histograms, in seconds.
 const BUCKETS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 ];
+
+const LOG_LINES_LOST: &str = "gripstack_log_lines_lost_total";
 
 /// All numbers of the process, as Prometheus reads them. A handle.
 #[derive(Clone)]
@@ -31,17 +34,22 @@ pub struct Sources {
     pub origin: Origin,
     /// Listeners by name.
     pub servers: [(&'static str, Stats); 2],
+    pub log: Lines,
 }
 
 /// Logs to stderr.
-pub fn log(filter: &str) -> Result<(), ConfigError> {
+pub fn log(filter: &str) -> Result<Lines, ConfigError> {
     let filter = EnvFilter::try_new(filter).map_err(|error| ConfigError::new("log", error))?;
+    let lines = Lines::to_stderr().map_err(|error| ConfigError::new("log", error))?;
+    lines.take_panics();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(lines.clone())
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        // It would say on stderr that it cannot write there.
+        .log_internal_errors(false)
         .init();
-    Ok(())
+    Ok(lines)
 }
 
 // === impl Metrics ===
@@ -79,6 +87,7 @@ impl Metrics {
 impl Sources {
     fn collect(&self) {
         telemetry::record(&self.edge);
+        counter!(LOG_LINES_LOST).absolute(self.log.lost());
         for (url, stats) in self.origin.stats() {
             let url = url.to_owned();
             counter!("gripstack_origin_requests_total", "origin" => url.clone()).absolute(stats.requests());
@@ -185,6 +194,10 @@ fn describe() {
     describe_counter!(
         "gripstack_origin_errors_total",
         "Requests to an origin that got no answer or only a part of one, by reason"
+    );
+    describe_counter!(
+        LOG_LINES_LOST,
+        "Lines of the log that were not written, since stderr takes them too slowly or fails"
     );
     describe_gauge!("gripstack_connections", "Connections of clients that are open");
     describe_counter!(

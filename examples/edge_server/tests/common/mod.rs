@@ -91,21 +91,29 @@ impl Server {
         Self::spawn(command)
     }
 
-    pub fn spawn(mut command: Command) -> Self {
+    pub fn spawn(command: Command) -> Self {
+        Self::spawn_logging_to(command, Stdio::piped())
+    }
+
+    /// What is logged is read, if it is piped.
+    pub fn spawn_logging_to(mut command: Command, stderr: Stdio) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .expect("the binary starts");
+        // It has the other ends of what it was given.
+        drop(command);
         let (lines, log) = channel();
-        let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                if lines.send(line).is_err() {
-                    break;
+        if let Some(stderr) = child.stderr.take() {
+            std::thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    if lines.send(line).is_err() {
+                        break;
+                    }
                 }
-            }
-        });
+            });
+        }
         let mut server = Self {
             public: ([0, 0, 0, 0], 0).into(),
             control: ([0, 0, 0, 0], 0).into(),
