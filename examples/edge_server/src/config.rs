@@ -177,6 +177,19 @@ impl Settings {
                 "needs --trusted-proxies: the connections of which it is expected",
             ));
         }
+        let drain_deadline = options
+            .drain_deadline
+            .map_or(Duration::from_secs(10), |span| span.0);
+        let drain_spread = options.drain_spread.map_or(Duration::ZERO, |span| span.0);
+        if !drain_spread.is_zero() && drain_spread >= drain_deadline {
+            return Err(ConfigError::new(
+                "drain-spread",
+                format_args!(
+                    "{drain_spread:?} is not less than --drain-deadline {drain_deadline:?}: what is still held then \
+                     is cut"
+                ),
+            ));
+        }
         let max_connections = options.max_connections.unwrap_or(10_000);
         if max_connections == 0 {
             return Err(ConfigError::new("max-connections", "is 0; at least 1 is needed"));
@@ -205,10 +218,8 @@ impl Settings {
                 .map_or(Duration::from_secs(24 * 3600), |span| span.0),
             cache_bytes: options.cache_bytes.map_or(256 << 20, |amount| amount.0),
             compress: options.compress.unwrap_or(true),
-            drain_deadline: options
-                .drain_deadline
-                .map_or(Duration::from_secs(10), |span| span.0),
-            drain_spread: options.drain_spread.map_or(Duration::ZERO, |span| span.0),
+            drain_deadline,
+            drain_spread,
             publish_key: options.publish_key,
             purge_token: options.purge_token,
             open_control,
@@ -236,12 +247,16 @@ fn parse_file(text: &str) -> Result<Options, String> {
         let line = error
             .span()
             .map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-        format!("line {line} is not TOML")
+        let key = error.span().and_then(|span| text.get(span));
+        match key {
+            Some(key) if error.message().starts_with("duplicate key") && is_option(key) => {
+                format!("line {line}: key {key:?} is there twice")
+            }
+            _ => format!("line {line} is not TOML, as in listen = \"0.0.0.0:80\""),
+        }
     })?;
-    let known = Command::command();
     for (key, value) in &table {
-        let is_known = key != "config" && known.get_arguments().any(|arg| arg.get_long() == Some(key));
-        if !is_known {
+        if key == "config" || !is_option(key) {
             return Err(match like(key) {
                 Some(like) => format!("unknown key {key:?}; is {like:?} meant?"),
                 None => format!("unknown key {key:?}"),
@@ -252,6 +267,39 @@ fn parse_file(text: &str) -> Result<Options, String> {
         Options::deserialize(only).map_err(|error| format!("key {key:?}: {}", error.message()))?;
     }
     Options::deserialize(table).map_err(|error| error.message().to_owned())
+}
+
+fn is_option(name: &str) -> bool {
+    let command = Command::command();
+    command.get_arguments().any(|arg| arg.get_long() == Some(name))
+}
+
+/// Variables that look like options and are none, a line for each. Without values, which may be secrets.
+pub fn strangers() -> Vec<String> {
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    strangers_of(std::env::vars_os().map(|(name, value)| (text(name), text(value))))
+}
+
+fn strangers_of(variables: impl IntoIterator<Item = (String, String)>) -> Vec<String> {
+    let mut strangers = Vec::new();
+    for (variable, value) in variables {
+        let Some(name) = variable.strip_prefix("GRIPSTACK_") else {
+            continue;
+        };
+        let option = name.to_lowercase().replace('_', "-");
+        // Kubernetes tells each container of the Services around it, also of one that is named gripstack.
+        let is_of_service =
+            name.starts_with("SERVICE_") || name.starts_with("PORT_") || value.starts_with("tcp://");
+        if is_option(&option) || is_of_service {
+            continue;
+        }
+        let meant = like(&option).map(|like| like.to_uppercase().replace('-', "_"));
+        strangers.push(match meant {
+            Some(meant) => format!("{variable} is no option; is GRIPSTACK_{meant} meant?"),
+            None => format!("{variable} is no option; see --help"),
+        });
+    }
+    strangers
 }
 
 /// The name of an option that looks like this.

@@ -58,6 +58,9 @@ fn main() -> ExitCode {
 async fn run(settings: Settings) -> Result<(), ConfigError> {
     let log = telemetry::log(&settings.log)?;
     let _last_lines = LastLines::of(&log);
+    for stranger in config::strangers() {
+        tracing::warn!("{stranger}");
+    }
     // Before any layer: what counts looks for the recorder when it is made.
     let metrics = Metrics::install().map_err(|error| ConfigError::new("control", error))?;
     let (going, drain) = DrainSignal::new();

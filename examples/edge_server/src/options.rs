@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, ValueEnum};
 use serde::Deserialize;
 
-use crate::values::{Addr, Amount, Pace, Proxies, Pseudonym, Route, Secret, Span, Url, count};
+use crate::values::{
+    Addr, Amount, Pace, Proxies, Pseudonym, Route, Secret, Span, Url, count, list, number, switch,
+};
 
 /// The gripstack edge server: a push edge (GRIP) and a pull cache in front of any HTTP application.
 ///
@@ -63,6 +65,7 @@ pub struct Options {
         help_heading = "Addresses"
     )]
     #[arg(num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[serde(deserialize_with = "switch")]
     pub control_on_public: Option<bool>,
 
     /// Certificate chain in PEM: clients connect with TLS
@@ -93,6 +96,7 @@ pub struct Options {
         value_parser = count,
         allow_negative_numbers = true
     )]
+    #[serde(deserialize_with = "number")]
     pub max_connections: Option<usize>,
 
     /// Proxies of one's own in front of the server: their X-Forwarded-* are believed, those of others removed. Networks
@@ -113,6 +117,7 @@ pub struct Options {
         help_heading = "Addresses"
     )]
     #[arg(num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[serde(deserialize_with = "switch")]
     pub proxy_protocol: Option<bool>,
 
     /// The application, for all hosts and paths; a path of the URL is put in front of that of the request
@@ -128,6 +133,7 @@ pub struct Options {
         help_heading = "Origin"
     )]
     #[arg(value_delimiter = ',')]
+    #[serde(deserialize_with = "list")]
     pub route: Option<Vec<Route>>,
 
     /// Certificates in PEM that https:// origins are checked with, instead of the system's
@@ -151,6 +157,7 @@ pub struct Options {
         help_heading = "Origin"
     )]
     #[arg(num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[serde(deserialize_with = "switch")]
     pub keep_underscores: Option<bool>,
 
     /// Name under which Grip-Sig is signed
@@ -189,6 +196,7 @@ pub struct Options {
         help_heading = "Behaviour"
     )]
     #[arg(value_delimiter = ',')]
+    #[serde(deserialize_with = "list")]
     pub pace: Option<Vec<Pace>>,
 
     /// What a purge means that does not say it. `soft-block` keeps the last good copy for an outage
@@ -222,6 +230,7 @@ pub struct Options {
         help_heading = "Behaviour"
     )]
     #[arg(num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[serde(deserialize_with = "switch")]
     pub compress: Option<bool>,
 
     /// How long a drain may take [default: 10s]
@@ -272,6 +281,7 @@ pub struct Options {
         help_heading = "Access"
     )]
     #[arg(num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[serde(deserialize_with = "switch")]
     pub open_control: Option<bool>,
 
     /// What is logged, e.g. `warn,access=info`. `info,access=debug` has each request to --control, too, not only those
@@ -282,6 +292,7 @@ pub struct Options {
     /// Queries in the access log
     #[arg(long, value_name = "BOOL", env = "GRIPSTACK_LOG_QUERY", help_heading = "Log")]
     #[arg(num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[serde(deserialize_with = "switch")]
     pub log_query: Option<bool>,
 }
 

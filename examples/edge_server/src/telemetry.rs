@@ -10,6 +10,7 @@ use gripstack::telemetry::{self, names};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::ConfigError;
 use crate::lines::Lines;
@@ -39,7 +40,7 @@ pub struct Sources {
 
 /// Logs to stderr.
 pub fn log(filter: &str) -> Result<Lines, ConfigError> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| ConfigError::new("log", error))?;
+    let filter = read_filter(filter)?;
     let lines = Lines::to_stderr().map_err(|error| ConfigError::new("log", error))?;
     lines.take_panics();
     tracing_subscriber::fmt()
@@ -50,6 +51,24 @@ pub fn log(filter: &str) -> Result<Lines, ConfigError> {
         .log_internal_errors(false)
         .init();
     Ok(lines)
+}
+
+/// A word alone is a level: as a target it would be valid, and a misspelt level silence all others.
+fn read_filter(text: &str) -> Result<EnvFilter, ConfigError> {
+    for word in text.split(',').map(str::trim) {
+        let is_name = word
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+        if is_name && !word.is_empty() && word.parse::<LevelFilter>().is_err() {
+            return Err(ConfigError::new(
+                "log",
+                format_args!(
+                    "{word:?} is no level (off, error, warn, info, debug, trace); a target needs one, as in {word}=info"
+                ),
+            ));
+        }
+    }
+    EnvFilter::try_new(text).map_err(|error| ConfigError::new("log", error))
 }
 
 // === impl Metrics ===

@@ -326,7 +326,64 @@ macro_rules! from_text {
     )*};
 }
 
-from_text!(Addr, Url, Route, Span, Amount, Proxies, Pace, Pseudonym);
+from_text!(Addr, Url, Span, Amount, Pseudonym);
+
+/// Values of one option in the file: between commas, as behind the flag, or in a list.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a string, or a list of strings")]
+enum Listed {
+    Text(String),
+    List(Vec<String>),
+}
+
+/// Reads a list in either form.
+pub fn list<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err = String>,
+{
+    let values = match Listed::deserialize(deserializer)? {
+        Listed::Text(text) => text.split(',').map(str::parse).collect(),
+        Listed::List(values) => values.iter().map(|value| value.parse()).collect(),
+    };
+    let values: Result<Vec<T>, String> = values;
+    values.map(Some).map_err(D::Error::custom)
+}
+
+impl<'de> Deserialize<'de> for Proxies {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = match Listed::deserialize(deserializer)? {
+            Listed::Text(text) => text,
+            Listed::List(values) => values.join(","),
+        };
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+/// Reads a number, with quotes or without.
+pub fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a number like 10000")]
+    enum Number {
+        Number(usize),
+        Text(String),
+    }
+    match Number::deserialize(deserializer)? {
+        Number::Number(number) => Ok(Some(number)),
+        Number::Text(text) => count(&text).map(Some).map_err(D::Error::custom),
+    }
+}
+
+/// Reads a switch.
+pub fn switch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected true or false, without quotes")]
+    enum Switch {
+        Switch(bool),
+    }
+    let Switch::Switch(switch) = Switch::deserialize(deserializer)?;
+    Ok(Some(switch))
+}
 
 #[cfg(test)]
 mod tests {

@@ -63,6 +63,12 @@ fn wrong_options_are_named() {
         &["wrong.toml", "\"interval\""],
     );
     refused(&["--log", "a=b=c"], &["--log"]);
+    for typo in ["inof", "warn,inof", "inof,access=debug"] {
+        refused(
+            &["--log", typo],
+            &["--log", "\"inof\"", "info", "debug", "inof=info"],
+        );
+    }
 }
 
 #[test]

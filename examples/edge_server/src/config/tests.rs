@@ -157,6 +157,88 @@ fn a_file_sets_everything() {
 }
 
 #[test]
+fn what_is_a_list_may_be_one_text_and_the_reverse() {
+    let lists = r#"
+route = ["a=http://a", "b=http://b"]
+pace = ["a=1s", "b=2s"]
+trusted-proxies = ["10.0.0.0/8", "::1"]
+max-connections = 7
+"#;
+    let texts = r#"
+route = "a=http://a,b=http://b"
+pace = "a=1s,b=2s"
+trusted-proxies = "10.0.0.0/8,::1"
+max-connections = "7"
+"#;
+    let flags = [
+        "--route=a=http://a,b=http://b",
+        "--pace=a=1s,b=2s",
+        "--trusted-proxies=10.0.0.0/8,::1",
+        "--max-connections=7",
+    ];
+    let expected = format!("{:?}", args(&flags).unwrap());
+    for text in [lists, texts] {
+        assert_eq!(format!("{:?}", file(text).unwrap()), expected);
+    }
+}
+
+/// Every option stands in it, and those that are no comment are what it is about.
+#[test]
+fn the_example_file_is_one() {
+    let example = include_str!("../../example.toml");
+    let settings = file(example).unwrap();
+    assert!(!settings.is_demo() && settings.publish_key.is_some() && settings.purge_token.is_some());
+    // "# key = value" is an option that is not set.
+    let lines = example.lines().map(|line| match line.strip_prefix("# ") {
+        Some(set) if set.contains(" = ") => set,
+        _ => line,
+    });
+    let everything = lines.collect::<Vec<_>>().join("\n");
+    file(&everything).unwrap();
+    let table: toml::Table = everything.parse().unwrap();
+    for arg in Command::command().get_arguments() {
+        let long = arg.get_long().unwrap();
+        assert!(long == "config" || table.contains_key(long), "{long}");
+    }
+}
+
+#[test]
+fn variables_that_are_no_options_are_named() {
+    let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let strangers = strangers_of([
+        set("PATH", "x"),
+        set("GRIPSTACK_LISTEN", "x"),
+        set("GRIPSTACK_CONFIG", "x"),
+        set("GRIPSTACK_LISTN", "hunter2"),
+        set("GRIPSTACK_PORT", "80"),
+        // What Kubernetes sets for a Service of this name.
+        set("GRIPSTACK_SERVICE_HOST", "10.0.0.1"),
+        set("GRIPSTACK_SERVICE_PORT_HTTP", "80"),
+        set("GRIPSTACK_PORT", "tcp://10.0.0.1:80"),
+        set("GRIPSTACK_PORT_80_TCP_ADDR", "10.0.0.1"),
+    ]);
+    assert_eq!(
+        strangers,
+        [
+            "GRIPSTACK_LISTN is no option; is GRIPSTACK_LISTEN meant?",
+            "GRIPSTACK_PORT is no option; see --help"
+        ]
+    );
+}
+
+#[test]
+fn holds_are_spread_over_less_than_the_drain_takes() {
+    let refused = |given: &[&str]| {
+        refused(args(given), &["--drain-spread", "--drain-deadline", "10s", "20s"]);
+    };
+    refused(&["--drain-spread=20s"]);
+    refused(&["--drain-spread=20s", "--drain-deadline=10s"]);
+    assert!(args(&["--drain-spread=10s"]).is_err(), "not even the same");
+    assert!(args(&["--drain-spread=20s", "--drain-deadline=25s"]).is_ok());
+    assert!(args(&["--drain-deadline=0s"]).is_ok(), "nothing is spread");
+}
+
+#[test]
 fn the_proxy_protocol_needs_proxies() {
     refused(
         args(&["--proxy-protocol"]),
@@ -305,12 +387,25 @@ fn errors_of_the_file_name_the_key() {
     refused(file("[listen]\na = 1"), &["\"listen\""]);
     refused(file("listen = \"localhost\""), &["\"listen\"", "not an address"]);
     refused(file("listen = true"), &["\"listen\"", "string"]);
-    refused(file("route = \"a=http://a\""), &["\"route\""]);
+    refused(file("route = \"a\""), &["\"route\"", "HOST[/PREFIX]=URL"]);
     refused(file("route = [\"a\"]"), &["\"route\"", "HOST[/PREFIX]=URL"]);
     refused(file("role = \"pull\""), &["\"role\"", "pull"]);
     refused(file("interval = 1"), &["\"interval\"", "not a time"]);
-    refused(file("compress = \"yes\""), &["\"compress\""]);
-    refused(file("max-connections = -1"), &["\"max-connections\""]);
+    refused(file("compress = \"yes\""), &["\"compress\"", "true or false"]);
+    refused(file("max-connections = -1"), &["\"max-connections\"", "a number"]);
+    refused(
+        file("max-connections = \"many\""),
+        &["\"max-connections\"", "many", "not a number"],
+    );
+    refused(file("trusted-proxies = [1]"), &["\"trusted-proxies\"", "string"]);
+    refused(
+        file("trusted-proxies = [\"10.0.0.0/8\", \"a\"]"),
+        &["\"trusted-proxies\"", "\"a\""],
+    );
+    refused(
+        file("log-query = true\nlog-query = true"),
+        &["line 2", "\"log-query\"", "twice"],
+    );
     refused(file("\n\nlisten = "), &["line 3"]);
 }
 
