@@ -15,6 +15,9 @@ use crate::telemetry::{Counter, names};
 /// One edge: a clock, its marks and channels, and the way in for orders. A handle: clones share everything; all
 /// state of the layers lives here, so that a router may make a layer as often as it likes.
 ///
+/// Two that are made apart know nothing of each other: what is published at one reaches no hold of the other, and purges
+/// nothing there. Make one for a process, and clone it.
+///
 /// ```
 /// # #[cfg(feature = "full")] {
 /// use gripstack::cache::CacheConfig;

@@ -141,6 +141,11 @@ pub(super) async fn look_at(
             Err(_) => unusable = Some("grip-malformed"),
         }
     }
+    if instruct.is_some() && !sent.by_hold {
+        say_once!(
+            "the application asks to hold clients, and no hold layer stands above the cache: they get its answer, and no messages"
+        );
+    }
     let policy = CacheControl::of(&parts.headers);
     let freshness = Freshness::of(sent.at, answered, &parts.headers, &policy).of_status(parts.status);
     let judged = json

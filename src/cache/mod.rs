@@ -15,6 +15,9 @@
 //! policy/    pure functions of headers and time
 //! ```
 //!
+//! Instructions (`Grip-*`) are for a hold layer above. Without one clients get the bare answer, which a warning in the log
+//! says once.
+//!
 //! A hit is decided and answered in `call`, without a task, a wait or a copy of the body. A miss runs in a task
 //! that no client owns: clients read the growing log of its body, the first one too.
 #![cfg_attr(feature = "full", doc = "", doc = include_str!("../../docs/cache-status.md"))]

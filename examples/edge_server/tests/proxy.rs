@@ -44,6 +44,21 @@ fn an_application_that_is_down_is_a_502_with_the_reason() {
 }
 
 #[test]
+fn that_nobody_holds_whom_the_application_wants_held_is_said() {
+    for cache_control in ["s-maxage=600", "no-store"] {
+        let app = App::start(move |_| {
+            App::page("page").replace(
+                "Cache-Control: s-maxage=600",
+                &format!("Grip-Hold: stream\r\nGrip-Channel: a\r\nCache-Control: {cache_control}"),
+            )
+        });
+        let mut server = Server::start(&["--origin", &format!("http://{}", app.addr), "--role", "cache"]);
+        assert_eq!(get(server.public, "/").body, "page");
+        server.logged(&["WARN", "gripstack::cache", "no hold layer"]);
+    }
+}
+
+#[test]
 fn text_of_known_length_is_compressed() {
     let app = App::start(|_| App::page(&"a".repeat(1000)));
     let server = Server::start(&["--origin", &format!("http://{}", app.addr)]);
