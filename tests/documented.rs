@@ -102,3 +102,54 @@ fn whatever_an_answer_says_of_itself_has_a_row() {
     );
     assert!(idle.is_empty(), "nothing says this any more: {idle:?}");
 }
+
+/// A page is read in the repository as well, where a path of Rust leads nowhere; in rustdoc a file does not.
+#[test]
+fn links_lead_somewhere_wherever_a_page_is_read() {
+    let mut pages = vec![root().join("README.md"), root().join("src/rules.md")];
+    let files = fs::read_dir(root().join("docs")).expect("the directory is there");
+    pages.extend(files.map(|file| file.expect("a file").path()));
+    for page in pages {
+        let text = fs::read_to_string(&page).expect("text");
+        for line in text.lines() {
+            assert!(!line.contains("](crate::"), "{}: {line}", page.display());
+        }
+    }
+}
+
+/// What a page tells to depend on is what its examples use.
+#[test]
+fn dependencies_are_those_of_the_examples() {
+    for page in ["README.md", "docs/testing.md"] {
+        let text = fs::read_to_string(root().join(page)).expect("text");
+        let mut blocks = text.split("```");
+        let mut code = String::new();
+        let mut named = BTreeSet::new();
+        while let (Some(_), Some(block)) = (blocks.next(), blocks.next()) {
+            match block.strip_prefix("toml\n") {
+                Some(toml) => {
+                    let names = toml.lines().filter_map(|line| Some(line.split_once(" = ")?.0));
+                    named.extend(names.map(|name| name.replace('-', "_")));
+                }
+                None if block.starts_with("rust") || block.starts_with('\n') => code.push_str(block),
+                None => {}
+            }
+        }
+        let all = [
+            "gripstack",
+            "http",
+            "http_body",
+            "http_body_util",
+            "tokio",
+            "tower",
+        ];
+        let used = all.iter().filter(|name| {
+            let begins = |before: char| !before.is_alphanumeric() && before != '_' && before != ':';
+            let path = format!("{name}::");
+            code.match_indices(&path)
+                .any(|(at, _)| code[..at].ends_with(begins))
+        });
+        let used: BTreeSet<String> = used.map(|&name| name.to_owned()).collect();
+        assert_eq!(named, used, "{page}");
+    }
+}
