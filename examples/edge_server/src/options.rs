@@ -199,8 +199,8 @@ pub struct Options {
     #[serde(deserialize_with = "list")]
     pub pace: Option<Vec<Pace>>,
 
-    /// What a purge means that does not say it. `soft-block` keeps the last good copy for an outage
-    /// [default: hard; demo: soft-block]
+    /// What a purge of a URL or a key means that does not say it. `soft-block` keeps the last good copy for an outage.
+    /// purge_all is always hard [default: hard; demo: soft-block]
     #[arg(long, env = "GRIPSTACK_PURGE_MODE", help_heading = "Behaviour")]
     pub purge_mode: Option<Mode>,
 

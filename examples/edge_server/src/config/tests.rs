@@ -202,6 +202,23 @@ fn the_example_file_is_one() {
     }
 }
 
+/// What Kubernetes is told on the page for operators serves the application, where a Service reaches it.
+#[test]
+fn the_example_for_kubernetes_is_a_server() {
+    let page = include_str!("../../../../docs/operations.md");
+    let (_, list) = page.split_once("    args: [").expect("the example has arguments");
+    let (list, _) = list.split_once(']').expect("the list ends");
+    let given: Vec<&str> = list.split(',').map(|arg| arg.trim().trim_matches('"')).collect();
+    let settings = args(&given).unwrap();
+    assert!(!settings.is_demo());
+    assert!(settings.listen.ip().is_unspecified() && settings.control.ip().is_unspecified());
+    assert!(settings.drain_spread > Duration::ZERO);
+    for addr in [settings.listen, settings.control] {
+        let port = format!("containerPort: {}", addr.port());
+        assert!(page.contains(&port), "{port}");
+    }
+}
+
 #[test]
 fn variables_that_are_no_options_are_named() {
     let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
