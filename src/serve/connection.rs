@@ -118,7 +118,12 @@ where
                 Ok(told) => told.correct(&mut self.peer),
                 Err(error) => {
                     self.shared.stats.count_handshake_failure();
-                    tracing::debug!(target: "gripstack::serve", proxy = %from, %error, "closed");
+                    match self.shared.stats.may_say(tokio::time::Instant::now()) {
+                        true => {
+                            tracing::warn!(target: "gripstack::serve", proxy = %from, %error, "closed: a trusted proxy must send a PROXY header")
+                        }
+                        false => tracing::debug!(target: "gripstack::serve", proxy = %from, %error, "closed"),
+                    }
                     return None;
                 }
             }

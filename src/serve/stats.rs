@@ -1,12 +1,14 @@
 //! What a server has done, in numbers.
 
 use std::fmt;
+use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use super::refusal::Refusal;
-use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::{Arc, Mutex};
 
 /// What a server has done, in numbers. A cheap handle: take it with [`Serve::stats`](super::Serve::stats) before
 /// serving, read it at any time.
@@ -35,6 +37,8 @@ struct Counters {
     paused: AtomicU64,
     accept_errors: AtomicU64,
     handshake_failures: AtomicU64,
+    /// When it was last said that a proxy sends no header.
+    said: Mutex<Option<Instant>>,
     requests: AtomicU64,
     stalled: AtomicU64,
     failed: AtomicU64,
@@ -58,6 +62,7 @@ impl Stats {
             paused: AtomicU64::new(0),
             accept_errors: AtomicU64::new(0),
             handshake_failures: AtomicU64::new(0),
+            said: Mutex::new(None),
             requests: AtomicU64::new(0),
             stalled: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -131,6 +136,16 @@ impl Stats {
 
     pub(super) fn count_accept_error(&self) {
         self.0.accept_errors.fetch_add(1, Relaxed);
+    }
+
+    /// Whether a minute has gone by since it was last asked and answered yes.
+    pub(super) fn may_say(&self, now: Instant) -> bool {
+        let mut said = self.0.said.lock();
+        let may = said.is_none_or(|last| now.saturating_duration_since(last) >= Duration::from_secs(60));
+        if may {
+            *said = Some(now);
+        }
+        may
     }
 
     pub(super) fn count_handshake_failure(&self) {

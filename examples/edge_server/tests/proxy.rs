@@ -257,6 +257,23 @@ fn who_the_client_is_says_nobody_but_a_trusted_proxy() {
 }
 
 #[test]
+fn a_proxy_that_sends_no_header_is_named_now_and_then() {
+    let args = ["--trusted-proxies", "127.0.0.1", "--proxy-protocol"];
+    let mut server = Server::start(&args);
+    for _ in 0..3 {
+        assert_eq!(get(server.public, "/").status, 0, "it is closed");
+    }
+    let failures = "gripstack_handshake_failures_total{listener=\"public\"} 3\n";
+    assert!(get(server.control, "/metrics").body.contains(failures));
+    server.logged(&["WARN", "proxy=127.0.0.1", "PROXY header"]);
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    server.logged(&["drained"]);
+    let said = server.all_log();
+    assert_eq!(said.matches("WARN").count(), 1, "{said}");
+}
+
+#[test]
 fn a_proxy_that_speaks_tcp_says_it_first() {
     use std::io::Write;
 

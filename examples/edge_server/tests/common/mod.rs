@@ -184,7 +184,8 @@ impl Server {
         }
     }
 
-    fn all_log(&mut self) -> String {
+    /// Every line so far.
+    pub fn all_log(&mut self) -> String {
         self.seen.extend(self.log.try_iter());
         self.seen.join("\n")
     }
