@@ -228,8 +228,7 @@ impl Visit {
             {
                 return Waited::Again;
             }
-            // Nobody else is given it, nor is it kept as fresh.
-            status = status.detail(FOREIGN_AGE).stored(false);
+            status = status.detail(FOREIGN_AGE);
         }
         match self.give(entry, &entry.head.freshness, Some(status)) {
             Some(mut response) => {
