@@ -107,9 +107,8 @@ async fn i33_what_is_pushed_cannot_follow_a_coded_body() {
         assert_eq!(response.extensions().get::<Held>().is_some(), held, "{coding}");
         if !held {
             assert_eq!(response.status(), 502);
-            let why =
-                format!("grip-instruct; a stream hold cannot follow a body with Content-Encoding: {coding}");
-            assert_eq!(header(&response, "gripstack-error"), Some(&*why));
+            let why = "grip-instruct; a stream hold cannot follow a body with Content-Encoding";
+            assert_eq!(header(&response, "gripstack-error"), Some(why));
         }
         // HEAD gets no hold, so nothing is in its way.
         let head = send(&service, request(Method::HEAD, "/", &[])).await;
