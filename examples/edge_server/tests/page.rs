@@ -50,7 +50,7 @@ fn tabs_share_a_counter_and_survive_an_outage() {
     });
 
     // Once one of them has loaded it, a third one loads from the cache.
-    let third = eventually_hit(&mut browser, &url);
+    let third = eventually_hit(&mut browser, &url, ("light", DESK));
     browser.wait(&third, "value", |text| text == "3");
     browser.picture(&third, "light");
     browser.picture(&two, "dark");
@@ -97,9 +97,8 @@ fn tabs_share_a_counter_and_survive_an_outage() {
     browser.wait(&fourth, "last-load", |text| {
         matches!(text, "Hit" | "Shared" | "Miss")
     });
-    let small = browser.open(&url, "dark", (390, 844));
+    let small = eventually_hit(&mut browser, &url, ("dark", (390, 844)));
     browser.wait(&small, "value", |text| text == "4");
-    browser.wait(&small, "last-load", |text| text == "Hit");
     browser.picture(&small, "small");
 }
 
@@ -131,14 +130,16 @@ fn a_page_that_was_refused_comes_back() {
     assert_eq!(browser.eval(&tab, fits), true);
 }
 
-/// A tab whose load is a hit; the first may be the one that fills the cache.
-fn eventually_hit(browser: &mut Browser, url: &str) -> browser::Tab {
-    let tab = browser.open(url, "light", DESK);
-    let load = browser.wait(&tab, "last-load", |text| text != "–");
-    if load == "Hit" {
-        return tab;
+/// A tab whose load is a hit; the first may be the one that fills the cache, and the next may share that load.
+fn eventually_hit(browser: &mut Browser, url: &str, (theme, size): (&str, (u32, u32))) -> browser::Tab {
+    const MOST_LOADS: usize = 20;
+    let tab = browser.open(url, theme, size);
+    for _ in 0..MOST_LOADS {
+        if browser.wait(&tab, "last-load", |text| text != "–") == "Hit" {
+            return tab;
+        }
+        browser.eval(&tab, "document.getElementById('last-load').textContent = '–'");
+        browser.click(&tab, "again");
     }
-    browser.eval(&tab, "location.reload()");
-    browser.wait(&tab, "last-load", |text| text == "Hit");
-    tab
+    panic!("what is loaded is never a hit");
 }

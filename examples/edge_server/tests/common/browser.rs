@@ -11,6 +11,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::common::{PATIENCE, eventually};
 
@@ -159,10 +160,15 @@ impl Browser {
 
     /// Waits until an element's text pleases.
     pub fn wait(&mut self, tab: &Tab, id: &str, pleases: impl Fn(&str) -> bool) -> String {
-        eventually(&format!("the text of #{id}"), || {
+        let begun = Instant::now();
+        loop {
             let text = self.text(tab, id);
-            pleases(&text).then_some(text)
-        })
+            if pleases(&text) {
+                return text;
+            }
+            assert!(begun.elapsed() < PATIENCE, "the text of #{id} stays {text:?}");
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
     }
 
     /// Clicks an element.
