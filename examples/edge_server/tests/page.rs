@@ -135,7 +135,7 @@ fn eventually_hit(browser: &mut Browser, url: &str, (theme, size): (&str, (u32, 
     const MOST_LOADS: usize = 20;
     let tab = browser.open(url, theme, size);
     for _ in 0..MOST_LOADS {
-        if browser.wait(&tab, "last-load", |text| text != "–") == "Hit" {
+        if browser.wait(&tab, "last-load", |text| !["", "–"].contains(&text)) == "Hit" {
             return tab;
         }
         browser.eval(&tab, "document.getElementById('last-load').textContent = '–'");
