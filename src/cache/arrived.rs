@@ -205,10 +205,15 @@ pub(super) fn described_forbids(
     wrapped_in: &ResponseFacts<'_>,
     (status, headers): (StatusCode, &HeaderMap),
 ) -> Option<NoStore> {
+    let policy = CacheControl::of(headers);
+    if policy.drops_any() {
+        // It would have to be told apart for each who gets it.
+        return Some(NoStore::Private);
+    }
     let described = ResponseFacts {
         status,
         headers,
-        policy: &CacheControl::of(headers),
+        policy: &policy,
         ..*wrapped_in
     };
     prohibition(asked, &described)

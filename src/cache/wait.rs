@@ -153,9 +153,14 @@ impl Visit {
         if !has_it {
             return None;
         }
-        self.cache.counters().collapsed.add(1);
         let status = CacheStatus::forwarded(fwd).collapsed(true).detail(why);
-        self.give(kept, &kept.head.freshness, Some(status))
+        let response = self.give(kept, &kept.head.freshness, Some(status))?;
+        // Only a 200 becomes one (RFC 9110 13.2.1).
+        if response.status() != StatusCode::NOT_MODIFIED {
+            return None;
+        }
+        self.cache.counters().collapsed.add(1);
+        Some(response)
     }
 
     /// Whether an answer is for requests like this one, as far as its `Vary` tells.

@@ -8,6 +8,7 @@ mod channels;
 mod collapse;
 mod conditions;
 mod confirmed;
+mod described;
 mod doors;
 mod faults;
 mod foreign;

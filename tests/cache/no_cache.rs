@@ -339,3 +339,31 @@ async fn who_waits_gets_no_304_for_another_variant() {
     assert_eq!((en.status.as_u16(), en.body.as_str()), (200, "en"));
     assert_eq!((de.status.as_u16(), de.body.as_str()), (200, "de"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_gets_nothing_of_what_is_for_somebody_else() {
+    for code in [200, 203, 300, 301, 404, 405, 410] {
+        for cc in ["no-cache", ""] {
+            let gate = Gate::new();
+            let held = gate.clone();
+            let world = World::new(move |call| {
+                let who = call.header("cookie").unwrap_or_default().to_owned();
+                let reply = Reply::ok(format!("for {who}"))
+                    .code(code)
+                    .header("etag", "W/\"1\"")
+                    .gated(&held);
+                if cc.is_empty() { reply } else { reply.cc(cc) }
+            });
+            let alice = world.start(get("/a").header("cookie", "alice")).await;
+            let ask = get("/a")
+                .header("cookie", "bob")
+                .header("if-none-match", "W/\"1\"");
+            let bob = world.start(ask).await;
+            gate.open();
+            done(alice).await;
+            let bob = done(bob).await;
+            assert!(!bob.body.contains("alice"), "{code} {cc}: {bob:?}");
+            assert_eq!(bob.status == 304, code == 200, "{code} {cc}");
+        }
+    }
+}
