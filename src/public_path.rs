@@ -9,6 +9,7 @@ use http::{Extensions, Uri};
 ///
 /// A path that was rewritten otherwise stays as it is: what it was rewritten by (a cookie, say) is not in the public
 /// path, so two contents would share that one.
+#[inline(always)]
 pub(crate) fn public_path<'a>(uri: &'a Uri, extensions: &'a Extensions, namespace: &str) -> Cow<'a, str> {
     let seen = path_and_query(uri);
     let named = match namespace {
@@ -36,6 +37,7 @@ pub(crate) fn is_known(extensions: &Extensions, namespace: &str) -> bool {
 
 /// What the outermost router of axum saw.
 #[cfg(feature = "axum")]
+#[inline]
 fn original(extensions: &Extensions) -> Option<&str> {
     extensions
         .get::<axum::extract::OriginalUri>()
@@ -47,6 +49,7 @@ fn original(_: &Extensions) -> Option<&str> {
     None
 }
 
+#[inline]
 fn path_and_query(uri: &Uri) -> &str {
     uri.path_and_query().map_or("/", |path| path.as_str())
 }

@@ -147,8 +147,7 @@ impl Given<'_> {
                         CacheStatus::hit().name(self.name).ttl(ttl()).to_value(),
                     )
                 });
-                set_age(headers, age);
-                set_status(headers, status);
+                set_places(headers, age, status);
             }
             Some(status) => {
                 match age {
@@ -158,6 +157,29 @@ impl Given<'_> {
                 set_status(headers, status.ttl(ttl()).to_value());
             }
         }
+    }
+}
+
+/// Both, in one look through the fields: cheaper than two searches.
+fn set_places(headers: &mut HeaderMap, age: HeaderValue, status: HeaderValue) {
+    let (mut age, mut status) = (Some(age), Some(status));
+    for (name, value) in headers.iter_mut() {
+        if *name == AGE {
+            if let Some(age) = age.take() {
+                *value = age;
+            }
+        } else if *name == CACHE_STATUS
+            && *value == PLACE
+            && let Some(status) = status.take()
+        {
+            *value = status;
+        }
+    }
+    if let Some(age) = age {
+        headers.insert(AGE, age);
+    }
+    if let Some(status) = status {
+        set_status(headers, status);
     }
 }
 

@@ -148,6 +148,7 @@ impl Visit {
     }
 
     /// A stored answer. `None`, if its body cannot be read any more.
+    #[inline]
     pub(super) fn answer(
         &self,
         entry: &Arc<Entry>,
@@ -179,6 +180,7 @@ impl Visit {
         self.give_at(entry, freshness, status, Instant::now())
     }
 
+    #[inline]
     fn give_at(
         &self,
         entry: &Arc<Entry>,
