@@ -129,6 +129,8 @@ pub mod guide;
 ))]
 mod hop_by_hop;
 pub mod hub;
+#[cfg(feature = "jwt")]
+mod jwt;
 mod log;
 mod marks;
 pub mod message;

@@ -32,7 +32,8 @@ pub struct Order {
     pub purges: Vec<Purge>,
     /// What to publish.
     pub publications: Vec<Publication>,
-    /// Names this order; applied once, however often it is sent.
+    /// Names this order: while it is one of the last 1,024, what it does at once is done once, however often it is sent, and
+    /// it keeps its position. An item that waits for its predecessor is told by its own id.
     pub id: OrderId,
 }
 
@@ -229,6 +230,11 @@ impl Url {
     pub(crate) fn canonical(&self) -> Option<Url> {
         let (path, query) = self.0.split_once('?')?;
         let mut pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+        let is_lost = |text: &str| text.contains(char::REPLACEMENT_CHARACTER);
+        if pairs.iter().any(|(key, value)| is_lost(key) || is_lost(value)) {
+            // Bytes that are no text: two that differ must not become one.
+            return None;
+        }
         // Clients choose how many there are. The order of equal keys stays.
         pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
         pairs.dedup_by(|(a, _), (b, _)| a == b);

@@ -139,7 +139,7 @@ pub mod names {
     pub const HOLDS: &str = "gripstack_holds";
     /// Counter by `reason`: holds that ended.
     pub const HOLDS_ENDED: &str = "gripstack_holds_ended_total";
-    /// Counter: holds that started although messages may be missing, and are marked so.
+    /// Counter: holds that go on although messages may be missing, and are marked so.
     pub const HOLDS_MARKED: &str = "gripstack_holds_marked_total";
     /// Counter: messages handed to holds.
     pub const DELIVERIES: &str = "gripstack_deliveries_total";

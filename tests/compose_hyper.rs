@@ -310,6 +310,28 @@ async fn a_second_hold_layer_does_nothing_and_is_logged_once() {
 }
 
 #[tokio::test]
+async fn a_hold_without_channels_is_logged_once_with_its_path() {
+    let (heard, _guard) = listen();
+    let edge = Edge::new();
+    let origin = tower::service_fn(|_: Request<EdgeBody>| async {
+        let response = Response::builder().header("grip-hold", "stream");
+        Ok::<_, Infallible>(response.body(EdgeBody::empty()).expect("a response"))
+    });
+    let stack = ServiceBuilder::new().grip_hold(&edge).service(origin);
+    for _ in 0..3 {
+        let response = stack.clone().oneshot(get("/silent?token=secret")).await;
+        assert_eq!(response.expect("infallible").status(), 200);
+    }
+    let lines = heard.lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(
+        lines[0].contains("WARN gripstack::hold: a hold without channels")
+            && lines[0].contains("path=\"/silent\""),
+        "{lines:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_layer_that_is_switched_off_passes_all() {
     let edge = Edge::new();
     let app = App::default();

@@ -350,3 +350,61 @@ async fn d5_of_two_channels_one_log_no_longer_reaches_back() {
     assert_eq!(error.at_least(), Some(Position::new(2)), "where 1 was");
     assert_eq!(all(&mut error.anyway()).await, "a23b");
 }
+
+/// Whoever heard no answer sends it again.
+#[tokio::test(start_paused = true)]
+async fn c1_the_same_order_again_has_its_position() {
+    let edge = Edge::new();
+    let mut subscription = subscribe(&edge);
+    let order = Order::publish(channel(), Message::bytes("1")).and_purge(Target::key("k"), PurgeMode::Hard);
+    let at = edge.submit(order.clone()).await.expect("accepted");
+    let other = edge.publish(channel(), Message::bytes("2")).await;
+    assert_eq!(other.expect("accepted"), at.next());
+    assert_eq!(edge.submit(order).await.expect("accepted"), at);
+    assert_eq!(all(&mut subscription).await, "12");
+    assert_eq!(edge.hub().last_purge(&Target::key("k")), at);
+}
+
+/// The smallest logs: each remembers the last message, and its readers get it.
+#[tokio::test(start_paused = true)]
+async fn a_log_of_one_message_takes_it() {
+    for entries in [0, 1] {
+        let limits = gripstack::hub::LogLimits::new().entries(entries);
+        let edge = Edge::builder().log_limits(limits).build();
+        let mut subscription = subscribe(&edge);
+        for text in ["1", "2"] {
+            let published = edge.publish(channel(), Message::bytes(text)).await;
+            published.expect("it fits");
+            assert_eq!(next(&mut subscription).await, text);
+        }
+        let two = Order::publish(channel(), Message::bytes("3"))
+            .and(Publication::new(channel(), Message::bytes("4")));
+        let error = edge.submit(two).await.expect_err("too large");
+        assert!(error.to_string().contains("2 messages for channel t"), "{error}");
+    }
+}
+
+/// An order that would push itself out of the bound of all is refused, for nobody would get it.
+#[tokio::test(start_paused = true)]
+async fn an_order_that_does_not_fit_all_logs_is_refused_whole() {
+    for total_bytes in [0, 1, 10_000] {
+        let limits = gripstack::hub::LogLimits::new().total_bytes(total_bytes);
+        let edge = Edge::builder().log_limits(limits).build();
+        let order = (0..20).map(|n| {
+            let channel = Channel::new(&format!("c{n}")).expect("valid");
+            Publication::new(channel, Message::bytes("x"))
+        });
+        let error = edge.submit(order.collect()).await.expect_err("too large");
+        assert!(
+            error.to_string().contains("all logs together remember"),
+            "{error}"
+        );
+        assert_eq!(edge.hub().now(), Position::ZERO);
+    }
+    let limits = gripstack::hub::LogLimits::new().total_bytes(10_000);
+    let edge = Edge::builder().log_limits(limits).build();
+    let mut subscription = subscribe(&edge);
+    let order = Order::publish(channel(), Message::bytes("x".repeat(4_000)));
+    edge.submit(order).await.expect("it fits");
+    assert_eq!(next(&mut subscription).await.len(), 4_000);
+}

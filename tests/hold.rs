@@ -52,6 +52,7 @@ async fn i02_a_malformed_hold_is_a_502_that_tells_operators_why() {
     assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
     assert_eq!(header(&response, "content-type"), Some("text/plain"));
     assert_eq!(header(&response, "content-length"), Some("32"));
+    assert_eq!(header(&response, "cache-control"), Some("no-store"));
     let why = "grip-instruct; Failed to parse accept instructions: \
                Grip-Hold must be set to either 'response' or 'stream'";
     assert_eq!(header(&response, "gripstack-error"), Some(why));
@@ -456,6 +457,23 @@ mod signed {
         tokio::time::advance(Duration::from_secs(600)).await;
         get(&service).await;
         assert!(claims(3).abs_diff(claims(1) + 659) <= 2, "renewed");
+    }
+
+    /// As clients read the `key` of their `GRIP_URL`.
+    #[tokio::test]
+    async fn r01_a_key_may_be_base64() {
+        let origin = Origin::fixed(200, &[], "");
+        let layer = || Edge::new().hold_layer();
+        let signing = layer().sign("pushpin", "base64:c2VjcmV0").expect("a good key");
+        get(&origin.held(signing)).await;
+        let key = jsonwebtoken::DecodingKey::from_secret(b"secret");
+        let rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS256);
+        let call = origin.head(1);
+        let token = call.headers["grip-sig"].to_str().expect("text");
+        jsonwebtoken::decode::<serde_json::Value>(token, &key, &rules).expect("signed with these bytes");
+        for bad in ["", "base64:", "base64:@@@"] {
+            assert!(layer().sign("pushpin", bad).is_err(), "{bad}");
+        }
     }
 }
 

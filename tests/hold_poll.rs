@@ -516,6 +516,31 @@ async fn d5_a_log_that_lost_what_came_while_it_was_asked() {
     }
 }
 
+/// A hint among them asks as it does where nothing is gone: once, and nobody hears it again.
+#[tokio::test(start_paused = true)]
+async fn d5_a_hint_beside_a_gap_is_heard_once() {
+    for down in [false, true] {
+        let edge = forgetful();
+        let origin = Origin::of(&edge, move |edge, number| async move {
+            if number == 1 {
+                tokio::time::sleep(Duration::from_secs(16)).await;
+                for n in 1..=3 {
+                    publish(&edge, bytes(&n.to_string())).await;
+                }
+                publish(&edge, hint()).await;
+            } else if down {
+                return Err("down".into());
+            }
+            Ok(poll("nothing\n"))
+        });
+        let response = origin.start(&edge).done().await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(is_marked(&response), down);
+        assert_eq!(origin.calls(), 2);
+        assert_eq!(origin.at_least(2), Position::new(4));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_hint_while_it_was_asked_asks_again() {
     let edge = Edge::new();
@@ -576,4 +601,53 @@ async fn l02_a_timeout_answer_announces_no_trailers() {
     let response = origin.start(&Edge::new()).done().await;
     assert_eq!(header(&response, "trailer"), None);
     assert_eq!(header(&response, "content-length"), Some("8"));
+}
+
+/// What answers a long poll is gone before it looks, and nothing is left that does.
+async fn lagged(edge: &Edge, origin: &Origin, method: Method) -> http::Response<gripstack::EdgeBody> {
+    let mut waiting = start(&origin.held(edge.hold_layer()), request(method, "/", &[]));
+    assert!(waiting.now().await.is_none(), "it waits");
+    publish_answer(edge, "2\n", "2", "1").await;
+    for n in 0..5 {
+        publish(edge, bytes(&n.to_string())).await;
+    }
+    match waiting.now().await {
+        Some(response) => response,
+        None => waiting.done().await,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn d3_a_poll_whose_message_is_gone_asks_the_origin_with_the_last_id() {
+    let edge = forgetful();
+    let origin = Origin::new(|number, _| async move {
+        Ok(match number {
+            1 => with_prev_id("1"),
+            _ => reply(200, &[], "2\n"),
+        })
+    });
+    let begun = Instant::now();
+    let response = lagged(&edge, &origin, Method::GET).await;
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert!(!is_marked(&response));
+    assert_eq!(text(response).await, "2\n");
+    assert_eq!(origin.calls(), 2);
+    assert_eq!(origin.head(2).headers["grip-last"], "t; last-id=1");
+    assert_eq!(origin.at_least(2), Position::new(6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn d3_a_poll_whose_message_is_gone_is_marked_where_the_origin_cannot_be_asked() {
+    for method in [Method::GET, Method::POST] {
+        let edge = forgetful();
+        let origin = Origin::new(|number, _| async move {
+            match number {
+                1 => Ok(poll("nothing\n")),
+                _ => Err("down".into()),
+            }
+        });
+        let response = lagged(&edge, &origin, method).await;
+        assert!(is_marked(&response));
+        assert_eq!(text(response).await, "nothing\n");
+    }
 }

@@ -248,3 +248,51 @@ async fn a_close_above_the_stamp_of_a_marked_hold_does_not_end_it() {
     publish(&edge, close()).await;
     assert_eq!(ready(response.body_mut()), ["end"]);
 }
+
+/// Messages of which the log remembers the last two, and then a `close`.
+async fn overflowed_and_closed() -> Edge {
+    let edge = forgetful();
+    for n in 1..=4 {
+        publish(&edge, bytes(&n.to_string())).await;
+    }
+    publish(&edge, close()).await;
+    edge
+}
+
+/// The same where messages are gone as well.
+#[tokio::test(start_paused = true)]
+async fn d5_a_close_beside_a_gap_does_not_end_each_reconnect() {
+    let edge = overflowed_and_closed().await;
+    let origin = Origin::of(&edge, move |edge, number| async move {
+        match number % 2 {
+            1 => Ok(old(&edge, stream("old\n"))),
+            _ => Err("down".into()),
+        }
+    });
+    let mut responses = Vec::new();
+    for _ in 0..3 {
+        let mut response = origin.get(&edge).await;
+        assert!(is_marked(&response));
+        assert_eq!(ready(response.body_mut()), ["old\n", "4"]);
+        responses.push(response);
+    }
+    publish(&edge, close()).await;
+    for mut response in responses {
+        assert_eq!(ready(response.body_mut()), ["end"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn d5_a_younger_answer_is_above_the_gap_and_the_close() {
+    let edge = overflowed_and_closed().await;
+    let origin = Origin::of(&edge, move |edge, number| async move {
+        Ok(match number {
+            1 => old(&edge, stream("old\n")),
+            _ => stream("new\n"),
+        })
+    });
+    let mut response = origin.get(&edge).await;
+    assert_eq!(ready(response.body_mut()), ["new\n"]);
+    assert!(!is_marked(&response));
+    assert_eq!(origin.at_least(2), Position::new(5));
+}

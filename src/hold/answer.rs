@@ -115,7 +115,11 @@ impl Answer {
             } else if grip::is_instruct_type(&parts.headers) {
                 let json = collect(std::mem::take(&mut body)).await?;
                 let (mut instruct, response) = Instruct::from_json(parts.status, &parts.headers, &json)?;
-                parts.headers = response.headers;
+                let carried = std::mem::replace(&mut parts.headers, response.headers);
+                // What it came through speaks of it, too.
+                for through in carried.get_all(CACHE_STATUS) {
+                    parts.headers.append(CACHE_STATUS, through.clone());
+                }
                 instruct.status = Some(response.status);
                 instruct.reason = response.reason;
                 body = response.body.into();

@@ -105,6 +105,9 @@ impl<S: Below> ClientRequest<S> {
         };
         let mode = hold.mode;
         let (named, allowed) = (hold.channels.len(), self.shared.options.max_channels);
+        if named == 0 {
+            self.shared.warn_of_deaf(self.original.describe().1);
+        }
         if named > allowed {
             let error = HoldError::TooManyChannels { named, allowed };
             return Ok(Turn::Done(self.refuse(error)));

@@ -59,7 +59,7 @@ const MARKED_AGE: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct GripHoldLayer {
     options: Options,
-    warned: Arc<AtomicBool>,
+    warned: Arc<Warned>,
     counters: Arc<Counters>,
     plain_urls: Arc<PlainUrls>,
 }
@@ -69,8 +69,16 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) counters: Arc<Counters>,
     pub(super) plain_urls: Arc<PlainUrls>,
-    /// A wrong order of layers was logged.
-    warned: Arc<AtomicBool>,
+    warned: Arc<Warned>,
+}
+
+/// What was logged already.
+#[derive(Default)]
+struct Warned {
+    /// A wrong order of layers.
+    order: AtomicBool,
+    /// A hold that hears nothing.
+    deaf: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -109,7 +117,7 @@ impl GripHoldLayer {
                 #[cfg(feature = "jwt")]
                 signer: None,
             },
-            warned: Arc::new(AtomicBool::new(false)),
+            warned: Arc::default(),
             counters: Arc::new(Counters::new()),
             plain_urls: Arc::new(PlainUrls::new()),
         }
@@ -183,11 +191,11 @@ impl GripHoldLayer {
         self
     }
 
-    /// Signs requests to the origin: `Grip-Sig` is a JWT (HS256) with this issuer, valid for an hour. Default: no
-    /// `Grip-Sig`. Installs the process's JWT crypto provider if there is none yet.
+    /// Signs requests to the origin: `Grip-Sig` is a JWT (HS256) with this issuer, valid for an hour. The key is text, or
+    /// `base64:` and its bytes in base64. Default: no `Grip-Sig`. Installs the process's JWT crypto provider if there is none yet.
     ///
     /// # Errors
-    /// If the issuer cannot be signed, or this was compiled without a JWT backend (`jwt-rust-crypto` or
+    /// If the key is empty or not the base64 that it says it is, the issuer cannot be signed, or this was compiled without a JWT backend (`jwt-rust-crypto` or
     /// `jwt-aws-lc`).
     #[cfg(feature = "jwt")]
     pub fn sign(mut self, issuer: &str, key: impl AsRef<[u8]>) -> Result<Self, SignError> {
@@ -255,8 +263,15 @@ impl Shared {
 
     /// Logs a wrong order of layers, once.
     pub(super) fn warn_of_order(&self, what: &'static str) {
-        if !self.warned.swap(true, Ordering::Relaxed) {
+        if !self.warned.order.swap(true, Ordering::Relaxed) {
             tracing::warn!(target: "gripstack::hold", "{what}");
+        }
+    }
+
+    /// Logs a hold without channels, once.
+    pub(super) fn warn_of_deaf(&self, path: &str) {
+        if !self.warned.deaf.swap(true, Ordering::Relaxed) {
+            tracing::warn!(target: "gripstack::hold", path, "a hold without channels: nothing that is published reaches it");
         }
     }
 }

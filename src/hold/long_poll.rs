@@ -51,7 +51,7 @@ impl<S: Below> ClientRequest<S> {
                 Event::Message(placed) => poll.answered(&placed),
                 Event::Over(reason) => Ok(poll.ended(reason)),
                 Event::Hint(at) => self.hinted(poll, at).await?,
-                Event::Gap => self.gap(poll).await,
+                Event::Gap(upto) => self.gap(poll, upto).await,
             };
             match heard {
                 Ok(turn) => return Ok(turn),
@@ -107,7 +107,7 @@ impl<S: Below> ClientRequest<S> {
     async fn hinted(&mut self, poll: Poll, at: Position) -> Result<Result<Turn, Poll>, S::Error> {
         if self.original.is_safe() && !self.original.is_repeatable() {
             // Not copied: its client asks again.
-            return Ok(Ok(poll.missed(EndReason::Hint)));
+            return Ok(Ok(self.missed(poll, EndReason::Hint)));
         }
         if !self.original.is_repeatable() || self.asked >= MOST_ASKS {
             // A request that must not be made twice does not hear hints.
@@ -129,19 +129,19 @@ impl<S: Below> ClientRequest<S> {
                 return Err(error);
             }
             Err(AskError::Unreadable(error)) => Turn::Done(self.refuse(error)),
-            Err(AskError::Never | AskError::Late) => return Ok(Ok(poll.missed(EndReason::Hint))),
+            Err(AskError::Never | AskError::Late) => return Ok(Ok(self.missed(poll, EndReason::Hint))),
         };
         poll.guard.end(EndReason::Hint);
         Ok(Ok(turn))
     }
 
-    /// A message came whose predecessor did not: the origin has both. If it cannot be asked, late is better than never.
-    async fn gap(&mut self, mut poll: Poll) -> Result<Turn, Poll> {
+    /// Messages are missing up to this position: the origin has them. If it cannot be asked, what is there answers: late is
+    /// better than never.
+    async fn gap(&mut self, mut poll: Poll, upto: Position) -> Result<Turn, Poll> {
         if !self.original.is_repeatable() {
-            return Ok(poll.missed(EndReason::Gap));
+            return Ok(self.missed(poll, EndReason::Gap));
         }
-        let at_least = poll.ids.last_withheld().unwrap_or_default();
-        if let Some((answer, fetch)) = self.fresher(at_least, poll.last()).await {
+        if let Some((answer, fetch)) = self.fresher(upto, poll.last()).await {
             poll.guard.end(EndReason::Hint);
             return Ok(Turn::Fresh {
                 answer,
@@ -149,13 +149,23 @@ impl<S: Below> ClientRequest<S> {
                 from: None,
             });
         }
-        self.note_mark(&poll.guard);
+        self.mark(&mut poll);
         match poll.give_up_waiting() {
-            Some(placed) => {
-                poll.marked = true;
-                poll.answered(&placed)
-            }
+            Some(placed) => poll.answered(&placed),
             None => Err(poll),
+        }
+    }
+
+    /// Ends because it cannot ask for what it may have missed.
+    fn missed(&self, mut poll: Poll, reason: EndReason) -> Turn {
+        self.mark(&mut poll);
+        poll.ended(reason)
+    }
+
+    /// Messages may be missing.
+    fn mark(&self, poll: &mut Poll) {
+        if !std::mem::replace(&mut poll.marked, true) {
+            self.note_mark(&poll.guard);
         }
     }
 
@@ -181,10 +191,7 @@ impl<S: Below> ClientRequest<S> {
         let Some((fresh, its_fetch)) = self.fresher(at_least, Vec::new()).await else {
             return Ok(Begun::new(answer, fetch, Subscribed::marked(error), marked));
         };
-        let from = match error {
-            SubscribeError::Superseded { by, .. } => by,
-            SubscribeError::Gap { .. } | SubscribeError::ForeignClock(_) => from,
-        };
+        let from = error.superseded_by().unwrap_or(from);
         let (fresh, its_fetch) = still_a_poll(fresh, its_fetch, from)?;
         let subscribed = self.subscribe(&fresh, from);
         let subscribed = subscribed.unwrap_or_else(Subscribed::marked);

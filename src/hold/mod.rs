@@ -108,6 +108,8 @@ pub use self::layer::GripHoldLayer;
 pub use self::service::GripHold;
 #[cfg(feature = "jwt")]
 pub use self::sign::SignError;
+#[cfg(feature = "jwt")]
+pub use crate::jwt::KeyError;
 
 use crate::edge::Edge;
 

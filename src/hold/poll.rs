@@ -49,8 +49,9 @@ pub(super) enum Event {
     Message(Placed),
     /// A message asks to ask anew.
     Hint(Position),
-    /// A message came whose predecessor did not.
-    Gap,
+    /// Messages are missing up to this position: one came whose predecessor did not, or some were gone before they were
+    /// read.
+    Gap(Position),
     /// Its time is up.
     Over(EndReason),
 }
@@ -82,18 +83,23 @@ impl Poll {
                     return Event::Over(EndReason::Drain);
                 }
                 () = tokio::time::sleep_until(until) => {
-                    return if until == self.deadline { Event::Over(EndReason::Timeout) } else { Event::Gap };
+                    return match until == self.deadline {
+                        true => Event::Over(EndReason::Timeout),
+                        false => Event::Gap(self.ids.last_withheld().unwrap_or_default()),
+                    };
                 }
             };
-            // What is gone would have answered; what is left answers.
-            let Delivery::Message { channel, at, message } = delivery else {
-                continue;
-            };
-            let placed = Placed { at, message };
-            if let Some(placed) = self.ids.offer(channel, placed, Instant::now)
-                && let Some(event) = self.event(placed)
-            {
-                return event;
+            match delivery {
+                Delivery::Message { channel, at, message } => {
+                    let placed = Placed { at, message };
+                    if let Some(placed) = self.ids.offer(channel, placed, Instant::now)
+                        && let Some(event) = self.event(placed)
+                    {
+                        return event;
+                    }
+                }
+                // What is gone may be what answers.
+                Delivery::Lagged { channel } => return Event::Gap(self.subscription.last_message(channel)),
             }
         }
     }
@@ -138,12 +144,6 @@ impl Poll {
     pub(super) fn ended(self, reason: EndReason) -> Turn {
         self.guard.end(reason);
         Turn::Done(self.answer.timed_out(self.marked))
-    }
-
-    /// Ends because it cannot ask for what it may have missed.
-    pub(super) fn missed(mut self, reason: EndReason) -> Turn {
-        self.marked = true;
-        self.ended(reason)
     }
 }
 

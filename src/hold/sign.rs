@@ -6,6 +6,7 @@ use http::HeaderValue;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use tokio::time::Instant;
 
+use crate::jwt::{KeyError, install_provider, key_bytes};
 use crate::sync::Mutex;
 use crate::time::Now;
 
@@ -26,9 +27,9 @@ pub(super) struct Signer {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignError {
-    /// There is no JWT backend.
-    #[error("compiled without a JWT backend: enable the feature jwt-rust-crypto or jwt-aws-lc")]
-    NoBackend,
+    /// The key cannot be used, or there is no backend.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The backend refused.
     #[error("cannot sign: {0}")]
     Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -39,7 +40,7 @@ pub enum SignError {
 impl Signer {
     pub(super) fn new(issuer: &str, key: &[u8]) -> Result<Self, SignError> {
         install_provider()?;
-        let key = EncodingKey::from_secret(key);
+        let key = EncodingKey::from_secret(&key_bytes(key)?);
         let now = Now::read();
         let value = token(issuer, &key, now)?;
         Ok(Self {
@@ -69,16 +70,4 @@ fn token(issuer: &str, key: &EncodingKey, now: Now) -> Result<HeaderValue, SignE
     let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, key)
         .map_err(|error| SignError::Refused(error.into()))?;
     HeaderValue::try_from(token).map_err(|error| SignError::Refused(error.into()))
-}
-
-/// Makes a backend the process's own, unless the application chose one before.
-fn install_provider() -> Result<(), SignError> {
-    #[cfg(feature = "jwt-rust-crypto")]
-    let provider = Some(&jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER);
-    #[cfg(all(feature = "jwt-aws-lc", not(feature = "jwt-rust-crypto")))]
-    let provider = Some(&jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER);
-    #[cfg(not(any(feature = "jwt-rust-crypto", feature = "jwt-aws-lc")))]
-    let provider: Option<&jsonwebtoken::crypto::CryptoProvider> = None;
-    let _ = provider.ok_or(SignError::NoBackend)?.install_default();
-    Ok(())
 }

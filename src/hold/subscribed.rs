@@ -27,13 +27,9 @@ impl Subscribed {
 
     /// To what there is.
     pub(super) fn marked(error: SubscribeError) -> Self {
-        let deaf_to = match &error {
-            SubscribeError::Superseded { by, .. } => *by,
-            SubscribeError::Gap { .. } | SubscribeError::ForeignClock(_) => Position::ZERO,
-        };
         Self {
+            deaf_to: error.superseded_by().unwrap_or_default(),
             subscription: error.anyway(),
-            deaf_to,
             marked: true,
         }
     }

@@ -9,6 +9,7 @@
 //!
 //! The clock moves before a message can be seen: whoever sees one and asks again arrives at or after it.
 
+mod applied;
 #[cfg(any(feature = "cache", all(test, gripstack_shuttle)))]
 mod judge;
 mod moments;
@@ -42,6 +43,7 @@ pub use self::sequencer::Conflict;
 pub(crate) use self::sequencer::{Admitted, Outcome, Released, Sequencer, Watcher};
 pub use self::subscription::{Delivery, SubscribeError, Subscription, Wants};
 
+use self::applied::Applied;
 #[cfg(feature = "cache")]
 pub(crate) use self::judge::{Judgement, Since};
 use self::moments::Moments;
@@ -70,6 +72,7 @@ struct Inner {
 struct State {
     marks: Marks,
     registry: Registry,
+    applied: Applied,
     /// The last purge of a channel's key, whichever: it concerns URLs of which not all channels are remembered.
     last_channel_purge: Position,
     moments: Moments,
@@ -87,7 +90,7 @@ settings! {
     /// ```
     #[derive(Clone, Copy, Debug)]
     pub struct LogLimits {
-        /// Messages of one channel. Default 1,000.
+        /// Messages of one channel, at least one. Default 1,000.
         pub entries: usize,
         /// Bytes of one channel. Default 1 MiB.
         pub bytes: usize,
@@ -104,12 +107,12 @@ settings! {
     }
 }
 
-/// The order does not fit the log: it holds more than half of what one channel remembers.
+/// The order does not fit the logs: it holds more than half of what one channel remembers, or all of them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the order holds {what} for channel {channel}, more than half of what its log remembers ({limit})")]
+#[error("the order holds {what}, more than half of what {logs} ({limit})")]
 pub struct OrderTooLarge {
-    channel: Channel,
     what: String,
+    logs: &'static str,
     limit: usize,
 }
 
@@ -164,6 +167,7 @@ impl Hub {
             state: RwLock::new(State {
                 marks: Marks::new(),
                 registry: Registry::new(limits),
+                applied: Applied::default(),
                 last_channel_purge: Position::ZERO,
                 moments: Moments::default(),
                 sweep: None,
@@ -228,7 +232,7 @@ impl Hub {
         self.0.state.read().registry.check(order)
     }
 
-    /// Applies an order at the next position.
+    /// Applies an order at the next position. One that was applied already, among the last 1,024, has its position.
     pub(crate) fn apply(&self, mut order: Order, now: Instant) -> Position {
         for publication in &mut order.publications {
             publication.unchain_state();
@@ -246,6 +250,9 @@ impl Hub {
         let set = marks.len();
         let (at, wakes) = {
             let mut state = self.0.state.write();
+            if let Some(at) = state.applied.position(order.id) {
+                return at;
+            }
             let at = self.now().next();
             if mutant!("split-order") && !order.publications.is_empty() && !order.purges.is_empty() {
                 drop(state);
@@ -267,6 +274,7 @@ impl Hub {
             for (key, mode) in marks {
                 state.marks.set(key, mode, at, now);
             }
+            state.applied.remember(order.id, at);
             if purges_a_channel {
                 state.last_channel_purge = at;
             }
@@ -315,31 +323,27 @@ impl Hub {
         };
         let at = if mutant!("from-now") { self.now() } else { at };
         let mut state = self.0.state.write();
-        let mut gap = None;
-        let mut superseded = None;
+        let (mut floor, mut by) = (Position::ZERO, Position::ZERO);
         for channel in channels {
             let topic = state.registry.topic(channel);
-            if topic.floor > at {
-                gap = gap.max(Some(topic.floor));
-            }
-            let last = topic.last_unreplayable(wants);
-            if last > at {
-                superseded = superseded.max(Some(last));
-            }
+            floor = floor.max(topic.floor);
+            by = by.max(topic.last_unreplayable(wants));
         }
         let cursors = state.registry.cursors(channels, at);
         drop(state);
         let subscription = Subscription::new(self.clone(), cursors, wants);
-        match (gap, superseded) {
-            (Some(floor), _) => Err(SubscribeError::Gap {
+        let superseded_by = Some(by).filter(|by| *by > at);
+        match superseded_by {
+            _ if floor > at => Err(SubscribeError::Gap {
                 floor,
+                superseded_by,
                 anyway: subscription,
             }),
-            (None, Some(by)) => Err(SubscribeError::Superseded {
+            Some(by) => Err(SubscribeError::Superseded {
                 by,
                 anyway: subscription,
             }),
-            (None, None) => Ok(subscription),
+            None => Ok(subscription),
         }
     }
 

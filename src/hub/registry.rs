@@ -34,7 +34,7 @@ pub(super) struct Registry {
 impl Registry {
     pub(super) fn new(limits: LogLimits) -> Self {
         Self {
-            limits,
+            limits: limits.entries(limits.entries.max(1)),
             topics: HashMap::new(),
             floors: vec![Position::ZERO; FLOORS].into(),
             hasher: RandomState::new(),
@@ -46,10 +46,11 @@ impl Registry {
 
     /// Messages, and bytes of them, that one order may have for one channel.
     pub(super) fn order_limits(&self) -> (usize, usize) {
-        (self.limits.entries / 2, self.limits.bytes / 2)
+        ((self.limits.entries / 2).max(1), self.limits.bytes / 2)
     }
 
-    /// An order may take at most half of what one channel remembers, so that it never evicts its own beginning.
+    /// An order may take at most half of what one channel remembers, and of what all do, so that it never evicts its own
+    /// beginning. One message is never too many.
     pub(super) fn check(&self, order: &Order) -> Result<(), OrderTooLarge> {
         let mut sums: HashMap<&Channel, (usize, usize)> = HashMap::new();
         for publication in &order.publications {
@@ -57,10 +58,11 @@ impl Registry {
             *entries += 1;
             *bytes += publication.message.weight();
         }
+        let mut in_all = 0;
         for (channel, (entries, bytes)) in sums {
             let too_large = |what, limit| OrderTooLarge {
-                channel: channel.clone(),
-                what,
+                what: format!("{what} for channel {channel}"),
+                logs: "its log remembers",
                 limit,
             };
             let (most_entries, most_bytes) = self.order_limits();
@@ -70,6 +72,14 @@ impl Registry {
             if bytes > most_bytes {
                 return Err(too_large(format!("{bytes} bytes"), self.limits.bytes));
             }
+            in_all += Topic::weight_of(channel, entries, bytes);
+        }
+        if in_all > self.limits.total_bytes / 2 {
+            return Err(OrderTooLarge {
+                what: format!("{in_all} bytes"),
+                logs: "all logs together remember",
+                limit: self.limits.total_bytes,
+            });
         }
         Ok(())
     }

@@ -56,8 +56,10 @@ pub enum SubscribeError {
     /// The log of a channel no longer reaches back to the stamp.
     #[error("the log no longer reaches back to the answer's stamp")]
     Gap {
-        /// What was accepted up to here may be gone: an answer stamped at or above it can be held from.
+        /// What was accepted up to here may be gone.
         floor: Position,
+        /// Above the stamp is a `close` or `hint` as well.
+        superseded_by: Option<Position>,
         /// What could be held from regardless.
         anyway: Subscription,
     },
@@ -90,6 +92,12 @@ impl Subscription {
     /// The channels, in the order of subscribing.
     pub fn channels(&self) -> impl Iterator<Item = &Channel> {
         self.channels.iter().map(|(channel, _)| channel)
+    }
+
+    /// The position of the last message of one of the channels.
+    #[cfg(feature = "hold")]
+    pub(crate) fn last_message(&self, channel: usize) -> Position {
+        self.hub.last_message(&self.channels[channel].0)
     }
 
     /// The next message. With several channels, that of the lowest position; of one position, that which its publisher
@@ -177,7 +185,16 @@ impl SubscribeError {
     /// From this stamp on, an answer can be held from. `None`: from one of this clock.
     pub fn at_least(&self) -> Option<Position> {
         match self {
-            Self::Gap { floor, .. } => Some(*floor),
+            Self::Gap { floor, .. } => self.superseded_by().max(Some(*floor)),
+            Self::Superseded { .. } | Self::ForeignClock(_) => self.superseded_by(),
+        }
+    }
+
+    /// The last `close` or `hint` above the stamp. Who holds regardless must not obey it, for it would end each hold that
+    /// is made so.
+    pub fn superseded_by(&self) -> Option<Position> {
+        match self {
+            Self::Gap { superseded_by, .. } => *superseded_by,
             Self::Superseded { by, .. } => Some(*by),
             Self::ForeignClock(_) => None,
         }

@@ -89,11 +89,15 @@ impl Topic {
         match self.entries {
             0 => 0,
             entries => {
-                let fixed = CHANNEL_WEIGHT + name.as_str().len();
                 let ids = self.ids.len() * ID_WEIGHT + self.replaced_ids.capacity() * size_of::<u64>();
-                fixed + self.bytes + entries * ENTRY_WEIGHT + ids
+                Self::weight_of(name, entries, self.bytes) + ids
             }
         }
+    }
+
+    /// The same of so many messages, of so many bytes, without ids.
+    pub(super) fn weight_of(name: &Channel, entries: usize, bytes: usize) -> usize {
+        CHANNEL_WEIGHT + name.as_str().len() + bytes + entries * ENTRY_WEIGHT
     }
 
     /// Appends, or puts a state in the place of the one before it, which nobody needs who has not had it. Returns its

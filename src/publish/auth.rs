@@ -7,6 +7,8 @@ use http::request::Parts;
 
 use super::publisher::Item;
 use crate::control::{Authorizer, Caller, Custom, Denied, Secret};
+#[cfg(feature = "jwt")]
+use crate::jwt::{KeyError, install_provider, key_bytes};
 
 /// Who may publish.
 #[derive(Clone, Debug)]
@@ -31,21 +33,6 @@ enum Kind {
     Basic(Secret),
     #[cfg(feature = "jwt")]
     Jwt(std::sync::Arc<jwt::Verifier>),
-}
-
-/// Why a key is refused when it is configured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyError {
-    /// It is empty.
-    #[error("the key is empty")]
-    Empty,
-    /// What follows `base64:` is not base64 (RFC 4648 4).
-    #[error("the key begins with `base64:`, and what follows is not base64")]
-    NotBase64,
-    /// There is nothing that could verify a token.
-    #[error("compiled without a JWT backend: enable the feature jwt-rust-crypto or jwt-aws-lc")]
-    NoBackend,
 }
 
 // === impl Auth ===
@@ -139,14 +126,8 @@ impl Key {
     /// the application chose one before.
     #[cfg(feature = "jwt")]
     pub fn jwt(key: &str, issuer: Option<&str>) -> Result<Self, KeyError> {
-        let bytes = match key.strip_prefix("base64:") {
-            Some(encoded) => STANDARD.decode(encoded).map_err(|_| KeyError::NotBase64)?,
-            None => key.as_bytes().to_vec(),
-        };
-        if bytes.is_empty() {
-            return Err(KeyError::Empty);
-        }
-        jwt::install_provider()?;
+        let bytes = key_bytes(key.as_bytes())?;
+        install_provider()?;
         Ok(Self(Kind::Jwt(std::sync::Arc::new(jwt::Verifier::new(
             &bytes, issuer,
         )))))
@@ -158,8 +139,6 @@ mod jwt {
     use std::fmt;
 
     use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
-
-    use super::KeyError;
 
     /// More than any of ours is; nothing longer is looked at.
     const MAX_BYTES: usize = 8192;
@@ -191,18 +170,6 @@ mod jwt {
                 && decode::<serde_json::Value>(token, &self.key, &self.validation)
                     .is_ok_and(|token| token.header.crit.is_none())
         }
-    }
-
-    /// Two backends at once, as features add up, would otherwise be as bad as none.
-    pub(super) fn install_provider() -> Result<(), KeyError> {
-        #[cfg(feature = "jwt-rust-crypto")]
-        let provider = Some(&jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER);
-        #[cfg(all(feature = "jwt-aws-lc", not(feature = "jwt-rust-crypto")))]
-        let provider = Some(&jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER);
-        #[cfg(not(any(feature = "jwt-rust-crypto", feature = "jwt-aws-lc")))]
-        let provider: Option<&jsonwebtoken::crypto::CryptoProvider> = None;
-        let _ = provider.ok_or(KeyError::NoBackend)?.install_default();
-        Ok(())
     }
 
     impl fmt::Debug for Verifier {
@@ -302,7 +269,7 @@ mod tests {
         use super::*;
 
         fn signed(key: &[u8], algorithm: Algorithm, claims: &Value) -> String {
-            super::jwt::install_provider().expect("a backend is compiled in");
+            install_provider().expect("a backend is compiled in");
             let token = encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(key));
             format!("Bearer {}", token.expect("claims can be encoded"))
         }
@@ -360,7 +327,7 @@ mod tests {
         /// RFC 7515 4.1.11: what it names must be understood, and it names something.
         #[test]
         fn a_jwt_that_must_be_understood_is_refused() {
-            super::jwt::install_provider().expect("a backend is compiled in");
+            install_provider().expect("a backend is compiled in");
             let auth = Auth::Keys(vec![Key::jwt("key", None).expect("a good key")]);
             for (critical, expected) in [
                 (None, Ok(())),

@@ -65,9 +65,11 @@ mod pacer_tests;
 #[cfg(test)]
 mod tests;
 
-pub use self::auth::{Auth, Key, KeyError};
+pub use self::auth::{Auth, Key};
 pub use self::config::{Policy, PublishConfig, Rule};
 pub use self::layer::RateLimitedPublishLayer;
 pub use self::publisher::{Item, PublishError, PublishOptions, Publisher, Receipt};
 pub use self::service::RateLimitedPublish;
 pub use crate::control::ResponseFuture;
+#[cfg(feature = "jwt")]
+pub use crate::jwt::KeyError;

@@ -164,7 +164,7 @@ pub struct Options {
     #[arg(long, value_name = "ISS", env = "GRIPSTACK_GRIP_ISS", help_heading = "Origin")]
     pub grip_iss: Option<String>,
 
-    /// Key with which Grip-Sig is signed (HS256), so that the application knows who asks
+    /// Key with which Grip-Sig is signed (HS256; base64:... is a key in base64), so that the application knows who asks
     #[arg(
         long,
         value_name = "KEY",

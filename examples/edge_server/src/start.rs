@@ -161,7 +161,7 @@ pub fn hold(edge: &Edge, settings: &Settings) -> Result<GripHoldLayer, ConfigErr
     match &settings.sign {
         Some(sign) => layer
             .sign(&sign.iss, sign.key.reveal())
-            .map_err(|error| ConfigError::new("grip-iss", error)),
+            .map_err(|error| ConfigError::new("grip-key", error)),
         None => Ok(layer),
     }
 }

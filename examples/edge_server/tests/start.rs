@@ -55,6 +55,11 @@ fn wrong_options_are_named() {
     refused(&["--interval", "1"], &["--interval"]);
     refused(&["--lisen=a"], &["--lisen"]);
     refused(
+        &["--grip-iss=me", "--grip-key=base64:@@@"],
+        &["--grip-key", "not base64"],
+    );
+    refused(&["--publish-key=base64:@@@"], &["--publish-key", "not base64"]);
+    refused(
         &["--config", &file("unknown.toml", "lisen = 'a'")],
         &["--config", "unknown.toml", "lisen"],
     );
