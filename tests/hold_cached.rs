@@ -96,3 +96,32 @@ async fn a_message_answers_also_who_has_the_timeouts_answer() {
     assert_eq!(response.status(), 200);
     assert_eq!(text(response).await, "2\n");
 }
+
+/// Each answer that came through the cache says so, whatever form the origin's instructions have, after what others said.
+#[tokio::test(start_paused = true)]
+async fn grp_04_instructions_in_json_keep_what_the_cache_says() {
+    const JSON: &str = r#"{"hold":{"mode":"stream","channels":[{"name":"t"}]},
+        "response":{"headers":{"Cache-Status":"app; hit"},"body":"hi"}}"#;
+    for (reuse, said) in [("no-store", "no-store"), ("max-age=60", "stored")] {
+        let origin = Origin::new(move |_, _| async move {
+            let fields = [
+                ("content-type", "application/grip-instruct"),
+                ("cache-control", reuse),
+            ];
+            Ok(reply(200, &fields, JSON))
+        });
+        let service = origin.cached(&Edge::new());
+        let response = send(&service, request(Method::GET, "/", &[("host", "h")])).await;
+        let members = response.headers().get_all("cache-status");
+        let members: Vec<_> = members
+            .iter()
+            .map(|value| value.to_str().expect("text"))
+            .collect();
+        assert_eq!(members.len(), 2, "{members:?}");
+        assert_eq!(members[0], "app; hit");
+        assert!(
+            members[1].starts_with("gripstack; ") && members[1].contains(said),
+            "{members:?}"
+        );
+    }
+}

@@ -153,12 +153,18 @@ impl Visit {
     ) -> Response<EdgeBody> {
         let detail = self.detail_of(&arrived, why);
         let arrival = Arrival {
-            proves_after: self.cache.dates().proves_after(self.resource.key()),
+            proves_after: self.cache.dates().prove_after(&self.resource),
             ..arrived.arrival()
         };
+        let (status, headers) = arrived.seen();
+        // RFC 9110 13.2.1.
+        let has_it = matches!(conditions, Conditions::Withheld)
+            && self.fields.has(Fields::CONDITION)
+            && status == StatusCode::OK
+            && is_not_modified(&self.parts.headers, headers, arrival);
         let mut response = arrived.into_private(&self.resource);
-        if let Conditions::Withheld = conditions {
-            response = self.as_asked(response, arrival);
+        if has_it {
+            response = self.unchanged(response);
         }
         if self.needs.is_head {
             *response.body_mut() = EdgeBody::empty();
@@ -181,16 +187,10 @@ impl Visit {
         }
     }
 
-    /// Judges the conditions of this request, which were withheld from the origin (RFC 9110 13.2.1).
-    fn as_asked(&self, mut response: Response<EdgeBody>, arrival: Arrival) -> Response<EdgeBody> {
+    /// An answer that the client has already: what it may be held with, or 304.
+    fn unchanged(&self, mut response: Response<EdgeBody>) -> Response<EdgeBody> {
         let headers = response.headers();
         let is_held = self.needs.by_hold && (grip::has_grip(headers) || grip::is_instruct_type(headers));
-        let has_it = self.fields.has(Fields::CONDITION)
-            && response.status() == StatusCode::OK
-            && is_not_modified(&self.parts.headers, response.headers(), arrival);
-        if !has_it {
-            return response;
-        }
         if is_held {
             response.extensions_mut().insert(ClientHasIt);
             return response;

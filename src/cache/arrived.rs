@@ -147,12 +147,13 @@ pub(super) async fn look_at(
         );
     }
     let policy = CacheControl::of(&parts.headers);
-    let freshness = Freshness::of(sent.at, answered, &parts.headers, &policy).of_status(parts.status);
+    let status = json.as_ref().map_or(parts.status, |json| json.status);
+    let freshness = Freshness::of(sent.at, answered, &parts.headers, &policy).of_status(status);
     let judged = json
         .as_ref()
         .map(|json| with_validators(&parts.headers, &json.headers));
     let facts = ResponseFacts {
-        status: parts.status,
+        status,
         headers: judged.as_ref().unwrap_or(&parts.headers),
         policy: &policy,
         freshness: &freshness,
@@ -331,13 +332,13 @@ impl Arrived {
 
     /// Its status, if that is an error after which an old answer may be better.
     pub(super) fn error(&self) -> Option<StatusCode> {
-        Some(self.parts.status).filter(|status| is_error_status(*status))
+        Some(self.seen().0).filter(|status| is_error_status(*status))
     }
 
     /// Whether it puts an end to what was stored before, although it is not stored itself: not if it is only about
     /// the one who asked, or says no to that one.
     pub(super) fn supersedes(&self) -> bool {
-        let status = self.parts.status;
+        let (status, _) = self.seen();
         let is_last_word = match status {
             StatusCode::NOT_MODIFIED => false,
             StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => true,
@@ -365,6 +366,14 @@ impl Arrived {
         let judged = hub.judge(channels.since(self.stamp, [&resource.keys, &self.tags.keys], None));
         let names = (self.instruct.as_ref(), self.named.as_deref());
         !needs.is_served(hub, self.stamp, names, &judged)
+    }
+
+    /// What a client sees of it: its status and fields.
+    pub(super) fn seen(&self) -> (StatusCode, &HeaderMap) {
+        match &self.json {
+            Some(json) => (json.status, &json.headers),
+            None => (self.parts.status, &self.parts.headers),
+        }
     }
 
     /// When it came.
@@ -396,7 +405,7 @@ impl Arrived {
         sent: Sent<'_>,
         storable: Result<(), &'static str>,
     ) -> (Landed, EdgeBody) {
-        let is_error = is_error_status(self.parts.status);
+        let is_error = self.error().is_some();
         let mut vary = VarySpec::of(&self.parts.headers);
         if let Some(json) = &self.json {
             vary = vary.with(VarySpec::of(&json.headers).names().iter().cloned());

@@ -143,6 +143,7 @@ impl Confirmation<'_> {
                 cache.hub().inherit(&self.old.seen, old.stamp, &new)
             }
         };
+        let is_wrapped = wrapper.is_some();
         let head = Head {
             variant: cache.variant(Some(&vary), &sent),
             vary,
@@ -169,7 +170,10 @@ impl Confirmation<'_> {
             entry: Arc::new(entry),
             behind: (moves && stamp != sent.stamp).then_some(sent.stamp),
             verdict,
-            own: own_fields_of(from, &policy),
+            own: match is_wrapped {
+                true => HeaderMap::new(),
+                false => own_fields_of(from, &policy),
+            },
         }
     }
 }

@@ -29,32 +29,37 @@ pub(super) struct Dates(OnceLock<Box<[AtomicU32]>>);
 
 impl Dates {
     /// An answer of this URL was modified in a second that was not over.
-    pub(super) fn tells_nothing(&self, url: TargetKey, modified: SystemTime) {
+    fn tells_nothing(&self, resource: &Resource, modified: SystemTime) {
         let slots = self
             .0
             .get_or_init(|| (0..SLOTS).map(|_| AtomicU32::new(0)).collect());
         let second = modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let second = u32::try_from(second).unwrap_or(u32::MAX);
-        slots[url.slot(SLOTS)].fetch_max(second, Ordering::Relaxed);
+        slots[slot_of(resource)].fetch_max(second, Ordering::Relaxed);
     }
 
     /// The last second of which a date proves nothing for this URL, if there is one.
-    pub(super) fn proves_after(&self, url: TargetKey) -> Option<SystemTime> {
-        let second = self
-            .0
-            .get()
-            .map(|slots| slots[url.slot(SLOTS)].load(Ordering::Relaxed));
-        let second = second.filter(|second| *second > 0)?;
-        Some(UNIX_EPOCH + Duration::from_secs(second.into()))
+    pub(super) fn prove_after(&self, resource: &Resource) -> Option<SystemTime> {
+        let second = self.0.get()?[slot_of(resource)].load(Ordering::Relaxed);
+        (second > 0).then(|| UNIX_EPOCH + Duration::from_secs(second.into()))
     }
+}
+
+/// Queries are made by whoever likes: those of one path share a slot.
+fn slot_of(resource: &Resource) -> usize {
+    let url = resource.url.as_str();
+    let (host, path) = url.split_at(url.find('/').unwrap_or(url.len()));
+    let path = path.split('?').next().unwrap_or_default();
+    TargetKey::of_url(host.as_bytes(), path).slot(SLOTS)
 }
 
 impl Cache {
     /// Whether the date of an answer does not tell it from others; then that is remembered of its URL.
     pub(super) fn is_ambiguous(&self, resource: &Resource, headers: &HeaderMap, arrival: Arrival) -> bool {
         let modified = ambiguous_date(headers, arrival);
-        if let Some(modified) = modified {
-            self.dates().tells_nothing(resource.key(), modified);
+        // One that is still to come is ambiguous in whatever answer it stands.
+        if let Some(modified) = modified.filter(|modified| *modified <= arrival.received) {
+            self.dates().tells_nothing(resource, modified);
         }
         modified.is_some()
     }

@@ -23,7 +23,7 @@ use crate::mutants::mutant;
 use crate::position::Stamp;
 use crate::request::{RESUMING, is_keyed};
 use crate::sync::Arc;
-use crate::time::Now;
+use crate::time::{Now, after};
 
 /// What is needed to run a flight.
 pub(super) struct FlightTask<S: Below> {
@@ -69,19 +69,13 @@ enum Asked<E> {
 impl<S: Below> FlightTask<S> {
     /// Runs in a task of its own: no client that goes away takes it along. But it ends when the last that waited is gone.
     pub(super) async fn run(mut self) {
-        let flight = self.flight().clone();
-        flight.wait_for_turn().await;
-        if flight.turn.is_some() {
-            let (now, interval) = (Instant::now(), self.cache.config().interval);
-            let mut state = self.resource().state.lock();
-            state.took_turn(flight.files_under(), now, interval);
-        }
         let in_background = self.leader.is_none();
-        let resource = self.resource().clone();
+        let (resource, flight) = (self.resource().clone(), self.flight().clone());
         let asked = tokio::select! {
+            // First: what nobody waits for is not sent.
             biased;
-            asked = self.ask() => asked,
             () = deserted(&resource, &flight), if !in_background => return,
+            asked = self.ask() => asked,
         };
         match asked {
             Asked::Answer(arrived, as_sent) => self.land(*arrived, &as_sent).await,
@@ -96,8 +90,15 @@ impl<S: Below> FlightTask<S> {
         }
     }
 
-    /// Asks the service below, until the head of the answer is here.
+    /// Asks the service below when it is its turn, until the head of the answer is here.
     async fn ask(&mut self) -> Asked<S::Error> {
+        let flight = self.flight().clone();
+        flight.wait_for_turn().await;
+        if flight.turn.is_some() {
+            let (now, interval) = (Instant::now(), self.cache.config().interval);
+            let mut state = self.resource().state.lock();
+            state.took_turn(flight.files_under(), now, interval);
+        }
         // Rule C3: from here on whatever is accepted may be missing in the answer, so the clock is read first.
         let since = Instant::now();
         let mut fetch = self.cache.hub().begin_fetch(since);
@@ -500,8 +501,12 @@ fn finish(cache: &Cache, landing: &Landing, entry: Option<Arc<Entry>>) {
         });
         if let Some(surplus) = state.stored(entry.head.variant) {
             let gone = cache.store().peek(resource.key(), surplus);
-            if let Some(named) = gone.as_ref().and_then(|gone| gone.head.named.as_ref()) {
-                state.outlive(cache.hub(), named);
+            if let Some(head) = gone.as_ref().map(|gone| &gone.head)
+                && let Some(named) = &head.named
+            {
+                let now = Instant::now();
+                let left = head.freshness.lifetime().saturating_sub(head.freshness.age(now));
+                state.outlive(cache.hub(), named, after(now, left));
             }
             cache.store().forget(resource.key(), surplus);
         }

@@ -155,8 +155,8 @@ impl State {
     }
 
     /// An answer that names these goes for want of room, not because something took its place: they stay the URL's.
-    pub(super) fn outlive(&mut self, hub: &Hub, named: &Arc<Named>) {
-        self.union.outlive(hub, named);
+    pub(super) fn outlive(&mut self, hub: &Hub, named: &Arc<Named>, until: Instant) {
+        self.union.outlive(hub, named, until);
     }
 
     /// A variant is asked for. Where there are few, their order does not matter.

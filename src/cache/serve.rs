@@ -107,7 +107,7 @@ impl Given<'_> {
     /// When it came, and which dates prove nothing of its URL.
     fn arrival(&self, entry: &Entry) -> Arrival {
         Arrival {
-            proves_after: self.dates.proves_after(self.resource.key()),
+            proves_after: self.dates.prove_after(self.resource),
             ..entry.head.freshness.arrival()
         }
     }

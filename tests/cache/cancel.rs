@@ -344,3 +344,25 @@ async fn col_03_a_fetch_that_is_too_slow_for_those_who_wait_still_ends() {
     let got = world.get("/a").await;
     assert_ne!(got.body, "1", "{got:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_takes_a_turn_who_has_gone() {
+    let world = World::new(|call| {
+        Reply::ok(call.n.to_string())
+            .cc("max-age=600")
+            .header("surrogate-key", "ch:c")
+    });
+    world.get("/a").await;
+    world.publish("c").await;
+    world.get("/a").await;
+    world.publish("c").await;
+    let waits = world.start("/a").await;
+    pass(ms(100)).await;
+    waits.abort();
+    settle().await;
+    pass(ms(950)).await;
+    assert_eq!(world.origin.count(), 2);
+    let at = Instant::now();
+    assert_eq!(world.get("/a").await.body, "3");
+    assert!(at.elapsed() < ms(100), "the turn was taken");
+}

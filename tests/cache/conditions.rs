@@ -380,3 +380,28 @@ async fn a_page_that_says_nothing_of_itself_passes_with_conditions_and_parts() {
     assert_eq!(short(&got), (304, ""));
     assert_eq!(short(&world.get("/a").await), (200, "page"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn c3_a_date_that_is_still_to_come_makes_no_other_useless() {
+    const THEN: &str = "Wed, 21 Oct 2015 07:28:00 GMT";
+    let world = World::new(|call| {
+        let date = if call.n == 1 {
+            "Wed, 21 Oct 2099 07:28:00 GMT"
+        } else {
+            THEN
+        };
+        Reply::ok(call.n.to_string())
+            .cc("max-age=1")
+            .header("last-modified", date)
+    });
+    world.get("/a").await;
+    pass(secs(3_600)).await;
+    world.get("/a").await;
+    assert_eq!(
+        world
+            .get(get("/a").header("if-modified-since", THEN))
+            .await
+            .status,
+        304
+    );
+}

@@ -598,3 +598,16 @@ async fn two_nested_routers_with_equal_paths_share_no_keys() {
     purge("/x").await;
     assert_eq!(fetch("/two/x").await, two, "no public URL has this path");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_purge_of_a_query_that_is_no_text_takes_no_other() {
+    let world = World::new(|call| Reply::ok(call.n.to_string()).cc("max-age=600"));
+    for url in ["/a?h=%FF", "/a?h=%FE", "/a?h=x"] {
+        world.get(url).await;
+    }
+    world.purge_url("/a?h=%FF", PurgeMode::Hard).await;
+    for (url, body) in [("/a?h=x", "3"), ("/a?h=%FE", "2")] {
+        world.get(url).await.expect_short(body, "hit");
+    }
+    assert_eq!(world.get("/a?h=%FF").await.body, "4");
+}

@@ -1,7 +1,7 @@
 //! Which requests mean the same: only where the grammar of a field says so.
 
 use crate::origin::Reply;
-use crate::world::{World, get};
+use crate::world::{World, get, pass, secs};
 
 /// Two values of the field that `Vary` names, and whether they are one variant.
 async fn are_one(field: &'static str, first: &[&str], second: &[&str]) -> bool {
@@ -122,4 +122,30 @@ async fn poi_08_what_depends_on_the_address_of_a_client_is_for_that_client() {
         assert_eq!(got.body, n.to_string());
         assert!(got.cache_status().ends_with("detail=vary-star"), "{got:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn channels_of_answers_that_made_room_leave_when_those_would_have_ended() {
+    let world = World::new(|call| {
+        let value = call.header("x-v").unwrap_or("home").to_owned();
+        Reply::ok(call.n.to_string())
+            .cc("max-age=60")
+            .header("vary", "x-v")
+            .header("surrogate-key", &format!("ch:{value}"))
+    });
+    for n in 0..70 {
+        world.get("/a").await;
+        world.get(get("/a").header("x-v", &n.to_string())).await;
+    }
+    // There were too many to be told apart: any may be its own.
+    let asked = world.origin.count();
+    world.publish("other").await;
+    world.get("/a").await;
+    assert_eq!(world.origin.count(), asked + 1);
+    pass(secs(61)).await;
+    world.get("/a").await;
+    let asked = world.origin.count();
+    world.publish("other").await;
+    world.get("/a").await;
+    assert_eq!(world.origin.count(), asked);
 }
