@@ -703,6 +703,56 @@ mod tls {
         .await;
     }
 
+    #[tokio::test]
+    async fn a_held_answer_is_parked_and_goes_on() {
+        let identity = identity();
+        for parks in [true, false] {
+            let tls = Tls::from_pem(identity.chain.as_bytes(), identity.key.as_bytes()).expect("it fits");
+            let (tell, told) = tokio::sync::mpsc::unbounded_channel::<Bytes>();
+            let told = Arc::new(parking_lot::Mutex::new(Some(told)));
+            let service = service(move |_| {
+                let told = told.lock().take().expect("asked once");
+                let frames = tokio_stream::wrappers::UnboundedReceiverStream::new(told);
+                let frames =
+                    tokio_stream::StreamExt::map(frames, |data| Ok::<_, io::Error>(Frame::data(data)));
+                let mut response = Response::new(EdgeBody::new(StreamBody::new(frames)));
+                response.extensions_mut().insert(gripstack::body::Held);
+                async move { response }
+            });
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+            let addr = listener.local_addr().expect("bound");
+            let server = Server::start(serve(listener, service).tls(tls).parking(parks), PATIENCE);
+            let mut client = Raw::new(connect(addr, &identity, &[]).await.expect("a handshake"));
+            client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+            let head = soon(client.head()).await;
+            assert!(head.contains("transfer-encoding: chunked"), "{head}");
+            if parks {
+                until("it is parked", || server.stats.parked() == 1).await;
+            }
+            let mut sent = Vec::new();
+            for len in [1, 100, 16_384, 1_000_000] {
+                let data = vec![b'a' + (len % 7) as u8; len];
+                sent.extend_from_slice(&data);
+                tell.send(data.into()).expect("held");
+                tokio::task::yield_now().await;
+            }
+            drop(tell);
+            let mut got = Vec::new();
+            loop {
+                let size = soon(client.line()).await;
+                let size = usize::from_str_radix(&size, 16).expect("a size");
+                let chunk = soon(client.bytes(size + 2)).await;
+                got.extend_from_slice(&chunk[..size]);
+                if size == 0 {
+                    break;
+                }
+            }
+            assert!(got == sent, "{} of {}", got.len(), sent.len());
+            // With close_notify: the end is one.
+            assert_eq!(soon(client.rest()).await, b"");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_handshake_has_ten_seconds() {
         let identity = identity();

@@ -63,6 +63,7 @@ pub struct Serve<L, S> {
     hook: Option<Box<Hook>>,
     trusted: TrustedProxies,
     proxy_protocol: bool,
+    parks: bool,
     drain: Option<(Signal, Duration)>,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
@@ -99,6 +100,7 @@ where
         hook: None,
         trusted: TrustedProxies::default(),
         proxy_protocol: false,
+        parks: true,
         drain: None,
         #[cfg(feature = "tls")]
         tls: None,
@@ -133,6 +135,13 @@ impl<L, S> Serve<L, S> {
     /// a client's `X-Forwarded-*` are believed depends on its own address.
     pub fn proxy_protocol(mut self, on: bool) -> Self {
         self.proxy_protocol = on;
+        self
+    }
+
+    /// Whether connections are parked under held answers (see the [module](super)). On by default; off, each keeps what
+    /// HTTP needs for a next request that never comes, some 23 KiB.
+    pub fn parking(mut self, on: bool) -> Self {
+        self.parks = on;
         self
     }
 
@@ -213,6 +222,7 @@ impl<L, S> Serve<L, S> {
             hook: self.hook,
             trusted: self.trusted,
             proxy_protocol: self.proxy_protocol,
+            parks: self.parks,
         });
         let (mut signal, deadline) = match self.drain {
             Some((signal, deadline)) => (signal, deadline),

@@ -13,11 +13,12 @@ use hyper::body::Incoming;
 use tower_service::Service;
 
 use super::authority;
-use super::body::{Fault, Flow, Pace, RequestBody, ResponseBody};
+use super::body::{Flow, Pace, Reading, RequestBody, ResponseBody};
 use super::head::parse_length;
 use super::limits::Limits;
 use super::link::{InFlight, Link};
 use super::listener::Peer;
+use super::park::Framing;
 use super::refusal::Refusal;
 use super::stats::Stats;
 use super::streams::{Handed, Streams};
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     pub(super) hook: Option<Box<Hook>>,
     pub(super) trusted: TrustedProxies,
     pub(super) proxy_protocol: bool,
+    pub(super) parks: bool,
 }
 
 /// What hyper calls for each request of a connection.
@@ -58,8 +60,15 @@ pub(super) enum Side {
 
 /// The protocol's side of a request.
 enum Exchange {
-    Http1 { link: Arc<Link>, in_flight: InFlight },
-    Http2 { handed: Arc<Handed> },
+    Http1 {
+        link: Arc<Link>,
+        in_flight: InFlight,
+        /// How a hold stands on the wire that answers it; `None`: nothing can.
+        framing: Option<Framing>,
+    },
+    Http2 {
+        handed: Arc<Handed>,
+    },
 }
 
 pin_project_lite::pin_project! {
@@ -72,7 +81,7 @@ pin_project_lite::pin_project! {
         state: State<S>,
         exchange: Option<Exchange>,
         // A body is expected and may break off.
-        fault: Option<Fault>,
+        reading: Option<Arc<Reading>>,
         is_connect: bool,
         stats: Stats,
     }
@@ -103,7 +112,7 @@ impl<S, B> hyper::service::Service<Request<Incoming>> for Adapter<S>
 where
     S: Service<Request<EdgeBody>, Response = Response<B>> + Clone,
     S::Error: Into<BoxError>,
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     type Response = Response<ResponseBody<B>>;
@@ -117,6 +126,7 @@ where
                 let exchange = Exchange::Http1 {
                     link: link.clone(),
                     in_flight: link.in_flight(),
+                    framing: framing_of(&request).filter(|_| self.shared.parks),
                 };
                 (exchange, link.take_refusal())
             }
@@ -128,7 +138,7 @@ where
             }
         };
         let (mut parts, incoming) = request.into_parts();
-        let mut fault = None;
+        let mut reading = None;
         let state = match refusal.map_or_else(|| self.check(&parts), Err) {
             Err(refusal) => State::Refused { refusal },
             Ok(()) => {
@@ -142,8 +152,13 @@ where
                     EdgeBody::empty()
                 } else {
                     let pace = Pace::new(&self.shared.limits).filter(|_| !is_grpc(&parts));
-                    let fault = fault.insert(Fault::default()).clone();
-                    EdgeBody::new(RequestBody::new(incoming, pace, fault, self.shared.stats.clone()))
+                    let reading = reading.insert(Arc::<Reading>::default()).clone();
+                    EdgeBody::new(RequestBody::new(
+                        incoming,
+                        pace,
+                        reading,
+                        self.shared.stats.clone(),
+                    ))
                 };
                 State::Ready {
                     service: self.service.clone(),
@@ -154,7 +169,7 @@ where
         Respond {
             state,
             exchange: Some(exchange),
-            fault,
+            reading,
             is_connect,
             stats: self.shared.stats.clone(),
         }
@@ -222,7 +237,7 @@ impl<S, B> Future for Respond<S>
 where
     S: Service<Request<EdgeBody>, Response = Response<B>>,
     S::Error: Into<BoxError>,
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     type Output = Result<Response<ResponseBody<B>>, Infallible>;
@@ -256,12 +271,12 @@ where
         };
 
         let exchange = take(me.exchange);
-        let broke_off = me.fault.as_ref().and_then(|fault| {
+        let broke_off = me.reading.as_ref().and_then(|reading| {
             let on_the_wire = match &exchange {
                 Exchange::Http1 { link, .. } => link.take_refusal(),
                 Exchange::Http2 { .. } => None,
             };
-            on_the_wire.or_else(|| fault.get().copied())
+            on_the_wire.or_else(|| reading.refusal())
         });
         if let Some(refusal) = broke_off {
             // Whatever the service made of half a body.
@@ -269,16 +284,17 @@ where
         }
         Poll::Ready(Ok(match outcome {
             Outcome::Returned(mut response) => {
-                if matches!(exchange, Exchange::Http1 { .. }) && response.extensions().get::<Held>().is_some()
-                {
-                    // Nothing follows a hold on its connection.
-                    let close = HeaderValue::from_static("close");
-                    response.headers_mut().insert(header::CONNECTION, close);
-                }
                 let status = response.status();
                 let accepted =
                     status == StatusCode::SWITCHING_PROTOCOLS || (*me.is_connect && status.is_success());
-                response.map(|body| ResponseBody::service(body, exchange.into_flow(accepted)))
+                let is_read = me.reading.as_ref().is_none_or(|reading| reading.is_whole());
+                match exchange.holds(&mut response, is_read) {
+                    Some((link, framing)) => response.map(|body| {
+                        link.slot().fill(EdgeBody::new(body), framing);
+                        ResponseBody::slot(link, exchange.into_flow(accepted))
+                    }),
+                    None => response.map(|body| ResponseBody::service(body, exchange.into_flow(accepted))),
+                }
             }
             Outcome::Failed(why) => {
                 me.stats.count_failure();
@@ -329,11 +345,51 @@ fn chain(error: BoxError) -> String {
     text.replace(['\r', '\n'], " ")
 }
 
+/// How a held answer to this request stands on the wire, if the connection can be parked under it.
+fn framing_of<B>(request: &Request<B>) -> Option<Framing> {
+    let leaves = [Method::HEAD, Method::CONNECT].contains(request.method())
+        || request.headers().contains_key(header::UPGRADE);
+    match request.version() {
+        _ if leaves => None,
+        Version::HTTP_11 => Some(Framing::Chunked),
+        Version::HTTP_10 => Some(Framing::Close),
+        _ => None,
+    }
+}
+
 impl Exchange {
+    /// If this answer is held on a connection of HTTP/1, nothing follows it there. Where to put its body, if the connection
+    /// can be parked: the framing must be ours to choose, and the request read to its end.
+    fn holds<B: Body>(&self, response: &mut Response<B>, is_read: bool) -> Option<(Arc<Link>, Framing)> {
+        let Self::Http1 { link, framing, .. } = self else {
+            return None;
+        };
+        response.extensions().get::<Held>()?;
+        let headers = response.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        let frames_itself = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::TRAILER]
+            .iter()
+            .any(|name| headers.contains_key(name));
+        let has_body = !matches!(
+            response.status(),
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS
+        );
+        let is_open = !response.body().is_end_stream() && response.body().size_hint().exact().is_none();
+        let can_park = is_read
+            && has_body
+            && is_open
+            && !frames_itself
+            && response.version() == Version::HTTP_11
+            && !response.status().is_informational();
+        framing
+            .filter(|_| can_park)
+            .map(|framing| (link.clone(), framing))
+    }
+
     /// Where the response's body goes. Whether the client may leave HTTP is decided with it.
     fn into_flow(self, upgrade_accepted: bool) -> Flow {
         match self {
-            Self::Http1 { link, in_flight } => {
+            Self::Http1 { link, in_flight, .. } => {
                 link.decide_upgrade(upgrade_accepted);
                 Flow::Http1 {
                     _in_flight: in_flight,

@@ -12,26 +12,31 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::limits::Limits;
-use super::link::InFlight;
+use super::link::{InFlight, Link};
 use super::refusal::Refusal;
 use super::stats::Stats;
 use super::streams::Handed;
 use super::timer::{Timer, after};
 use crate::error::BoxError;
 use crate::sync::Arc;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::trailers;
 
 /// Largest piece in which a body is given to HTTP/2, so that each piece taken shows progress, in bytes.
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// Why a body broke off while its request was being answered, for the answer.
-pub(super) type Fault = Arc<OnceLock<Refusal>>;
+/// What has become of a request's body, for its answer.
+#[derive(Default)]
+pub(super) struct Reading {
+    refusal: OnceLock<Refusal>,
+    is_whole: AtomicBool,
+}
 
 /// A request's body: breaks off when it comes too slowly while somebody waits for it.
 pub(super) struct RequestBody {
     incoming: Incoming,
     pace: Option<Pace>,
-    fault: Fault,
+    reading: Arc<Reading>,
     stats: Stats,
     is_over: bool,
 }
@@ -61,6 +66,8 @@ pin_project_lite::pin_project! {
     enum Inner<B> {
         Service { #[pin] body: B },
         Text { text: Option<Bytes> },
+        // Of a hold that may be taken out of hyper.
+        Slot { link: Arc<Link> },
     }
 }
 
@@ -72,14 +79,28 @@ pub(super) enum Flow {
     Http2 { handed: Arc<Handed>, rest: Bytes },
 }
 
+// === impl Reading ===
+
+impl Reading {
+    /// Why it broke off.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        self.refusal.get().copied()
+    }
+
+    /// Whether it was read to its end.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole.load(Ordering::Relaxed)
+    }
+}
+
 // === impl RequestBody ===
 
 impl RequestBody {
-    pub(super) fn new(incoming: Incoming, pace: Option<Pace>, fault: Fault, stats: Stats) -> Self {
+    pub(super) fn new(incoming: Incoming, pace: Option<Pace>, reading: Arc<Reading>, stats: Stats) -> Self {
         Self {
             incoming,
             pace,
-            fault,
+            reading,
             stats,
             is_over: false,
         }
@@ -98,7 +119,11 @@ impl Body for RequestBody {
         if me.is_over {
             return Poll::Ready(None);
         }
-        match Pin::new(&mut me.incoming).poll_frame(cx) {
+        let polled = Pin::new(&mut me.incoming).poll_frame(cx);
+        if matches!(polled, Poll::Ready(None)) || me.incoming.is_end_stream() {
+            me.reading.is_whole.store(true, Ordering::Relaxed);
+        }
+        match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 if let (Some(pace), Some(data)) = (&mut me.pace, frame.data_ref()) {
                     pace.earn(data.len());
@@ -116,7 +141,7 @@ impl Body for RequestBody {
                 std::task::ready!(pace.poll_used_up(cx));
                 me.is_over = true;
                 me.stats.count_refusal(Refusal::BodyTooSlow);
-                let _ = me.fault.set(Refusal::BodyTooSlow);
+                let _ = me.reading.refusal.set(Refusal::BodyTooSlow);
                 Poll::Ready(Some(Err(Refusal::BodyTooSlow.into())))
             }
         }
@@ -174,6 +199,15 @@ impl<B> ResponseBody<B> {
         }
     }
 
+    /// What is in the link's slot.
+    pub(super) fn slot(link: Arc<Link>, flow: Flow) -> Self {
+        Self {
+            inner: Inner::Slot { link },
+            flow,
+            broken: None,
+        }
+    }
+
     pub(super) fn text(text: String, flow: Flow) -> Self {
         Self {
             inner: Inner::Text {
@@ -212,6 +246,7 @@ where
                 .poll_frame(cx)
                 .map_ok(trailers::clean_frame)
                 .map_err(Into::into),
+            InnerProj::Slot { link } => link.slot().poll_frame(cx).map_ok(trailers::clean_frame),
             InnerProj::Text { text } => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
         };
         let next = match next {
@@ -255,12 +290,14 @@ where
             && match &self.inner {
                 Inner::Service { body } => body.is_end_stream(),
                 Inner::Text { text } => text.is_none(),
+                Inner::Slot { .. } => false,
             }
     }
 
     fn size_hint(&self) -> SizeHint {
         let mut hint = match &self.inner {
             Inner::Service { body } => body.size_hint(),
+            Inner::Slot { .. } => SizeHint::default(),
             Inner::Text { text } => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
         };
         if let Flow::Http2 { rest, .. } = &self.flow {

@@ -1,6 +1,8 @@
 //! One connection, from its first byte to its last.
 
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +18,7 @@ use super::adapter::{Adapter, Shared, Side};
 use super::limits::Limits;
 use super::link::Link;
 use super::listener::Peer;
+use super::park::{Framing, Parked, park};
 use super::proxy_protocol;
 use super::socket::{Protocol, Socket};
 use super::stats::Open;
@@ -58,7 +61,7 @@ pub(super) struct Connection<S> {
 
 impl Phases {
     /// Resolves when the server is that far, or gone.
-    async fn reach(&mut self, phase: Phase) {
+    pub(super) async fn reach(&mut self, phase: Phase) {
         // An error means that the server was dropped: then it is past all phases.
         let _ = self.0.wait_for(|now| *now >= phase).await;
     }
@@ -169,25 +172,35 @@ where
             service: self.service,
             shared: self.shared,
             peer: self.peer,
-            side: Side::Http1(link),
+            side: Side::Http1(link.clone()),
         };
         let connection = http1_builder(&limits).serve_connection(TokioIo::new(socket), adapter);
-        let mut connection = pin!(connection.with_upgrades());
+        let mut connection = connection.with_upgrades();
         let mut next = Phase::Draining;
-        loop {
+        let goes_on = loop {
             tokio::select! {
                 // An answer that is ready when the drain begins must say that the connection closes.
                 biased;
                 () = self.phases.reach(next) => match next {
                     Phase::Draining => {
-                        connection.as_mut().graceful_shutdown();
+                        Pin::new(&mut connection).graceful_shutdown();
                         next = Phase::Cutting;
                     }
                     _ => return,
                 },
-                result = connection.as_mut() => return log_end(self.peer, result),
+                ended = poll_fn(|cx| poll_http1(&mut connection, &link, cx)) => match ended {
+                    Ended::Closed(result) => return log_end(self.peer, result),
+                    Ended::AtRest(goes_on) => break goes_on,
+                },
             }
-        }
+        };
+        let Some(parts) = connection.into_parts() else {
+            return;
+        };
+        let (io, unread, open) = parts.io.into_inner().into_parts();
+        let extra = unread + parts.read_buf.len();
+        let parked = Parked::new(io, goes_on, extra, limits.stall, open);
+        park(parked, self.phases);
     }
 
     async fn run_http2<I>(mut self, mut socket: Socket<I>)
@@ -226,6 +239,26 @@ where
             Pin::as_mut(&mut connection).graceful_shutdown();
             going_away = true;
         }
+    }
+}
+
+/// How HTTP/1 ends on a connection.
+enum Ended {
+    Closed(hyper::Result<()>),
+    /// The last answer is held, and there is nothing of it to write. What goes on without HTTP.
+    AtRest((EdgeBody, Framing)),
+}
+
+fn poll_http1<F>(connection: &mut F, link: &Link, cx: &mut Context<'_>) -> Poll<Ended>
+where
+    F: Future<Output = hyper::Result<()>> + Unpin,
+{
+    match Pin::new(connection).poll(cx) {
+        Poll::Ready(result) => Poll::Ready(Ended::Closed(result)),
+        Poll::Pending => link
+            .slot()
+            .take()
+            .map_or(Poll::Pending, |goes_on| Poll::Ready(Ended::AtRest(goes_on))),
     }
 }
 

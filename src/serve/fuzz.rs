@@ -372,6 +372,7 @@ fn serve(bytes: &[u8], piece: usize, reads: bool) -> (Vec<Seen>, Vec<u8>) {
                 hook: None,
                 trusted: TrustedProxies::default(),
                 proxy_protocol: false,
+                parks: true,
             }),
             peer: Peer::new(address, address),
             phases: Phases(phases),

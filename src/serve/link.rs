@@ -3,6 +3,7 @@
 use std::task::Waker;
 
 use super::refusal::Refusal;
+use super::slot::Slot;
 use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use crate::sync::{Arc, Mutex};
 
@@ -13,6 +14,7 @@ pub(super) struct Link {
     upgrade: AtomicU8,
     refusal: Mutex<Option<Refusal>>,
     reader: Mutex<Option<Waker>>,
+    slot: Slot,
 }
 
 /// What became of a request that asks to leave HTTP.
@@ -35,7 +37,13 @@ impl Link {
             upgrade: AtomicU8::new(Upgrade::Unanswered as u8),
             refusal: Mutex::new(None),
             reader: Mutex::new(None),
+            slot: Slot::new(),
         })
+    }
+
+    /// Where the body of a hold is.
+    pub(super) fn slot(&self) -> &Slot {
+        &self.slot
     }
 
     /// The socket gives hyper a head.

@@ -10,6 +10,10 @@
 //!   client that goes away is noticed at once; half-closing counts as going away;
 //! * time: heads, bodies, readers and idle connections have deadlines ([`Limits`]);
 //! * numbers: connections, streams, buffers are bounded, and [`Stats`] counts what met a limit;
+//! * parking: a connection whose last answer is [held](crate::body::Held) leaves HTTP's state machine once all that there
+//!   is has been written; what goes on is its socket and the body, whatever layers made of that. Not so on HTTP/2, whose
+//!   streams share a connection, for HEAD and where a request asks to leave HTTP (nothing is held), before the request's body
+//!   is read, and where the answer frames itself (`Content-Length`, `Transfer-Encoding`, `Trailer`);
 //! * a drain: stop accepting, tell clients and long-lived responses, wait, cut.
 //!
 //! In each request's extensions are the [`Peer`], a [`Drain`](crate::Drain), the [`ClientInfo`](crate::ClientInfo) and the
@@ -49,8 +53,10 @@ mod head;
 mod limits;
 mod link;
 mod listener;
+mod park;
 mod proxy_protocol;
 mod refusal;
+mod slot;
 mod socket;
 mod stats;
 mod streams;

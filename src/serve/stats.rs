@@ -34,6 +34,7 @@ pub struct Stats(Arc<Counters>);
 struct Counters {
     accepted: AtomicU64,
     open: AtomicU64,
+    parked: AtomicU64,
     paused: AtomicU64,
     accept_errors: AtomicU64,
     handshake_failures: AtomicU64,
@@ -45,6 +46,9 @@ struct Counters {
     panicked: AtomicU64,
     refused: Box<[AtomicU64]>,
 }
+
+/// A connection that is parked, while it lives.
+pub(super) struct OneParked(Stats);
 
 /// A connection that is open: one of `Limits::connections`. Lives as long as its socket.
 pub(super) struct Open {
@@ -59,6 +63,7 @@ impl Stats {
         Self(Arc::new(Counters {
             accepted: AtomicU64::new(0),
             open: AtomicU64::new(0),
+            parked: AtomicU64::new(0),
             paused: AtomicU64::new(0),
             accept_errors: AtomicU64::new(0),
             handshake_failures: AtomicU64::new(0),
@@ -79,6 +84,11 @@ impl Stats {
     /// Connections open now, upgraded ones included.
     pub fn open(&self) -> u64 {
         self.0.open.load(Relaxed)
+    }
+
+    /// Connections parked now: their held answers go on without HTTP's state machine. They are open, too.
+    pub fn parked(&self) -> u64 {
+        self.0.parked.load(Relaxed)
     }
 
     /// How often accepting paused because of `Limits::connections`.
@@ -128,6 +138,11 @@ impl Stats {
             stats: self.clone(),
             _slot: slot,
         }
+    }
+
+    pub(super) fn park(&self) -> OneParked {
+        self.0.parked.fetch_add(1, Relaxed);
+        OneParked(self.clone())
     }
 
     pub(super) fn count_pause(&self) {
@@ -180,6 +195,14 @@ impl fmt::Debug for Stats {
             .field("open", &self.open())
             .field("requests", &self.requests())
             .finish_non_exhaustive()
+    }
+}
+
+// === impl OneParked ===
+
+impl Drop for OneParked {
+    fn drop(&mut self) {
+        self.0.0.parked.fetch_sub(1, Relaxed);
     }
 }
 

@@ -244,6 +244,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Raw<T> {
         String::from_utf8(head).expect("text")
     }
 
+    /// A line, without its end.
+    pub async fn line(&mut self) -> String {
+        let line = self.take_until(b"\r\n").await;
+        String::from_utf8(line).expect("text").trim_end().to_owned()
+    }
+
     /// An answer with its body.
     pub async fn answer(&mut self) -> Answer {
         let mut answer = Answer {

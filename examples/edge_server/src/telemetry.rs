@@ -121,6 +121,7 @@ impl Sources {
         }
         for (name, stats) in &self.servers {
             gauge!("gripstack_connections", "listener" => *name).set(stats.open() as f64);
+            gauge!("gripstack_connections_parked", "listener" => *name).set(stats.parked() as f64);
             let total = |what: &'static str, count| counter!(what, "listener" => *name).absolute(count);
             total("gripstack_connections_total", stats.accepted());
             total("gripstack_accept_pauses_total", stats.paused());
@@ -219,6 +220,10 @@ fn describe() {
         "Lines of the log that were not written, since stderr takes them too slowly or fails"
     );
     describe_gauge!("gripstack_connections", "Connections of clients that are open");
+    describe_gauge!(
+        "gripstack_connections_parked",
+        "Of these, those of which a held answer is all that is left"
+    );
     describe_counter!(
         "gripstack_connections_total",
         "Connections of clients that were accepted"

@@ -1,0 +1,15 @@
+//! Held connections without HTTP's state machine.
+//!
+//! hyper keeps some 16 KiB of buffers for each connection, of which a held answer, once its head is out, needs none.
+//! Then the connection is *parked*: what is left of it are its socket and the body, whatever layers have made of that.
+//! It ends with the body, or with its client.
+
+mod each;
+mod framing;
+mod incoming;
+mod outgoing;
+mod parked;
+
+pub(super) use self::each::park;
+pub(super) use self::framing::Framing;
+pub(super) use self::parked::Parked;

@@ -1,0 +1,228 @@
+//! One parked connection: its socket and what goes on.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http_body::Body;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use super::framing::Framing;
+use super::incoming::Incoming;
+use super::outgoing::Outgoing;
+use crate::body::EdgeBody;
+use crate::serve::socket::Linger;
+use crate::serve::stats::{OneParked, Open, Stats};
+use crate::serve::timer::{Timer, after};
+
+/// What of a body is gathered for one write, in bytes: more may come with the last frame.
+const GATHERED_BYTES: usize = 64 * 1024;
+
+/// A connection whose last answer goes on, without HTTP's state machine.
+///
+/// The body is polled only when what it gave is written, so that a slow reader keeps one write's worth.
+pub(in crate::serve) struct Parked<I> {
+    io: I,
+    body: EdgeBody,
+    framing: Framing,
+    incoming: Incoming,
+    /// What the socket did not take at once.
+    blocked: Option<Box<Blocked>>,
+    ending: Option<Box<Ending>>,
+    stall: Duration,
+    open: Open,
+    _parked: OneParked,
+}
+
+/// What the socket did not take at once.
+struct Blocked {
+    outgoing: Outgoing,
+    /// What follows once it is written.
+    then: Then,
+    since: Instant,
+    timer: Timer,
+}
+
+/// What follows what was gathered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    More,
+    /// The body is over.
+    End,
+    /// It broke off: the client must see that.
+    Cut,
+}
+
+/// The body is over, and all of it written.
+enum Ending {
+    /// What ends the connection is being written, since then.
+    Shutdown(Instant, Timer),
+    Lingering(Linger),
+}
+
+// === impl Parked ===
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Parked<I> {
+    /// `extra`: bytes that the client sent beyond its request.
+    pub(in crate::serve) fn new(
+        io: I,
+        (body, framing): (EdgeBody, Framing),
+        extra: usize,
+        stall: Duration,
+        open: Open,
+    ) -> Self {
+        Self {
+            io,
+            body,
+            framing,
+            incoming: Incoming::new(extra),
+            blocked: None,
+            ending: None,
+            stall,
+            _parked: open.stats().park(),
+            open,
+        }
+    }
+
+    /// Goes on until it has to wait. Ready when it is over: then it is to be dropped.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(ending) = &mut self.ending {
+            return ending.poll(
+                &mut self.io,
+                &mut self.incoming,
+                (self.stall, self.open.stats()),
+                cx,
+            );
+        }
+        if self.incoming.poll_gone(&mut self.io, cx).is_ready() {
+            return Poll::Ready(());
+        }
+        loop {
+            let then = match &mut self.blocked {
+                Some(blocked) => {
+                    let is_written = ready!(blocked.poll(&mut self.io, self.stall, self.open.stats(), cx));
+                    let then = blocked.then;
+                    self.blocked = None;
+                    match is_written {
+                        true => then,
+                        false => return Poll::Ready(()),
+                    }
+                }
+                None => {
+                    let (mut outgoing, then) = self.gather(cx);
+                    if outgoing.is_empty() && then == Then::More {
+                        return Poll::Pending;
+                    }
+                    match outgoing.poll_write(&mut self.io, cx) {
+                        Poll::Ready(Ok(())) => then,
+                        Poll::Ready(Err(_)) => return Poll::Ready(()),
+                        Poll::Pending => {
+                            self.blocked = Some(Box::new(Blocked::new(outgoing, then)));
+                            continue;
+                        }
+                    }
+                }
+            };
+            match then {
+                Then::More => {}
+                Then::Cut => return Poll::Ready(()),
+                Then::End => {
+                    self.ending = Some(Box::new(Ending::Shutdown(Instant::now(), Timer::default())));
+                    return self.poll(cx);
+                }
+            }
+        }
+    }
+
+    /// What the body has, as far as one write takes it.
+    fn gather(&mut self, cx: &mut Context<'_>) -> (Outgoing, Then) {
+        let mut outgoing = Outgoing::default();
+        while !outgoing.is_full(GATHERED_BYTES) {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Pending => return (outgoing, Then::More),
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) if !data.is_empty() => self.framing.data(data, &mut outgoing),
+                    // Trailers go out only where the head announced them, and then a connection is not parked.
+                    Ok(_) | Err(_) => {}
+                },
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::debug!(target: "gripstack::serve", %error, "a held body broke off");
+                    return (outgoing, Then::Cut);
+                }
+                Poll::Ready(None) => {
+                    self.framing.end(&mut outgoing);
+                    return (outgoing, Then::End);
+                }
+            }
+        }
+        (outgoing, Then::More)
+    }
+}
+
+// === impl Blocked ===
+
+impl Blocked {
+    fn new(outgoing: Outgoing, then: Then) -> Self {
+        Self {
+            outgoing,
+            then,
+            since: Instant::now(),
+            timer: Timer::default(),
+        }
+    }
+
+    /// Ready when all is written; or, false, cannot be.
+    fn poll<I: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut I,
+        stall: Duration,
+        stats: &Stats,
+        cx: &mut Context<'_>,
+    ) -> Poll<bool> {
+        let left = self.outgoing.bytes();
+        match self.outgoing.poll_write(io, cx) {
+            Poll::Ready(written) => return Poll::Ready(written.is_ok()),
+            Poll::Pending if self.outgoing.bytes() < left => self.since = Instant::now(),
+            Poll::Pending => {}
+        }
+        ready!(self.timer.poll(after(self.since, stall), cx));
+        stats.count_stall();
+        Poll::Ready(false)
+    }
+}
+
+// === impl Ending ===
+
+impl Ending {
+    fn poll<I>(
+        &mut self,
+        io: &mut I,
+        incoming: &mut Incoming,
+        (stall, stats): (Duration, &Stats),
+        cx: &mut Context<'_>,
+    ) -> Poll<()>
+    where
+        I: AsyncRead + AsyncWrite + Unpin,
+    {
+        loop {
+            match self {
+                Self::Shutdown(since, timer) => {
+                    let Poll::Ready(down) = Pin::new(&mut *io).poll_shutdown(cx) else {
+                        if incoming.poll_gone(io, cx).is_ready() {
+                            return Poll::Ready(());
+                        }
+                        ready!(timer.poll(after(*since, stall), cx));
+                        stats.count_stall();
+                        return Poll::Ready(());
+                    };
+                    if down.is_err() || !incoming.has_come() {
+                        return Poll::Ready(());
+                    }
+                    *self = Self::Lingering(Linger::new());
+                }
+                Self::Lingering(linger) => return linger.poll(io, cx),
+            }
+        }
+    }
+}
