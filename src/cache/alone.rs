@@ -101,7 +101,7 @@ impl Visit {
         {
             return old;
         }
-        let is_kept = keeps && disposition.kept().is_ok();
+        let is_kept = keeps && disposition.kept().is_ok() && !(self.is_of_url() && arrived.is_coded());
         let why = match disposition {
             Disposition::Failed(failure) => failure.as_str(),
             Disposition::Private(why) | Disposition::Kept(why) | Disposition::Shared(Err(why)) => why,
@@ -117,7 +117,7 @@ impl Visit {
         }
     }
 
-    /// Gives an answer that goes into the store as well.
+    /// Gives an answer that goes into the store as well, if it is that of all requests of which no more than this is known.
     fn keep(
         self,
         arrived: Arrived,
@@ -127,13 +127,15 @@ impl Visit {
     ) -> Response<EdgeBody> {
         let why = self.detail_of(&arrived, why);
         let own = arrived.own_fields();
-        let (landed, body) = arrived.into_landed(&self.cache, &self.resource, sent, Ok(()));
+        let (mut landed, body) = arrived.into_landed(&self.cache, &self.resource, sent, Ok(()));
+        // Which variant it is cannot be told.
+        landed.storable &= !self.is_of_url() || landed.entry.head.vary.names().is_empty();
         let landing = Landing {
             resource: self.resource.clone(),
             flight: Arc::new(Flight::new(landed.entry.head.variant, None)),
             pin,
         };
-        let status = CacheStatus::forwarded(fwd).stored(true).detail(why);
+        let status = CacheStatus::forwarded(fwd).stored(landed.storable).detail(why);
         let response = self.give(&landed.entry, &landed.entry.head.freshness, Some(status));
         tokio::spawn(carry_alone(self.cache.clone(), landing, (landed, body)));
         let Some(mut response) = response else {

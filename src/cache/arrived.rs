@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use http::header::{
-    AGE, CACHE_CONTROL, CONTENT_LENGTH, DATE, ETAG, EXPIRES, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
-    VARY,
+    AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, DATE, ETAG, EXPIRES, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, LAST_MODIFIED, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, response};
 use http_body::Body;
@@ -374,6 +374,11 @@ impl Arrived {
             Some(json) => (json.status, &json.headers),
             None => (self.parts.status, &self.parts.headers),
         }
+    }
+
+    /// Whether it is coded: for those who can read that.
+    pub(super) fn is_coded(&self) -> bool {
+        self.seen().1.contains_key(CONTENT_ENCODING)
     }
 
     /// When it came.

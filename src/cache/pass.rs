@@ -3,7 +3,6 @@
 //! Where the reason is the answer's own, the next answer only has to be compared with it: no resource is made, the
 //! request is not copied, and its answer is looked through once. One that could be kept ends that.
 
-use http::header::{CONTENT_ENCODING, VARY};
 use http::{HeaderMap, Method, Request, Response};
 use tokio::time::Instant;
 
@@ -128,11 +127,6 @@ impl Unlike {
         if !resource.is_of_door(door, || false) {
             return private(response, reader, memo.status().clone());
         }
-        // Of the request no more is left than its URL: what depends on other fields is not kept, nor filed among what
-        // does.
-        let depends = response.headers().contains_key(VARY)
-            || response.headers().contains_key(CONTENT_ENCODING)
-            || resource.varies();
         let sent = Sent {
             method: &Method::GET,
             headers: &HeaderMap::new(),
@@ -141,10 +135,11 @@ impl Unlike {
             stamp,
             at: Now::at(asked),
         };
+        // Of the request no more is left than its URL.
         let visit = Visit::of_url(&cache, resource, stamp, (is_https, by_hold), reader);
         let pin = cache.hub().begin_fetch(Instant::now());
         // From here on none is forgotten (rule C4).
-        let keeps = !depends && cache.hub().remembers_marks_above(stamp.at);
+        let keeps = cache.hub().remembers_marks_above(stamp.at);
         visit.settle(response, sent, (memo.why(), keeps), None, pin).await
     }
 }

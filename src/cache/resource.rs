@@ -110,12 +110,6 @@ impl Resource {
         }
     }
 
-    /// Whether its answers are filed under fields of requests.
-    pub(super) fn varies(&self) -> bool {
-        let state = self.state.lock();
-        state.vary.as_ref().is_some_and(|vary| !vary.names().is_empty())
-    }
-
     /// An answer names these channels: they are the URL's while what is given lives. `more`: it names others, too.
     pub(super) fn learn(&self, hub: &Hub, channels: Vec<Channel>, more: bool) -> Option<Arc<Named>> {
         if channels.is_empty() && !more {

@@ -85,7 +85,7 @@ impl Visit {
         }
     }
 
-    /// Of a GET whose fields nothing depends on.
+    /// Of a GET of which no more is left than its URL. What depends on its fields is not kept.
     pub(super) fn of_url(
         cache: &Cache,
         resource: Arc<Resource>,
@@ -108,6 +108,11 @@ impl Visit {
             fields: Fields::NONE,
             is_https,
         }
+    }
+
+    /// Whether no more of its request is left than the URL.
+    pub(super) fn is_of_url(&self) -> bool {
+        self.reader.is_some()
     }
 
     /// Decides, and starts what that needs. Without an await between the two: a client that goes away leaves no

@@ -127,6 +127,32 @@ async fn an_answer_that_depends_on_the_request_is_not_kept_from_one_that_passed(
     }
 }
 
+/// Nor if it says so in a description in JSON.
+#[tokio::test(start_paused = true)]
+async fn a_described_answer_that_depends_on_the_request_is_not_kept_from_one_that_passed() {
+    for (name, value) in [("Vary", "Accept-Language"), ("Content-Encoding", "br")] {
+        let world = World::new(move |call| match call.n {
+            1 => Reply::ok("no").cc("no-store"),
+            _ => {
+                let body = call.header("accept-language").unwrap_or("none");
+                let json = format!(r#"{{"response":{{"headers":{{"{name}":"{value}"}},"body":"{body}"}}}}"#);
+                Reply::ok(json)
+                    .cc("max-age=60")
+                    .header("content-type", "application/grip-instruct")
+            }
+        });
+        world.get(get("/a").by_hold()).await;
+        settle().await;
+        world
+            .get(get("/a").by_hold().header("accept-language", "de"))
+            .await;
+        settle().await;
+        // It is no longer remembered as uncacheable.
+        let got = world.get(get("/a").by_hold()).await;
+        got.expect_short("none", "fwd=uri-miss; stored");
+    }
+}
+
 /// An answer without `Vary` is filed under what rules already, and that is not known of a request that passed.
 #[tokio::test(start_paused = true)]
 async fn what_passed_becomes_no_variant_of_a_url_that_has_some_by_then() {
