@@ -125,3 +125,37 @@ async fn grp_04_instructions_in_json_keep_what_the_cache_says() {
         );
     }
 }
+
+/// A cache keeps `Grip-Last` from the origin, whose answer is for all: it holds once more, and knows nothing of what this
+/// client lacks.
+#[tokio::test(start_paused = true)]
+async fn d3_a_message_whose_predecessor_is_missing_answers_a_poll_over_the_cache() {
+    let edge = Edge::new();
+    let origin = Origin::new(|number, _| async move {
+        let channel = format!("t; prev-id={}", if number == 1 { 1 } else { 3 });
+        let fields = [
+            ("grip-hold", "response"),
+            ("grip-channel", channel.as_str()),
+            ("cache-control", "max-age=60"),
+        ];
+        Ok(reply(200, &fields, "nothing\n"))
+    });
+    let service = origin.cached(&edge);
+    let mut waiting = Vec::new();
+    for _ in 0..20 {
+        let mut poll = start(&service, request(Method::GET, "/", &[("host", "h")]));
+        assert!(poll.now().await.is_none());
+        waiting.push(poll);
+    }
+    assert_eq!(origin.calls(), 1);
+    let begun = tokio::time::Instant::now();
+    publish(&edge, identified(answer(200, &[], "3\n"), "3", "2")).await;
+    for poll in waiting {
+        let response = poll.done().await;
+        let mut said = response.headers().get_all("cache-status").iter();
+        assert!(said.any(|said| said == "gripstack; detail=gap"), "{said:?}");
+        assert_eq!(text(response).await, "3\n");
+    }
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5));
+    assert_eq!(origin.calls(), 2);
+}

@@ -306,6 +306,42 @@ async fn l10_messages_of_a_burst_may_come_in_any_order() {
     assert_eq!(origin.calls(), 1);
 }
 
+/// An origin that was told the last id, and holds all the same, has nothing for it.
+#[tokio::test(start_paused = true)]
+async fn l10_where_the_origin_holds_once_more_the_message_comes_late_and_marked() {
+    let edge = Edge::new();
+    let origin =
+        Origin::new(|number, _| async move { Ok(with_prev_id(if number == 1 { "1" } else { "3" })) });
+    let begun = Instant::now();
+    let waiting = origin.waiting(&edge).await;
+    publish_answer(&edge, "3\n", "3", "2").await;
+    publish_answer(&edge, "4\n", "4", "3").await;
+    let response = waiting.done().await;
+    assert!(begun.elapsed() <= Duration::from_millis(210));
+    assert!(is_marked(&response));
+    assert_eq!(text(response).await, "3\n");
+}
+
+/// M2: what came while it waited answers it.
+#[tokio::test(start_paused = true)]
+async fn l10_a_message_that_waits_for_another_when_the_time_is_up_answers() {
+    let edge = Edge::new();
+    let origin = Origin::new(|_, _| async {
+        let mut poll = with_prev_id("1");
+        poll.headers_mut().insert("grip-timeout", "5".parse()?);
+        Ok(poll)
+    });
+    let mut waiting = origin.waiting(&edge).await;
+    advance(Duration::from_millis(4_900)).await;
+    assert!(waiting.now().await.is_none());
+    publish_answer(&edge, "3\n", "3", "2").await;
+    assert!(waiting.now().await.is_none());
+    let response = waiting.done().await;
+    assert!(is_marked(&response));
+    assert_eq!(text(response).await, "3\n");
+    assert_eq!(origin.calls(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn l11_what_fits_answers() {
     let edge = Edge::new();
@@ -556,6 +592,29 @@ async fn a_hint_while_it_was_asked_asks_again() {
     let response = waiting.now().await.expect("answered");
     assert!(!is_marked(&response));
     assert_eq!(text(response).await, "hi");
+}
+
+/// What was accepted before the hint while the origin was asked is not in the answer that a client of a poll gets.
+#[tokio::test(start_paused = true)]
+async fn m2_a_message_before_a_hint_while_it_was_asked_answers() {
+    for asked in [1, 2] {
+        let edge = Edge::new();
+        let origin = Origin::of(&edge, move |edge, number| async move {
+            if number == asked {
+                publish(&edge, answer(200, &[], "hi")).await;
+                publish(&edge, hint()).await;
+            }
+            Ok(poll("nothing\n"))
+        });
+        let mut waiting = origin.start(&edge);
+        if asked == 2 {
+            assert!(waiting.now().await.is_none());
+            publish(&edge, hint()).await;
+        }
+        let response = waiting.now().await.expect("answered");
+        assert!(!is_marked(&response));
+        assert_eq!(text(response).await, "hi");
+    }
 }
 
 /// A URL that never held is not copied for; when it holds after all, nothing is lost.

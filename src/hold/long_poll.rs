@@ -49,7 +49,7 @@ impl<S: Below> ClientRequest<S> {
         loop {
             let heard = match poll.next().await {
                 Event::Message(placed) => poll.answered(&placed),
-                Event::Over(reason) => Ok(poll.ended(reason)),
+                Event::Over(reason) => Ok(self.over(poll, reason)),
                 Event::Hint(at) => self.hinted(poll, at).await?,
                 Event::Gap(upto) => self.gap(poll, upto).await,
             };
@@ -135,13 +135,21 @@ impl<S: Below> ClientRequest<S> {
         Ok(Ok(turn))
     }
 
-    /// Messages are missing up to this position: the origin has them. If it cannot be asked, what is there answers: late is
-    /// better than never.
+    /// Messages are missing up to this position: the origin has them. If it cannot be asked, or holds once more (a cache
+    /// between tells it no ids), what is there answers: late is better than never.
     async fn gap(&mut self, mut poll: Poll, upto: Position) -> Result<Turn, Poll> {
         if !self.original.is_repeatable() {
             return Ok(self.missed(poll, EndReason::Gap));
         }
-        if let Some((answer, fetch)) = self.fresher(upto, poll.last()).await {
+        let fresh = self.fresher(upto, poll.last()).await;
+        let is_told = |(answer, _): &(Answer, Fetch)| answer.mode() != Some(HoldMode::Response);
+        if !fresh.as_ref().is_some_and(is_told)
+            && let Some(placed) = poll.give_up_waiting()
+        {
+            self.mark(&mut poll);
+            return poll.answered(&placed);
+        }
+        if let Some((answer, fetch)) = fresh {
             poll.guard.end(EndReason::Hint);
             return Ok(Turn::Fresh {
                 answer,
@@ -150,10 +158,16 @@ impl<S: Below> ClientRequest<S> {
             });
         }
         self.mark(&mut poll);
-        match poll.give_up_waiting() {
-            Some(placed) => poll.answered(&placed),
-            None => Err(poll),
-        }
+        Err(poll)
+    }
+
+    /// Its time is up. What still waits for its predecessor answers it.
+    fn over(&self, mut poll: Poll, reason: EndReason) -> Turn {
+        let Some(placed) = poll.give_up_waiting() else {
+            return poll.ended(reason);
+        };
+        self.mark(&mut poll);
+        poll.answered(&placed).unwrap_or_else(|poll| poll.ended(reason))
     }
 
     /// Ends because it cannot ask for what it may have missed.
@@ -174,18 +188,14 @@ impl<S: Below> ClientRequest<S> {
         let (answer, fetch, marked) = self.made_young(answer, fetch, from).await?;
         let error = match self.subscribe(&answer, from) {
             Ok(subscribed) => return Ok(Begun::new(answer, fetch, subscribed, marked)),
+            // In its place: what came before the hint answers (rule M2).
+            Err(SubscribeError::Superseded { anyway, .. }) => {
+                return Ok(Begun::new(answer, fetch, Subscribed::complete(anyway), marked));
+            }
             Err(error) => error,
         };
         if !self.original.is_repeatable() {
-            return match error {
-                // It does not hear hints.
-                SubscribeError::Superseded { by, anyway } => {
-                    Ok(Begun::new(answer, fetch, Subscribed::deaf(anyway, by), marked))
-                }
-                SubscribeError::Gap { .. } | SubscribeError::ForeignClock(_) => {
-                    Err(Turn::Done(self.at_once(answer).await))
-                }
-            };
+            return Err(Turn::Done(self.at_once(answer).await));
         }
         let at_least = error.at_least().unwrap_or_else(|| self.shared.options.hub.now());
         let Some((fresh, its_fetch)) = self.fresher(at_least, Vec::new()).await else {

@@ -8,7 +8,7 @@ use super::answer::{self, Answer};
 use super::client_request::Turn;
 use super::drained::Drained;
 use super::guard::{EndReason, HoldGuard};
-use super::ids::{Ids, Placed};
+use super::ids::{Ids, Placed, RESPONSE_PATIENCE};
 use super::original::grip_last;
 use crate::body::EdgeBody;
 use crate::grip::{HoldChannel, Instruct};
@@ -16,6 +16,7 @@ use crate::handoff::Keep;
 use crate::hub::{Delivery, Subscription};
 use crate::message::{PushedResponse, ResponseForm};
 use crate::position::Position;
+use crate::time::after;
 
 /// A long poll that waits.
 pub(super) struct Poll {
@@ -112,9 +113,9 @@ impl Poll {
         }
     }
 
-    /// Gives up waiting for a predecessor. The first message that answers, of those that waited for it.
+    /// Gives up waiting for predecessors. The first message that answers, of those that waited for one.
     pub(super) fn give_up_waiting(&mut self) -> Option<Placed> {
-        self.ids.release_overdue(Instant::now());
+        self.ids.release_overdue(after(Instant::now(), RESPONSE_PATIENCE));
         std::iter::from_fn(|| self.ids.ready())
             .find(|placed| matches!(placed.message.response, Some(ResponseForm::Send(_))))
     }

@@ -33,13 +33,4 @@ impl Subscribed {
             marked: true,
         }
     }
-
-    /// To what there is, and deaf to the hints of before: for a request that must not be made twice.
-    pub(super) fn deaf(subscription: Subscription, to: Position) -> Self {
-        Self {
-            subscription,
-            deaf_to: to,
-            marked: false,
-        }
-    }
 }
