@@ -159,3 +159,72 @@ async fn d3_a_message_whose_predecessor_is_missing_answers_a_poll_over_the_cache
     assert!(begun.elapsed() < std::time::Duration::from_secs(5));
     assert_eq!(origin.calls(), 2);
 }
+
+/// An origin whose answers are held, cached, and name the last id that is stored, and a publisher that stores first.
+struct Counting {
+    edge: Edge,
+    origin: Origin,
+    stored: std::sync::Arc<std::sync::atomic::AtomicU32>,
+}
+
+impl Counting {
+    fn new() -> Self {
+        let stored = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(1));
+        let last = stored.clone();
+        let origin = Origin::new(move |_, _| {
+            let last = last.load(std::sync::atomic::Ordering::SeqCst);
+            async move {
+                let channel = format!("t; prev-id={last}");
+                let fields = [
+                    ("grip-hold", "response"),
+                    ("grip-channel", channel.as_str()),
+                    ("cache-control", "max-age=60"),
+                    ("etag", &format!("\"{last}\"")),
+                ];
+                Ok(reply(200, &fields, "nothing\n"))
+            }
+        });
+        Self {
+            edge: Edge::new(),
+            origin,
+            stored,
+        }
+    }
+
+    fn store(&self) -> u32 {
+        1 + self.stored.fetch_add(1, std::sync::atomic::Ordering::SeqCst)
+    }
+
+    async fn publish(&self, value: u32) {
+        let message = answer(200, &[], &value.to_string());
+        let message = identified(message, &value.to_string(), &(value - 1).to_string());
+        publish(&self.edge, message).await;
+    }
+}
+
+/// The answer was made after the message was accepted, but its body is not what a poll gets.
+#[tokio::test(start_paused = true)]
+async fn m2_what_came_while_a_poll_waited_for_a_younger_answer_answers_it() {
+    for between in 1..4 {
+        let world = Counting::new();
+        let service = world.origin.cached(&world.edge);
+        let poll = || start(&service, request(Method::GET, "/", &[("host", "h")]));
+        for n in 2..4 {
+            let mut waiting = poll();
+            assert!(waiting.now().await.is_none());
+            world.publish(world.store()).await;
+            assert_eq!(text(waiting.done().await).await, n.to_string());
+        }
+        let mut waiting = poll();
+        assert!(waiting.now().await.is_none());
+        assert_eq!(world.origin.calls(), 2, "it waits for its turn");
+        for _ in 0..between {
+            world.publish(world.store()).await;
+        }
+        let begun = tokio::time::Instant::now();
+        let response = waiting.done().await;
+        assert!(begun.elapsed() <= std::time::Duration::from_secs(1), "{between}");
+        assert!(!is_marked(&response));
+        assert_eq!(text(response).await, "4", "{between}");
+    }
+}

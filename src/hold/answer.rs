@@ -55,6 +55,8 @@ pub(super) struct Answer {
     pub(super) instruct: std::sync::Arc<Instruct>,
     pub(super) stamp: Stamp,
     pub(super) keep: Option<Keep>,
+    /// It is for all who ask: nobody asked the origin in this client's name.
+    pub(super) is_for_all: bool,
     /// Its client has it already, by the condition of its request.
     pub(super) client_has_it: bool,
 }
@@ -96,7 +98,9 @@ impl Answer {
         let (mut parts, mut body) = response.into_parts();
         let client_has_it = parts.extensions.remove::<ClientHasIt>().is_some();
         let keep;
-        let (instruct, stamp) = if let Some(handoff) = parts.extensions.remove::<Handoff>() {
+        let handoff = parts.extensions.remove::<Handoff>();
+        let is_for_all = handoff.is_some();
+        let (instruct, stamp) = if let Some(handoff) = handoff {
             keep = handoff.keep;
             (handoff.instruct, handoff.stamp)
         } else {
@@ -154,6 +158,7 @@ impl Answer {
             instruct,
             stamp,
             keep,
+            is_for_all,
             client_has_it,
         })
     }
@@ -161,6 +166,11 @@ impl Answer {
     /// How it is to be held.
     pub(super) fn mode(&self) -> Option<HoldMode> {
         self.instruct.hold.as_ref().map(|hold| hold.mode)
+    }
+
+    /// Whether what its body contains may be news to a client that is not sent it.
+    pub(super) fn may_be_news(&self) -> bool {
+        self.is_for_all && !self.client_has_it
     }
 
     /// The channels of its hold.

@@ -11,6 +11,9 @@
 //!   what the body contains stays silent.
 //! - What is withheld for longer than a patience is a gap. Streams then deliver it, in order.
 //!
+//! A long poll is not sent the body. Where an answer is for all who ask, nobody but its client knows whether that has what
+//! the body contains; so that is not skipped, but goes out in its order.
+//!
 //! A channel whose id the body does not name has no `at`: its messages go out as they come.
 
 use std::collections::VecDeque;
@@ -60,6 +63,8 @@ struct Track {
     at: Option<Arc<str>>,
     /// The next message, going back from the one that the body names, that is known to be in the body.
     contained: Option<Arc<str>>,
+    /// What the body contains is news to the client.
+    bodiless: bool,
     /// A message followed its predecessor.
     chained: bool,
     /// In the order of the log, each with the end of its patience.
@@ -91,6 +96,14 @@ impl Ids {
             },
             patience,
         }
+    }
+
+    /// Of a hold whose client is not sent the body, nor known to have it.
+    pub(super) fn bodiless(mut self) -> Self {
+        for track in &mut self.channels {
+            track.bodiless = true;
+        }
+        self
     }
 
     /// Takes the next message of a channel; gives it back if it goes out now. More may be [`ready`](Self::ready)
@@ -153,7 +166,10 @@ impl Track {
     fn offer(&mut self, placed: Placed, deadline: impl FnOnce() -> Instant) -> Option<Placed> {
         let message = &placed.message;
         if message.id.is_some() && message.id == self.contained {
-            self.skip(message);
+            match self.bodiless {
+                true => self.give(placed),
+                false => self.skip(message),
+            }
             return self.ready.pop_front();
         }
         if message.id.is_some() && message.id == self.at {
@@ -198,6 +214,19 @@ impl Track {
         {
             self.contained = self.take(index).message.prev_id.clone();
         }
+    }
+
+    /// The body, which is not sent, contains this message, and what leads up to it: all of them go out.
+    fn give(&mut self, last: Placed) {
+        self.contained = None;
+        let mut prev_id = last.message.prev_id.clone();
+        let mut chain = VecDeque::from([last]);
+        while let Some(index) = self.withheld_where(|message| message.id.is_some() && message.id == prev_id) {
+            let earlier = self.take(index);
+            prev_id = earlier.message.prev_id.clone();
+            chain.push_front(earlier);
+        }
+        self.ready.append(&mut chain);
     }
 
     /// The message was delivered. If it has no id, the next one fits whatever it names.
@@ -322,6 +351,28 @@ mod tests {
         let got = offer_all(&mut hold, &[("7", "3"), ("2", "9"), ("", "x"), ("2", "")]);
         assert_eq!(got, ["7", "2", "-", "2"]);
         assert_eq!(hold.ids.deadline(), None);
+    }
+
+    #[test]
+    fn what_a_body_contains_that_is_not_sent_goes_out_in_order_and_once() {
+        for (offered, got) in [
+            (&[("4", "3")][..], &["4"][..]),
+            (&[("2", "1"), ("3", "2"), ("4", "3")], &["2", "3", "4"]),
+            (
+                &[("3", "2"), ("2", "1"), ("4", "3"), ("4", "3")],
+                &["2", "3", "4"],
+            ),
+            (
+                &[("3", "2"), ("4", "3"), ("5", "4"), ("3", "2")],
+                &["3", "4", "5"],
+            ),
+            (&[("5", "4"), ("4", "3")], &["5", "4"]),
+            (&[("3", "9"), ("4", "")], &["4"]),
+        ] {
+            let mut hold = Hold::new(Some("4"));
+            hold.ids = hold.ids.bodiless();
+            assert_eq!(offer_all(&mut hold, offered), got, "{offered:?}");
+        }
     }
 
     #[test]

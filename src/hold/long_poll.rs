@@ -73,6 +73,7 @@ impl<S: Below> ClientRequest<S> {
         if subscribed.marked {
             self.note_mark(&guard);
         }
+        let may_be_news = answer.may_be_news();
         let body = match collect(answer.body).await {
             Ok(body) => body,
             Err(error) => {
@@ -85,9 +86,10 @@ impl<S: Below> ClientRequest<S> {
         let hold = answer.instruct.hold.as_ref();
         let channels = hold.map_or(&[][..], |hold| &hold.channels);
         let timeout = hold.map_or(Duration::ZERO, |hold| hold.timeout);
+        let ids = Ids::new(channels, RESPONSE_PATIENCE);
         Ok(Poll {
             subscription: subscribed.subscription,
-            ids: Ids::new(channels, RESPONSE_PATIENCE),
+            ids: if may_be_news { ids.bodiless() } else { ids },
             deaf_to: subscribed.deaf_to,
             deadline: after(Instant::now(), timeout.min(self.shared.max_age())),
             drained: self.drained(),
