@@ -33,7 +33,8 @@ pub struct Order {
     /// What to publish.
     pub publications: Vec<Publication>,
     /// Names this order: while it is one of the last 1,024, what it does at once is done once, however often it is sent, and
-    /// it keeps its position. An item that waits for its predecessor is told by its own id.
+    /// it keeps its position. An item that waits for its predecessor is told by its own id. Who changes these fields of a
+    /// copy gives that another name.
     pub id: OrderId,
 }
 
@@ -122,32 +123,46 @@ pub(crate) struct TargetKeyHasher(u64);
 impl Order {
     /// An order of one publication.
     pub fn publish(channel: Channel, message: Message) -> Self {
-        Self::default().and(Publication::new(channel, message))
+        Self::from_iter([Publication::new(channel, message)])
     }
 
     /// An order of one purge.
     pub fn purge(target: Target, mode: PurgeMode) -> Self {
-        Self::default().and_purge(target, mode)
+        Self {
+            purges: vec![Purge { target, mode }],
+            ..Self::default()
+        }
     }
 
-    /// The same order with one more publication, after the others.
+    /// An order, another one, that also publishes this, after the others.
     #[must_use]
     pub fn and(mut self, publication: Publication) -> Self {
         self.publications.push(publication);
-        self
+        self.renamed()
     }
 
-    /// The same order with one more purge.
+    /// An order, another one, that also purges this.
     #[must_use]
     pub fn and_purge(mut self, target: Target, mode: PurgeMode) -> Self {
         self.purges.push(Purge { target, mode });
-        self
+        self.renamed()
+    }
+
+    /// Copies of one order that each do something else beside are not that order sent again.
+    fn renamed(self) -> Self {
+        Self {
+            id: OrderId::default(),
+            ..self
+        }
     }
 }
 
 impl FromIterator<Publication> for Order {
     fn from_iter<I: IntoIterator<Item = Publication>>(publications: I) -> Self {
-        publications.into_iter().fold(Self::default(), Self::and)
+        Self {
+            publications: publications.into_iter().collect(),
+            ..Self::default()
+        }
     }
 }
 

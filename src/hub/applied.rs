@@ -40,7 +40,7 @@ mod tests {
 
     use crate::hub::Hub;
     use crate::message::{Channel, Message};
-    use crate::order::{Order, PurgeMode, Target};
+    use crate::order::{Order, Publication, PurgeMode, Target};
     use crate::position::Position;
 
     #[test]
@@ -55,6 +55,21 @@ mod tests {
         assert_eq!(hub.apply(order, now), at);
         assert_eq!((hub.now(), hub.last_message(&channel)), (other, other));
         assert_eq!(hub.last_purge(&Target::key("k")), at);
+    }
+
+    /// As a program does that purges the same with each message.
+    #[test]
+    fn c1_what_is_made_of_copies_of_an_order_is_applied_each() {
+        let (hub, now) = (Hub::default(), Instant::now());
+        let channel = Channel::new("t").expect("valid");
+        let purges = Order::purge(Target::key("k"), PurgeMode::Hard);
+        for n in 1..4 {
+            let publication = Publication::new(channel.clone(), Message::bytes("1"));
+            let at = hub.apply(purges.clone().and(publication), now);
+            assert_eq!((at, hub.last_message(&channel)), (Position::new(n), at));
+        }
+        let purge = purges.clone().and_purge(Target::key("l"), PurgeMode::Hard);
+        assert_eq!(hub.apply(purge, now), hub.last_purge(&Target::key("l")));
     }
 
     #[test]
