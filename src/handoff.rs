@@ -71,6 +71,11 @@ pub(crate) fn stamp_of(
     }
 }
 
+/// Whether a foreign cache stands between, so that the answer may be one for all.
+pub(crate) fn is_of_foreign_cache(headers: &HeaderMap, extensions: &Extensions) -> bool {
+    foreign_age(headers, extensions).is_some()
+}
+
 /// How long a foreign cache may have kept this answer. `None`: there is no such cache between. What is no number of seconds
 /// may be any.
 fn foreign_age(headers: &HeaderMap, extensions: &Extensions) -> Option<Duration> {

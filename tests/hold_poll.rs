@@ -479,6 +479,27 @@ async fn m2_its_cursor_starts_where_its_request_arrived() {
     assert_eq!(origin.calls(), 1);
 }
 
+/// The body is not sent: that it contains a message is no reason to skip that, if it is one for all who ask.
+#[tokio::test(start_paused = true)]
+async fn m2_what_came_while_a_foreign_cache_was_asked_answers() {
+    for foreign in [false, true] {
+        let edge = Edge::new();
+        let origin = Origin::of(&edge, move |edge, _| async move {
+            publish_answer(&edge, "2\n", "2", "1").await;
+            let mut poll = with_prev_id("2");
+            if foreign {
+                poll.headers_mut().insert("age", "0".parse()?);
+            }
+            Ok(poll)
+        });
+        let answered = origin.start(&edge).now().await;
+        assert_eq!(answered.is_some(), foreign, "an origin knows what its client has");
+        if let Some(response) = answered {
+            assert_eq!(text(response).await, "2\n");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn m2_an_old_object_is_not_polled_from() {
     for down in [false, true] {

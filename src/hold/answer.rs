@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use super::failure::HoldError;
 use crate::body::EdgeBody;
 use crate::grip::{self, HoldChannel, HoldMode, Instruct, MAX_INSTRUCT_BYTES};
-use crate::handoff::{ClientHasIt, Handoff, Keep, KeepAlong, stamp_of};
+use crate::handoff::{ClientHasIt, Handoff, Keep, KeepAlong, is_of_foreign_cache, stamp_of};
 use crate::hop_by_hop::is_framing;
 use crate::hub::{Fetch, Hub};
 use crate::message::{Channel, PushedResponse};
@@ -99,7 +99,7 @@ impl Answer {
         let client_has_it = parts.extensions.remove::<ClientHasIt>().is_some();
         let keep;
         let handoff = parts.extensions.remove::<Handoff>();
-        let is_for_all = handoff.is_some();
+        let is_for_all = handoff.is_some() || is_of_foreign_cache(&parts.headers, &parts.extensions);
         let (instruct, stamp) = if let Some(handoff) = handoff {
             keep = handoff.keep;
             (handoff.instruct, handoff.stamp)
