@@ -716,6 +716,51 @@ async fn d3_a_poll_whose_message_is_gone_asks_the_origin_with_the_last_id() {
     assert_eq!(origin.at_least(2), Position::new(6));
 }
 
+/// An origin that holds once more knows of nothing that answers it. What is left does.
+#[tokio::test(start_paused = true)]
+async fn d3_a_poll_whose_message_is_gone_is_answered_by_the_oldest_that_is_left() {
+    for cached in [false, true] {
+        let edge = forgetful();
+        let origin = Origin::new(|number, _| async move {
+            let mut poll = poll("nothing\n");
+            let timeout = if number == 1 { "600" } else { "20" };
+            poll.headers_mut().insert("grip-timeout", timeout.parse()?);
+            poll.headers_mut().insert("cache-control", "max-age=60".parse()?);
+            Ok(poll)
+        });
+        let service = match cached {
+            true => origin.cached(&edge),
+            false => origin.held(edge.hold_layer()),
+        };
+        for left in [true, false] {
+            let calls = origin.calls();
+            let mut waiting = start(&service, request(Method::GET, "/", &[("host", "h")]));
+            assert!(waiting.now().await.is_none());
+            let begun = Instant::now();
+            for n in 1..4 {
+                let message = if left {
+                    answer(200, &[], &n.to_string())
+                } else {
+                    bytes("x")
+                };
+                publish(&edge, message).await;
+            }
+            let response = waiting.done().await;
+            let mut said = response.headers().get_all("cache-status").iter();
+            assert!(
+                said.any(|said| said == "gripstack; detail=gap"),
+                "{cached} {left}"
+            );
+            assert_eq!(text(response).await, if left { "2" } else { "nothing\n" });
+            let waited = begun.elapsed() >= Duration::from_secs(20);
+            assert_eq!(waited, !left, "{:?}", begun.elapsed());
+            assert!(begun.elapsed() <= Duration::from_secs(22));
+            assert!(origin.calls() <= calls + 2);
+            assert_eq!(subscriptions(&edge), 0);
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn d3_a_poll_whose_message_is_gone_is_marked_where_the_origin_cannot_be_asked() {
     for method in [Method::GET, Method::POST] {

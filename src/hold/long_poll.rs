@@ -143,24 +143,42 @@ impl<S: Below> ClientRequest<S> {
         if !self.original.is_repeatable() {
             return Ok(self.missed(poll, EndReason::Gap));
         }
-        let fresh = self.fresher(upto, poll.last()).await;
-        let is_told = |(answer, _): &(Answer, Fetch)| answer.mode() != Some(HoldMode::Response);
-        if !fresh.as_ref().is_some_and(is_told)
-            && let Some(placed) = poll.give_up_waiting()
-        {
+        let fresh = match self.fresher(upto, poll.last()).await {
+            Some((answer, fetch)) if answer.mode() != Some(HoldMode::Response) => {
+                poll.guard.end(EndReason::Hint);
+                return Ok(Turn::Fresh {
+                    answer,
+                    fetch,
+                    from: None,
+                });
+            }
+            fresh => fresh,
+        };
+        if let Some(placed) = poll.give_up_waiting() {
             self.mark(&mut poll);
             return poll.answered(&placed);
         }
-        if let Some((answer, fetch)) = fresh {
-            poll.guard.end(EndReason::Hint);
+        let Some((answer, fetch)) = fresh else {
+            self.mark(&mut poll);
+            return Err(poll);
+        };
+        poll.guard.end(EndReason::Hint);
+        if !poll.subscription.channels().eq(&answer.names()) {
             return Ok(Turn::Fresh {
                 answer,
                 fetch,
                 from: None,
             });
         }
-        self.mark(&mut poll);
-        Err(poll)
+        let subscribed = Subscribed {
+            subscription: poll.subscription,
+            deaf_to: fetch.stamp().at,
+            marked: true,
+        };
+        match self.wait_with(Begun::new(answer, fetch, subscribed, true)).await {
+            Ok(poll) => Err(poll),
+            Err(turn) => Ok(turn),
+        }
     }
 
     /// Its time is up. What still waits for its predecessor answers it.
