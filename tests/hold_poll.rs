@@ -306,6 +306,28 @@ async fn l10_messages_of_a_burst_may_come_in_any_order() {
     assert_eq!(origin.calls(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn l10_a_message_that_waits_for_another_is_not_lost_by_a_hint() {
+    for told in [false, true] {
+        let edge = Edge::new();
+        let origin = Origin::new(move |number, _| async move {
+            Ok(match number {
+                1 => with_prev_id("1"),
+                _ if told => reply(200, &[], "2 and 3\n"),
+                _ => with_prev_id("3"),
+            })
+        });
+        let mut waiting = origin.waiting(&edge).await;
+        publish_answer(&edge, "3\n", "3", "2").await;
+        let at = publish(&edge, hint()).await;
+        let response = waiting.now().await.expect("answered");
+        assert_eq!((origin.calls(), origin.at_least(2)), (2, at));
+        assert_eq!(origin.head(2).headers["grip-last"], "t; last-id=1");
+        assert_eq!(is_marked(&response), !told);
+        assert_eq!(text(response).await, if told { "2 and 3\n" } else { "3\n" });
+    }
+}
+
 /// An origin that was told the last id, and holds all the same, has nothing for it.
 #[tokio::test(start_paused = true)]
 async fn l10_where_the_origin_holds_once_more_the_message_comes_late_and_marked() {

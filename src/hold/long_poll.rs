@@ -50,6 +50,8 @@ impl<S: Below> ClientRequest<S> {
             let heard = match poll.next().await {
                 Event::Message(placed) => poll.answered(&placed),
                 Event::Over(reason) => Ok(self.over(poll, reason)),
+                // What waits for its predecessor came before the hint.
+                Event::Hint(at) if poll.ids.last_withheld().is_some() => self.gap(poll, at).await,
                 Event::Hint(at) => self.hinted(poll, at).await?,
                 Event::Gap(upto) => self.gap(poll, upto).await,
             };
