@@ -72,6 +72,7 @@ pub(crate) fn stamp_of(
 }
 
 /// Whether a foreign cache stands between, so that the answer may be one for all.
+#[cfg(feature = "hold")]
 pub(crate) fn is_of_foreign_cache(headers: &HeaderMap, extensions: &Extensions) -> bool {
     foreign_age(headers, extensions).is_some()
 }
