@@ -9,6 +9,7 @@ use gripstack::hold::{EndReason, HoldError};
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
+use tower::util::BoxCloneSyncService;
 use tower::{Layer, ServiceExt, service_fn};
 
 use hold_support::*;
@@ -372,6 +373,67 @@ async fn a_request_body_that_the_origin_left_is_read_before_the_hold() {
     drop(sender);
     let response = held.await.expect("no panic").expect("no error");
     assert!(response.extensions().get::<Held>().is_some());
+}
+
+/// Such an origin answers before it has read.
+#[tokio::test(start_paused = true)]
+async fn a_request_body_that_the_origin_still_reads_ends_before_the_hold() {
+    for (reads, ends, status) in [
+        (true, "whole", 200),
+        (true, "broken", 400),
+        (true, "never", 400),
+        (false, "whole", 200),
+        (false, "broken", 400),
+        (false, "never", 400),
+        (true, "long", 400),
+    ] {
+        let (mut sender, body) =
+            http_body_util::channel::Channel::<bytes::Bytes, gripstack::BoxError>::new(1);
+        let edge = Edge::new();
+        let origin = service_fn(move |request: Request<EdgeBody>| async move {
+            let reading = reads.then(|| request.into_body().collect());
+            tokio::spawn(async move {
+                if let Some(reading) = reading {
+                    let _ = reading.await;
+                }
+            });
+            Ok::<_, gripstack::BoxError>(stream("open\n"))
+        });
+        let mut request = request(Method::POST, "/", &[]);
+        *request.body_mut() = EdgeBody::new(body);
+        let origin = BoxCloneSyncService::new(origin);
+        let mut held = start(&edge.hold_layer().layer(origin), request);
+        sender.send_data("1".into()).await.expect("somebody reads");
+        assert!(
+            held.now().await.is_none(),
+            "its rest may come, or its client leave"
+        );
+        let begun = tokio::time::Instant::now();
+        match ends {
+            "whole" => drop(sender),
+            "broken" => sender.abort("the client is gone".into()),
+            "long" => {
+                let long = vec![0u8; 150_000].into();
+                tokio::spawn(async move {
+                    let _ = sender.send_data(long).await;
+                    std::future::pending::<()>().await;
+                });
+            }
+            _ => {
+                tokio::spawn(async move {
+                    let _sender = sender;
+                    std::future::pending::<()>().await;
+                });
+            }
+        }
+        let response = held.done().await;
+        assert_eq!(response.status(), status, "{reads} {ends}");
+        assert_eq!(
+            begun.elapsed().as_secs(),
+            if ends == "never" { 15 } else { 0 },
+            "{reads} {ends}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ struct World {
     asked: Arc<AtomicU64>,
     app: Option<JoinHandle<()>>,
     server: JoinHandle<()>,
+    stats: serve::Stats,
 }
 
 impl World {
@@ -55,7 +56,9 @@ impl World {
             .service(Origin::new(&url).expect("a valid URL"));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let address = listener.local_addr().expect("bound");
-        let server = tokio::spawn(async move { _ = serve(listener, stack).await });
+        let server = serve(listener, stack);
+        let stats = server.stats();
+        let server = tokio::spawn(async move { _ = server.await });
         Self {
             edge,
             address,
@@ -63,6 +66,7 @@ impl World {
             asked,
             app,
             server,
+            stats,
         }
     }
 
@@ -271,6 +275,46 @@ async fn s02_an_http_1_0_client_gets_bare_bytes_until_the_end() {
         .expect("accepted");
     assert_eq!(client.rest().await, "");
     world.stop().await;
+}
+
+/// An origin that does not care for the body of a GET answers before it has come.
+#[tokio::test]
+async fn a_client_that_leaves_within_its_request_body_is_noticed() {
+    let head = "Host: example.com\r\nAccept: text/event-stream";
+    for (framing, part, rest) in [
+        ("Content-Length: 10", "hello", "world"),
+        ("Transfer-Encoding: chunked", "5\r\nhello\r\n", "0\r\n\r\n"),
+    ] {
+        let request = format!("GET /value HTTP/1.1\r\n{head}\r\n{framing}\r\n\r\n{part}");
+        for half in [false, true] {
+            let world = World::start().await;
+            let mut client = Client::send(world.address, &request).await;
+            eventually("it is answered", || world.asked.load(Ordering::SeqCst) == 1).await;
+            let left = match half {
+                true => client.socket.shutdown().await.map(|()| Some(client)),
+                false => {
+                    drop(client);
+                    Ok(None)
+                }
+            };
+            eventually("it is gone", || world.stats.open() == 0).await;
+            assert_eq!(world.edge.hub().stats().subscriptions, 0);
+            drop(left);
+            world.stop().await;
+        }
+        // Whose body comes late is held like any other.
+        let world = World::start().await;
+        let mut client = Client::send(world.address, &request).await;
+        eventually("it is answered", || world.asked.load(Ordering::SeqCst) == 1).await;
+        client.socket.write_all(rest.as_bytes()).await.expect("sent");
+        client.reads("data: 0\n\n").await;
+        eventually("it is parked", || world.stats.parked() == 1).await;
+        world.change(None).await;
+        client.reads("data: 1\n\n").await;
+        drop(client);
+        eventually("it is gone", || world.stats.open() == 0).await;
+        world.stop().await;
+    }
 }
 
 /// RLP-09, M3: on each message a plain GET at once, and never an older value. 1,000 times, with the value alone and

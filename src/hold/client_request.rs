@@ -134,7 +134,7 @@ impl<S: Below> ClientRequest<S> {
             let read = tokio::time::timeout(REQUEST_BODY, watch.finish()).await;
             match read {
                 Ok(Ok(())) => {}
-                Ok(Err(_too_large)) => return Ok(Turn::Done(self.refuse(HoldError::RequestTooLarge))),
+                Ok(Err(error)) => return Ok(Turn::Done(self.refuse(error))),
                 Err(_elapsed) => return Ok(Turn::Done(self.refuse(HoldError::RequestLate))),
             }
         }

@@ -44,6 +44,9 @@ pub enum HoldError {
     /// The request's body did not arrive in time. 400.
     #[error("Request body too slow to accept GRIP instruct.")]
     RequestLate,
+    /// The request's body broke off: its client is gone. 400.
+    #[error("Request body broke off before GRIP instruct was accepted.")]
+    RequestBroken,
 }
 
 // === impl HoldError ===
@@ -61,14 +64,17 @@ impl HoldError {
             | Self::Late
             | Self::TooManyChannels { .. }
             | Self::RequestTooLarge
-            | Self::RequestLate => self.to_string().into(),
+            | Self::RequestLate
+            | Self::RequestBroken => self.to_string().into(),
         }
     }
 
     /// The client's answer. Its body says all of why only if `debug`, or if it is the client's fault.
     pub(super) fn into_response(self, debug: bool) -> Response<EdgeBody> {
         let (status, kind) = match self {
-            Self::RequestTooLarge | Self::RequestLate => (StatusCode::BAD_REQUEST, "grip-request"),
+            Self::RequestTooLarge | Self::RequestLate | Self::RequestBroken => {
+                (StatusCode::BAD_REQUEST, "grip-request")
+            }
             _ => (StatusCode::BAD_GATEWAY, "grip-instruct"),
         };
         let body = if debug || status == StatusCode::BAD_REQUEST {

@@ -1,7 +1,7 @@
 //! A request body whose length is watched, and whose unread rest is not lost.
 //!
 //! A held request must have been read to its end: a server does not notice that a client goes away behind bytes
-//! that nobody reads. The service below may have left some.
+//! that nobody reads. The service below may have left some, or answer while it still reads.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,7 +9,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
+use tokio::sync::Notify;
 
+use super::failure::HoldError;
 use crate::body::EdgeBody;
 use crate::error::BoxError;
 use crate::grip::MAX_INSTRUCT_BYTES;
@@ -27,26 +29,36 @@ pub(super) struct WatchedBody {
 
 /// What has become of a request's body.
 #[derive(Clone)]
-pub(super) struct BodyWatch(Arc<Mutex<Watched>>);
+pub(super) struct BodyWatch(Arc<Watched>);
 
 struct Watched {
-    too_large: bool,
-    /// What the service below left.
-    rest: Option<(EdgeBody, u64)>,
+    fate: Mutex<Fate>,
+    /// The fate is another one. One waits for it at most.
+    changed: Notify,
 }
 
-/// The body is longer than a held request's may be.
-#[derive(Debug)]
-pub(super) struct TooLarge;
+/// What has become of a request's body.
+enum Fate {
+    /// The service below has it, and may be reading, also after its answer.
+    Below,
+    /// The service below left it, so many bytes having been read.
+    Left(EdgeBody, u64),
+    Whole,
+    TooLarge,
+    Broken,
+}
 
 // === impl WatchedBody ===
 
 impl WatchedBody {
     pub(super) fn new(body: EdgeBody) -> (Self, BodyWatch) {
-        let watch = BodyWatch(Arc::new(Mutex::new(Watched {
-            too_large: body.size_hint().lower() > MOST,
-            rest: None,
-        })));
+        let watch = BodyWatch(Arc::new(Watched {
+            fate: Mutex::new(match body.size_hint().lower() > MOST {
+                true => Fate::TooLarge,
+                false => Fate::Below,
+            }),
+            changed: Notify::new(),
+        }));
         let watched = Self {
             body,
             read: 0,
@@ -67,14 +79,19 @@ impl Body for WatchedBody {
         let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => {
-                let before = self.read;
                 self.read += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if before <= MOST && self.read > MOST {
-                    self.watch.0.lock().too_large = true;
+                if self.read > MOST {
+                    self.watch.settle(Fate::TooLarge);
+                } else if self.body.is_end_stream() {
+                    self.watch.settle(Fate::Whole);
                 }
             }
-            // A broken body is not read further, whatever is behind the break.
-            Some(Err(_)) | None => self.body = EdgeBody::empty(),
+            None => self.watch.settle(Fate::Whole),
+            Some(Err(_)) => {
+                // It is not read further, whatever is behind the break.
+                self.body = EdgeBody::empty();
+                self.watch.settle(Fate::Broken);
+            }
         }
         Poll::Ready(frame)
     }
@@ -90,32 +107,51 @@ impl Body for WatchedBody {
 
 impl Drop for WatchedBody {
     fn drop(&mut self) {
-        if !self.body.is_end_stream() {
-            let rest = std::mem::take(&mut self.body);
-            self.watch.0.lock().rest = Some((rest, self.read));
-        }
+        let rest = std::mem::take(&mut self.body);
+        self.watch.settle(match rest.is_end_stream() {
+            true => Fate::Whole,
+            false => Fate::Left(rest, self.read),
+        });
     }
 }
 
 // === impl BodyWatch ===
 
 impl BodyWatch {
-    /// Reads what the service below left.
-    pub(super) async fn finish(&self) -> Result<(), TooLarge> {
-        let rest = {
-            let mut watched = self.0.lock();
-            if watched.too_large {
-                return Err(TooLarge);
+    /// The service below is done with it. What it came to first counts.
+    fn settle(&self, fate: Fate) {
+        let unused = {
+            let mut now = self.0.fate.lock();
+            match *now {
+                Fate::Below => std::mem::replace(&mut *now, fate),
+                _ => fate,
             }
-            watched.rest.take()
         };
-        let Some((mut body, mut read)) = rest else {
-            return Ok(());
+        // Others' code, so not under the lock.
+        drop(unused);
+        self.0.changed.notify_one();
+    }
+
+    /// Waits until it is read to its end, and reads what the service below left.
+    pub(super) async fn finish(&self) -> Result<(), HoldError> {
+        let (mut body, mut read) = loop {
+            {
+                let mut fate = self.0.fate.lock();
+                match std::mem::replace(&mut *fate, Fate::Broken) {
+                    Fate::Below => *fate = Fate::Below,
+                    Fate::Left(body, read) => break (body, read),
+                    Fate::Whole => return Ok(()),
+                    Fate::TooLarge => return Err(HoldError::RequestTooLarge),
+                    Fate::Broken => return Err(HoldError::RequestBroken),
+                }
+            }
+            self.0.changed.notified().await;
         };
-        while let Some(Ok(frame)) = body.frame().await {
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| HoldError::RequestBroken)?;
             read += frame.data_ref().map_or(0, |data| data.len() as u64);
             if read > MOST {
-                return Err(TooLarge);
+                return Err(HoldError::RequestTooLarge);
             }
         }
         Ok(())
@@ -137,9 +173,8 @@ mod tests {
         let (mut body, watch) = WatchedBody::new(EdgeBody::new(ScriptedBody::new(&[b"one", b"two"], None)));
         assert!(body.frame().await.is_some());
         drop(body);
-        assert!(watch.0.lock().rest.is_some());
+        assert!(matches!(*watch.0.fate.lock(), Fate::Left(_, 3)));
         watch.finish().await.expect("small");
-        assert!(watch.0.lock().rest.is_none());
     }
 
     #[tokio::test]
