@@ -15,6 +15,8 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use serve_support::*;
 use tokio::time::Instant;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::UnboundedReceiverStream;
 
 /// More time than any limit, so that the paused clock moves on to what should happen first.
 async fn in_time<F: Future>(future: F) -> F::Output {
@@ -125,6 +127,51 @@ async fn pipelined_requests_are_answered_one_by_one() {
             .await
             .expect("in time");
         assert_eq!(answer.text(), format!("/{n}"));
+    }
+}
+
+/// Behind so many bytes the end of a client's stream is not read: who gets nothing is taken to be gone.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_cannot_be_seen_to_leave_is_cut() {
+    for field in ["X: y", "Connection: upgrade\r\nUpgrade: x"] {
+        let (tell, told) = tokio::sync::mpsc::unbounded_channel::<&'static str>();
+        let told = Arc::new(parking_lot::Mutex::new(Some(told)));
+        let service = service(move |_| {
+            let told = told.clone();
+            async move {
+                // How long it takes to answer is its own business.
+                tokio::time::sleep(Duration::from_secs(100)).await;
+                let told = told.lock().take().expect("asked once");
+                let frames = UnboundedReceiverStream::new(told).map(|text| {
+                    let frame = Frame::data(Bytes::from_static(text.as_bytes()));
+                    Ok::<_, gripstack::BoxError>(frame)
+                });
+                Response::new(EdgeBody::new(StreamBody::new(frames)))
+            }
+        });
+        let (pipes, server) = start_pipes(service, Limits::default());
+        let mut client = pipes.connect(64 * 1024);
+        client
+            .send(format!("GET / HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n"))
+            .await;
+        client.send("x".repeat(5_000)).await;
+        in_time(client.head()).await;
+        let mut start = Instant::now();
+        // Who gets something is there.
+        for text in ["a", "b", "c"] {
+            tokio::time::sleep(Duration::from_secs(50)).await;
+            tell.send(text).expect("somebody reads");
+            start = Instant::now();
+            in_time(client.bytes(6)).await;
+        }
+        let gone = async {
+            while server.stats.open() > 0 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        in_time(gone).await;
+        assert_eq!(start.elapsed().as_secs(), 60, "{field}");
+        assert_eq!(server.stats.stalled(), 1);
     }
 }
 

@@ -23,7 +23,9 @@ settings! {
         /// Longest wait for a first byte on a new connection (then it is closed), and from the first byte of a head to
         /// its last (then `408`). Default 10 s. HTTP/1; on HTTP/2 `idle` covers it.
         pub head: Duration,
-        /// Longest wait for the next request on a connection. Default 60 s. HTTP/1 closes, HTTP/2 sends GOAWAY.
+        /// Longest wait for the next request on a connection. Default 60 s. HTTP/1 closes, HTTP/2 sends GOAWAY. Also how
+        /// long the answer to an HTTP/1 client that sends 4 KiB and more behind its request may pause: the client would not be
+        /// seen to leave. It is cut, and counted among those who stalled.
         pub idle: Duration,
         /// Longest head, request line and fields, in bytes; also the longest trailer section. Default 32 KiB.
         /// Answered with `431`.

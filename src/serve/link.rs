@@ -12,6 +12,8 @@ use crate::sync::{Arc, Mutex};
 pub(super) struct Link {
     busy: AtomicBool,
     upgrade: AtomicU8,
+    /// More has come than is read ahead.
+    crowded: AtomicBool,
     refusal: Mutex<Option<Refusal>>,
     reader: Mutex<Option<Waker>>,
     slot: Slot,
@@ -35,6 +37,7 @@ impl Link {
         Arc::new(Self {
             busy: AtomicBool::new(false),
             upgrade: AtomicU8::new(Upgrade::Unanswered as u8),
+            crowded: AtomicBool::new(false),
             refusal: Mutex::new(None),
             reader: Mutex::new(None),
             slot: Slot::new(),
@@ -49,6 +52,7 @@ impl Link {
     /// The socket gives hyper a head.
     pub(super) fn begin(&self) {
         self.upgrade.store(Upgrade::Unanswered as u8, Ordering::Relaxed);
+        self.crowded.store(false, Ordering::Relaxed);
         self.busy.store(true, Ordering::Release);
     }
 
@@ -73,6 +77,22 @@ impl Link {
             Upgrade::Refused
         };
         self.upgrade.store(upgrade as u8, Ordering::Release);
+        if self.crowded.load(Ordering::Acquire) {
+            self.wake();
+        }
+    }
+
+    /// Whether the answer to the request in question has begun. If not, the socket is woken when it does.
+    pub(super) fn is_answered(&self) -> bool {
+        self.crowded.store(true, Ordering::Release);
+        self.upgrade() != Upgrade::Unanswered
+    }
+
+    fn wake(&self) {
+        let reader = self.reader.lock().take();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
     }
 
     pub(super) fn upgrade(&self) -> Upgrade {
@@ -101,9 +121,6 @@ impl Link {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.busy.store(false, Ordering::Release);
-        let reader = self.0.reader.lock().take();
-        if let Some(reader) = reader {
-            reader.wake();
-        }
+        self.0.wake();
     }
 }

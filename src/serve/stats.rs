@@ -111,7 +111,8 @@ impl Stats {
         self.0.requests.load(Relaxed)
     }
 
-    /// Readers cut because they made no progress for `Limits::stall`: HTTP/1 connections and HTTP/2 streams.
+    /// Readers cut because they made no progress for `Limits::stall`: HTTP/1 connections and HTTP/2 streams; and clients of
+    /// HTTP/1 that were not to be seen for `Limits::idle`.
     pub fn stalled(&self) -> u64 {
         self.0.stalled.load(Relaxed)
     }

@@ -8,6 +8,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::head_clock::{HeadClock, Late};
+use super::unseen::Unseen;
 use crate::serve::framer::{Framer, Step};
 use crate::serve::head::HeadLimits;
 use crate::serve::limits::Limits;
@@ -27,6 +28,7 @@ const STAND_IN_HEAD: &[u8] = b"HEAD / HTTP/1.1\r\nhost: refused\r\nconnection: c
 pub(super) struct Incoming {
     pub(super) ahead: Ahead,
     pub(super) clock: HeadClock,
+    unseen: Unseen,
     http1: Option<Http1>,
 }
 
@@ -50,6 +52,7 @@ impl Incoming {
         Self {
             ahead: Ahead::default(),
             clock: HeadClock::new(limits),
+            unseen: Unseen::default(),
             http1: None,
         }
     }
@@ -76,6 +79,11 @@ impl Incoming {
         if let Some(Http1 { link, .. }) = &self.http1 {
             link.slot().flushed();
         }
+    }
+
+    /// The client has got something.
+    pub(super) fn written(&mut self) {
+        self.unseen.written();
     }
 
     /// Whether the client may have sent what nobody read.
@@ -120,13 +128,25 @@ impl Incoming {
 
             // While a request is being answered the next bytes are only kept, and the end of the stream looked for.
             let waits = framer.is_undecided() || (framer.expects_head() && link.is_busy());
+            if !waits {
+                self.unseen.end();
+            }
             if waits {
                 link.wake_when_done(cx.waker());
                 if framer.expects_head() && !link.is_busy() {
                     continue;
                 }
                 if self.ahead.bytes.len() >= EXTRA_BYTES {
-                    return Poll::Pending;
+                    if !link.is_answered() {
+                        // How long that takes is the service's business.
+                        return Poll::Pending;
+                    }
+                    ready!(self.unseen.poll(self.clock.limits().idle, cx));
+                    stats.count_stall();
+                    return Poll::Ready(Err(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "the client has sent more than is read ahead, and gets nothing",
+                    )));
                 }
             } else if !self.ahead.is_empty() {
                 let step = framer.step(&self.ahead.bytes);

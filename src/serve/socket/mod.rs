@@ -5,6 +5,7 @@ mod incoming;
 mod linger;
 mod outgoing;
 mod sniff;
+mod unseen;
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -75,6 +76,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
     pub(super) fn speak_http2(&mut self) {
         self.incoming.speak_http2();
     }
+
+    /// What becomes of a write.
+    fn wrote(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(_)) = outcome {
+            self.incoming.written();
+        }
+        self.outgoing.time(self.open.stats(), cx, outcome)
+    }
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<I> {
@@ -88,7 +97,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<I> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let me = self.get_mut();
         let outcome = Pin::new(&mut me.io).poll_write(cx, buf);
-        me.outgoing.time(me.open.stats(), cx, outcome)
+        me.wrote(cx, outcome)
     }
 
     fn poll_write_vectored(
@@ -98,7 +107,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<I> {
     ) -> Poll<io::Result<usize>> {
         let me = self.get_mut();
         let outcome = Pin::new(&mut me.io).poll_write_vectored(cx, bufs);
-        me.outgoing.time(me.open.stats(), cx, outcome)
+        me.wrote(cx, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
