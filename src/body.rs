@@ -32,8 +32,10 @@ enum Kind {
     Full(Bytes),
     #[cfg(feature = "cache")]
     Log(log::LogBody),
-    Foreign(Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>),
+    Foreign(BoxedBody),
 }
+
+pub(crate) type BoxedBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
 
 /// In the extensions of a response: its body is a hold. It lasts until somebody ends it, must not be
 /// collected, and a server may park its connection.
@@ -73,6 +75,15 @@ impl EdgeBody {
             return Self::empty();
         }
         Self(Kind::Foreign(Box::pin(Foreign { body })))
+    }
+
+    /// In as little as a pointer takes: for who keeps it for long.
+    #[cfg(feature = "serve")]
+    pub(crate) fn into_boxed(self) -> BoxedBody {
+        match self.0 {
+            Kind::Foreign(body) => body,
+            other => Box::pin(Self(other)),
+        }
     }
 
     fn of_full(mut body: Full<Bytes>) -> Self {

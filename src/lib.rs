@@ -108,6 +108,7 @@
 #![cfg_attr(not(feature = "full"), allow(dead_code, unused_imports))]
 
 mod authority;
+mod bell;
 #[cfg(any(feature = "cache", feature = "hold"))]
 mod below;
 pub mod body;

@@ -49,10 +49,6 @@ pub(crate) struct Gauge(#[cfg(feature = "metrics")] metrics::Gauge);
 #[derive(Clone)]
 pub(crate) struct Histogram(#[cfg(feature = "metrics")] metrics::Histogram);
 
-/// One more, until it is dropped.
-#[cfg(feature = "hold")]
-pub(crate) struct OneMore(Gauge);
-
 impl Counter {
     /// `name` is a constant of [`names`].
     pub(crate) fn new(name: &'static str) -> Self {
@@ -97,12 +93,11 @@ impl Gauge {
         self.0.set(value);
     }
 
-    /// One more, until the guard is dropped.
     #[cfg(feature = "hold")]
-    pub(crate) fn hold(&self) -> OneMore {
+    pub(crate) fn add(&self, value: f64) {
+        let _ = value;
         #[cfg(feature = "metrics")]
-        self.0.increment(1.0);
-        OneMore(self.clone())
+        self.0.increment(value);
     }
 }
 
@@ -120,16 +115,6 @@ impl Histogram {
         let _ = value;
         #[cfg(feature = "metrics")]
         self.0.record(value.as_secs_f64());
-    }
-}
-
-#[cfg(feature = "hold")]
-impl Drop for OneMore {
-    fn drop(&mut self) {
-        #[cfg(feature = "metrics")]
-        self.0.0.decrement(1.0);
-        #[cfg(not(feature = "metrics"))]
-        let _ = &self.0;
     }
 }
 

@@ -6,7 +6,6 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -16,13 +15,14 @@ use super::drained::Drained;
 use super::guard::{EndReason, HoldGuard};
 use super::ids::{Ids, Placed};
 use super::keep_alive::KeepAliveClock;
+use super::layer::Shared;
 use crate::body::EdgeBody;
 use crate::error::BoxError;
-use crate::grip::KeepAlive;
 use crate::handoff::Keep;
 use crate::hub::{Delivery, Subscription};
 use crate::message::StreamForm;
 use crate::position::Position;
+use crate::sync::Arc;
 use crate::time::after;
 
 /// After so many messages in a row it is looked whether the hold ends.
@@ -35,20 +35,18 @@ pub struct Lagged;
 
 /// A held stream.
 pub(super) struct HoldBody {
-    /// What this client alone gets before the origin's answer.
-    first: Option<Bytes>,
-    state: State,
+    /// Messages wait in their logs until it is over.
+    initial: Option<Box<Initial>>,
     /// `None` once it has ended.
     live: Option<Box<Live>>,
 }
 
-enum State {
-    /// The origin's answer. Messages wait in their logs.
-    Initial(EdgeBody),
-    /// The replay begins: who falls behind while it reads the initial body goes on at the oldest message.
-    Begin,
-    Live,
-    Done,
+/// What comes before the messages. It is gone while a hold waits for them, which is nearly always.
+struct Initial {
+    /// What this client alone gets before the origin's answer.
+    first: Option<Bytes>,
+    /// The origin's answer.
+    body: EdgeBody,
 }
 
 /// What a held stream is made of.
@@ -56,14 +54,13 @@ pub(super) struct Live {
     pub(super) subscription: Subscription,
     pub(super) ids: Ids,
     /// What it sends in silence.
-    pub(super) keep_alive: Option<KeepAlive>,
+    pub(super) clock: Option<KeepAliveClock>,
     /// A `close` at or before this is older than the hold.
     pub(super) deaf_to: Position,
     /// When it ends, and why.
     pub(super) end: (Instant, EndReason),
-    /// How long it may last from the moment that messages turn out to be missing.
-    pub(super) marked_age: Duration,
-    pub(super) drained: Option<Drained>,
+    pub(super) drained: Drained,
+    pub(super) shared: Arc<Shared>,
     pub(super) guard: HoldGuard,
     /// What the cache below wants kept.
     pub(super) _keep: Option<Keep>,
@@ -73,9 +70,10 @@ pub(super) struct Live {
 /// The part of a stream that no caller sets.
 #[derive(Default)]
 pub(super) struct Wait {
-    clock: Option<KeepAliveClock>,
     timer: Option<Pin<Box<Sleep>>>,
     burst: u8,
+    /// It is in the replay: who fell behind while it read the initial body goes on at the oldest message.
+    is_live: bool,
 }
 
 /// What a stream does next.
@@ -89,17 +87,16 @@ enum Step {
 
 impl HoldBody {
     /// Begins with this, if anything, and the origin's answer.
-    pub(super) fn new(first: Option<Bytes>, initial: EdgeBody, live: Live) -> Self {
+    pub(super) fn new(first: Option<Bytes>, body: EdgeBody, live: Live) -> Self {
         Self {
-            first,
-            state: State::Initial(initial),
+            initial: Some(Box::new(Initial { first, body })),
             live: Some(Box::new(live)),
         }
     }
 
     /// Ends, and lets go of everything.
     fn end(&mut self, reason: EndReason) {
-        self.state = State::Done;
+        self.initial = None;
         if let Some(live) = self.live.take() {
             live.guard.end(reason);
         }
@@ -118,11 +115,11 @@ impl Body for HoldBody {
         let Some(live) = &mut this.live else {
             return Poll::Ready(None);
         };
-        if let Some(first) = this.first.take() {
-            return Poll::Ready(Some(Ok(Frame::data(first))));
-        }
-        while let State::Initial(initial) = &mut this.state {
-            match Pin::new(initial).poll_frame(cx) {
+        while let Some(initial) = &mut this.initial {
+            if let Some(first) = initial.first.take() {
+                return Poll::Ready(Some(Ok(Frame::data(first))));
+            }
+            match Pin::new(&mut initial.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) if data.is_empty() => {}
                     Ok(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
@@ -134,11 +131,10 @@ impl Body for HoldBody {
                     return Poll::Ready(Some(Err(error)));
                 }
                 Poll::Ready(None) => {
-                    this.state = State::Begin;
-                    live.wait.clock = live
-                        .keep_alive
-                        .take()
-                        .map(|keep_alive| KeepAliveClock::new(&keep_alive, Instant::now()));
+                    this.initial = None;
+                    if let Some(clock) = &mut live.clock {
+                        clock.start(Instant::now());
+                    }
                 }
                 Poll::Pending => {
                     let reason = std::task::ready!(live.poll_end(cx));
@@ -147,7 +143,7 @@ impl Body for HoldBody {
                 }
             }
         }
-        let begins = matches!(std::mem::replace(&mut this.state, State::Live), State::Begin);
+        let begins = !std::mem::replace(&mut live.wait.is_live, true);
         match std::task::ready!(live.poll_step(begins, cx)) {
             Step::Send(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
             Step::End(reason) => {
@@ -218,7 +214,7 @@ impl Live {
         match &placed.message.stream {
             Some(StreamForm::Send(bytes)) if !bytes.is_empty() => {
                 self.guard.delivered();
-                if let Some(clock) = &mut self.wait.clock {
+                if let Some(clock) = &mut self.clock {
                     clock.sent(Instant::now);
                 }
                 self.wait.burst += 1;
@@ -233,11 +229,12 @@ impl Live {
     /// Messages were gone before the initial body was read: the client is made to come back.
     fn mark(&mut self) {
         self.guard.marked();
-        let end = (after(Instant::now(), self.marked_age), EndReason::Gap);
-        if end.0 < self.end.0 {
-            self.end = end;
-        }
+        self.end_by((after(Instant::now(), self.shared.marked_age()), EndReason::Gap));
         tracing::info!(target: "gripstack::hold", "a client read its initial body too slowly: messages are missing");
+    }
+
+    fn end_by(&mut self, end: (Instant, EndReason)) {
+        self.end = self.end.min(end);
     }
 
     /// Waits for what time brings; `None`: something became ready.
@@ -251,10 +248,10 @@ impl Live {
                 self.ids.release_overdue(now);
                 return Poll::Ready(None);
             }
-            if let Some(bytes) = self.wait.clock.as_mut().and_then(|clock| clock.take(now)) {
+            if let Some(bytes) = self.clock.as_mut().and_then(|clock| clock.take(now)) {
                 return Poll::Ready(Some(Step::Send(bytes)));
             }
-            let keep_alive = self.wait.clock.as_ref().map(KeepAliveClock::due);
+            let keep_alive = self.clock.as_ref().map(KeepAliveClock::due);
             let times = [Some(self.end.0), self.ids.deadline(), keep_alive];
             let next = times.into_iter().flatten().min().unwrap_or(self.end.0);
             std::task::ready!(self.poll_until(next, cx));
@@ -272,11 +269,9 @@ impl Live {
     }
 
     fn is_over(&mut self, cx: &mut Context<'_>) -> Option<EndReason> {
-        if let Some(drained) = &mut self.drained
-            && drained.as_mut().poll(cx).is_ready()
-        {
-            self.drained = None;
-            return Some(EndReason::Drain);
+        if self.drained.poll(cx).is_ready() {
+            let delay = self.shared.drain_delay();
+            self.end_by((after(Instant::now(), delay), EndReason::Drain));
         }
         let (at, reason) = self.end;
         (Instant::now() >= at).then_some(reason)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderValue, Response, StatusCode};
 
 use super::answer::Answer;
-use super::drained::{Drained, drained};
+use super::drained::Drained;
 use super::failure::HoldError;
 use super::guard::HoldGuard;
 use super::layer::Shared;
@@ -215,12 +215,8 @@ impl<S: Below> ClientRequest<S> {
     }
 
     /// The end of the server, or of the edge.
-    pub(super) fn drained(&self) -> Option<Drained> {
-        drained(
-            self.original.drain.clone(),
-            self.shared.options.drain.clone(),
-            self.shared.drain_delay(),
-        )
+    pub(super) fn drained(&self) -> Drained {
+        Drained::new([self.original.drain.as_ref(), self.shared.options.drain.as_ref()])
     }
 
     /// Counts and logs a hold that starts although messages may be missing.

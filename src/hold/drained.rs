@@ -1,31 +1,34 @@
 //! Waiting for a drain: that of the server, that of the edge, or either.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::time::Duration;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
 
+use crate::bell::Listener;
 use crate::drain::Drain;
 
-/// Resolves when a hold ends for a drain.
-pub(super) type Drained = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// What a hold waits for beside its messages: the drain of its server, and that of its edge.
+pub(super) struct Drained([Option<Listener>; 2]);
 
-/// Resolves when the first of them has begun, so long ago; `None` if there is none.
-pub(super) fn drained(one: Option<Drain>, other: Option<Drain>, later: Duration) -> Option<Drained> {
-    let begun: Drained = match (one, other) {
-        (Some(one), Some(other)) => Box::pin(async {
-            tokio::select! {
-                () = one.begun() => {}
-                () = other.begun() => {}
-            }
-        }),
-        (Some(drain), None) | (None, Some(drain)) => Box::pin(drain.begun()),
-        (None, None) => return None,
-    };
-    if later.is_zero() {
-        return Some(begun);
+// === impl Drained ===
+
+impl Drained {
+    pub(super) fn new(drains: [Option<&Drain>; 2]) -> Self {
+        Self(drains.map(|drain| drain.map(Drain::listen)))
     }
-    Some(Box::pin(async move {
-        begun.await;
-        tokio::time::sleep(later).await;
-    }))
+
+    /// Ready, once, when the first of them begins.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let begun =
+            |drain: &mut Option<Listener>| drain.as_mut().is_some_and(|drain| drain.poll(cx).is_ready());
+        if !self.0.iter_mut().any(begun) {
+            return Poll::Pending;
+        }
+        self.0 = [None, None];
+        Poll::Ready(())
+    }
+
+    /// The same, to be awaited.
+    pub(super) async fn begun(&mut self) {
+        poll_fn(|cx| self.poll(cx)).await
+    }
 }

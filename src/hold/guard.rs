@@ -5,7 +5,7 @@ use std::fmt;
 use crate::reasons::reasons;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU8, Ordering};
-use crate::telemetry::{Counter, Gauge, OneMore, names};
+use crate::telemetry::{Counter, Gauge, names};
 
 reasons! {
     /// Why a hold ended.
@@ -50,7 +50,6 @@ pub(super) struct Counters {
 pub(super) struct HoldGuard {
     end: HoldEnd,
     counters: Arc<Counters>,
-    _open: OneMore,
 }
 
 // === impl EndReason ===
@@ -100,10 +99,10 @@ impl Counters {
 
 impl HoldGuard {
     pub(super) fn new(counters: &Arc<Counters>) -> Self {
+        counters.open.add(1.0);
         Self {
             end: HoldEnd::new(),
             counters: counters.clone(),
-            _open: counters.open.hold(),
         }
     }
 
@@ -136,6 +135,7 @@ impl HoldGuard {
 impl Drop for HoldGuard {
     fn drop(&mut self) {
         self.end(EndReason::Client);
+        self.counters.open.add(-1.0);
     }
 }
 

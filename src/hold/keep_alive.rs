@@ -25,7 +25,7 @@ pub(super) struct KeepAliveClock {
 // === impl KeepAliveClock ===
 
 impl KeepAliveClock {
-    /// Starts now.
+    /// Starts now, or whenever it is told to.
     pub(super) fn new(keep_alive: &KeepAlive, now: Instant) -> Self {
         let jitter = MOST_JITTER.min(keep_alive.timeout / 4);
         Self {
@@ -34,6 +34,11 @@ impl KeepAliveClock {
             mode: keep_alive.mode,
             since: now,
         }
+    }
+
+    /// Starts now.
+    pub(super) fn start(&mut self, now: Instant) {
+        self.since = now;
     }
 
     /// When the next one goes out.

@@ -93,10 +93,14 @@ impl<S: Below> ClientRequest<S> {
             subscription: subscribed.subscription,
             ids: if may_be_news { ids.bodiless() } else { ids },
             deaf_to: subscribed.deaf_to,
-            deadline: after(Instant::now(), timeout.min(self.shared.max_age())),
+            end: (
+                after(Instant::now(), timeout.min(self.shared.max_age())),
+                EndReason::Timeout,
+            ),
             drained: self.drained(),
             instruct: answer.instruct.clone(),
             marked: subscribed.marked,
+            shared: self.shared.clone(),
             guard,
             answer: Whole {
                 parts,

@@ -9,6 +9,7 @@ use super::client_request::Turn;
 use super::drained::Drained;
 use super::guard::{EndReason, HoldGuard};
 use super::ids::{Ids, Placed, RESPONSE_PATIENCE};
+use super::layer::Shared;
 use super::original::grip_last;
 use crate::body::EdgeBody;
 use crate::grip::{HoldChannel, Instruct};
@@ -16,6 +17,7 @@ use crate::handoff::Keep;
 use crate::hub::{Delivery, Subscription};
 use crate::message::{PushedResponse, ResponseForm};
 use crate::position::Position;
+use crate::sync::Arc;
 use crate::time::after;
 
 /// A long poll that waits.
@@ -24,11 +26,13 @@ pub(super) struct Poll {
     pub(super) ids: Ids,
     /// A hint at or before this is older than the hold.
     pub(super) deaf_to: Position,
-    pub(super) deadline: Instant,
-    pub(super) drained: Option<Drained>,
+    /// When it ends, and why.
+    pub(super) end: (Instant, EndReason),
+    pub(super) drained: Drained,
     pub(super) instruct: std::sync::Arc<Instruct>,
     /// Messages may be missing.
     pub(super) marked: bool,
+    pub(super) shared: Arc<Shared>,
     pub(super) guard: HoldGuard,
     /// What the service below answered.
     pub(super) answer: Whole,
@@ -69,23 +73,19 @@ impl Poll {
                 }
             }
             let patience = self.ids.deadline();
-            let until = patience.map_or(self.deadline, |time| time.min(self.deadline));
-            let drained = async {
-                match &mut self.drained {
-                    Some(drained) => drained.await,
-                    None => std::future::pending().await,
-                }
-            };
+            let (end, reason) = self.end;
+            let until = patience.map_or(end, |time| time.min(end));
             let delivery = tokio::select! {
                 biased;
                 delivery = self.subscription.next() => delivery,
-                () = drained => {
-                    self.drained = None;
-                    return Event::Over(EndReason::Drain);
+                () = self.drained.begun() => {
+                    let delay = self.shared.drain_delay();
+                    self.end = self.end.min((after(Instant::now(), delay), EndReason::Drain));
+                    continue;
                 }
                 () = tokio::time::sleep_until(until) => {
-                    return match until == self.deadline {
-                        true => Event::Over(EndReason::Timeout),
+                    return match until == end {
+                        true => Event::Over(reason),
                         false => Event::Gap(self.ids.last_withheld().unwrap_or_default()),
                     };
                 }

@@ -8,6 +8,7 @@ use super::body::{HoldBody, Live, Wait};
 use super::client_request::{ClientRequest, Turn};
 use super::guard::EndReason;
 use super::ids::{Ids, STREAM_PATIENCE};
+use super::keep_alive::KeepAliveClock;
 use super::subscribed::Subscribed;
 use crate::below::Below;
 use crate::body::{EdgeBody, Held};
@@ -67,11 +68,13 @@ impl<S: Below> ClientRequest<S> {
         let live = Live {
             subscription: subscribed.subscription,
             ids: Ids::new(answer.channels(), STREAM_PATIENCE),
-            keep_alive: hold.and_then(|hold| hold.keep_alive.clone()),
+            clock: hold
+                .and_then(|hold| hold.keep_alive.as_ref())
+                .map(|keep_alive| KeepAliveClock::new(keep_alive, now)),
             deaf_to: subscribed.deaf_to,
             end,
-            marked_age: self.shared.marked_age(),
             drained: self.drained(),
+            shared: self.shared.clone(),
             guard,
             _keep: answer.keep,
             wait: Wait::default(),

@@ -8,12 +8,12 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tower_service::Service;
 
 use super::adapter::{Hook, Shared};
-use super::connection::{Connection, Phase, Phases};
+use super::connection::{Connection, Lead, Phase};
 use super::limits::Limits;
 use super::listener::{Listener, Peer};
 use super::stats::{Open, Stats};
@@ -213,7 +213,7 @@ impl<L, S> Serve<L, S> {
             .connections
             .clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         let slots = Arc::new(Semaphore::new(most));
-        let (phase, phases) = watch::channel(Phase::Serving);
+        let lead = Lead::new();
         let (drain_signal, drain) = DrainSignal::new();
         let shared = Arc::new(Shared {
             limits: Arc::new(self.limits),
@@ -239,7 +239,7 @@ impl<L, S> Serve<L, S> {
                 service: self.service.clone(),
                 shared: shared.clone(),
                 peer,
-                phases: Phases(phases.clone()),
+                phases: lead.phases(),
                 #[cfg(feature = "tls")]
                 tls: self.tls.clone(),
             };
@@ -248,14 +248,14 @@ impl<L, S> Serve<L, S> {
 
         drop(self.listener);
         // Clients are told first, so that those whose hold ends come back elsewhere.
-        phase.send_replace(Phase::Draining);
+        lead.begin(Phase::Draining);
         drain_signal.start();
         let all = u32::try_from(most).unwrap_or(u32::MAX);
         if timeout(deadline, slots.acquire_many(all)).await.is_ok() {
             return Drained { cut: 0, left: 0 };
         }
         let cut = most - slots.available_permits();
-        phase.send_replace(Phase::Cutting);
+        lead.begin(Phase::Cutting);
         let left = match timeout(CUT_PATIENCE, slots.acquire_many(all)).await {
             Ok(_) => 0,
             Err(_) => most - slots.available_permits(),

@@ -11,7 +11,6 @@ use http_body::Body;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::watch;
 use tower_service::Service;
 
 use super::adapter::{Adapter, Shared, Side};
@@ -26,6 +25,7 @@ use super::streams::{StreamExecutor, Streams};
 #[cfg(feature = "tls")]
 use super::tls::Tls;
 use super::transport::Transport;
+use crate::bell::{Bell, Listener};
 use crate::body::EdgeBody;
 use crate::error::BoxError;
 use crate::sync::Arc;
@@ -36,10 +36,9 @@ const GOAWAY_PATIENCE: Duration = Duration::from_secs(5);
 /// Smallest buffer that hyper's HTTP/1 takes, in bytes.
 const MIN_BUFFER_BYTES: usize = 8192;
 
-/// How far a server is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// How far a server is on its way to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    Serving,
     Draining,
     /// What is still open is cut.
     Cutting,
@@ -47,7 +46,13 @@ pub(super) enum Phase {
 
 /// Follows the phases of a server.
 #[derive(Clone)]
-pub(super) struct Phases(pub(super) watch::Receiver<Phase>);
+pub(super) struct Phases {
+    draining: Bell,
+    cutting: Bell,
+}
+
+/// Leads a server through its phases. Dropped, it is past all of them.
+pub(super) struct Lead(Phases);
 
 /// A connection that was accepted.
 pub(super) struct Connection<S> {
@@ -60,10 +65,38 @@ pub(super) struct Connection<S> {
 }
 
 impl Phases {
-    /// Resolves when the server is that far, or gone.
-    pub(super) async fn reach(&mut self, phase: Phase) {
-        // An error means that the server was dropped: then it is past all phases.
-        let _ = self.0.wait_for(|now| *now >= phase).await;
+    /// Listens for the server to be that far, or gone.
+    pub(super) fn listen(&self, phase: Phase) -> Listener {
+        match phase {
+            Phase::Draining => self.draining.listen(),
+            Phase::Cutting => self.cutting.listen(),
+        }
+    }
+}
+
+impl Lead {
+    pub(super) fn new() -> Self {
+        Self(Phases {
+            draining: Bell::new(),
+            cutting: Bell::new(),
+        })
+    }
+
+    pub(super) fn phases(&self) -> Phases {
+        self.0.clone()
+    }
+
+    pub(super) fn begin(&self, phase: Phase) {
+        self.0.draining.ring();
+        if phase == Phase::Cutting {
+            self.0.cutting.ring();
+        }
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        self.begin(Phase::Cutting);
     }
 }
 
@@ -80,10 +113,10 @@ where
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let mut phases = self.phases.clone();
+        let mut draining = self.phases.listen(Phase::Draining);
         let io = tokio::select! {
             biased;
-            () = phases.reach(Phase::Draining) => return,
+            () = draining.heard() => return,
             io = self.begin(io) => io,
         };
         let Some(io) = io else {
@@ -92,14 +125,14 @@ where
         let mut socket = Socket::new(io, self.shared.limits.clone(), open);
         let protocol = tokio::select! {
             biased;
-            () = phases.reach(Phase::Draining) => {
+            () = draining.heard() => {
                 // Its first request, if one is on its way, must go elsewhere.
                 let _ = socket.shutdown().await;
                 return;
             }
             protocol = socket.sniff() => protocol,
         };
-        drop(phases);
+        drop(draining);
         match protocol {
             // Boxed, so that the many connections of HTTP/1 do not pay for the size of the other.
             Ok(Protocol::Http2) => Box::pin(self.run_http2(socket)).await,
@@ -161,7 +194,7 @@ where
         Some(Transport::Plain(io))
     }
 
-    async fn run_http1<I>(mut self, mut socket: Socket<I>)
+    async fn run_http1<I>(self, mut socket: Socket<I>)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -177,16 +210,18 @@ where
         let connection = http1_builder(&limits).serve_connection(TokioIo::new(socket), adapter);
         let mut connection = connection.with_upgrades();
         let mut next = Phase::Draining;
+        let mut reached = self.phases.listen(next);
         let goes_on = loop {
             tokio::select! {
                 // An answer that is ready when the drain begins must say that the connection closes.
                 biased;
-                () = self.phases.reach(next) => match next {
+                () = reached.heard() => match next {
                     Phase::Draining => {
                         Pin::new(&mut connection).graceful_shutdown();
                         next = Phase::Cutting;
+                        reached = self.phases.listen(next);
                     }
-                    _ => return,
+                    Phase::Cutting => return,
                 },
                 ended = poll_fn(|cx| poll_http1(&mut connection, &link, cx)) => match ended {
                     Ended::Closed(result) => return log_end(self.peer, result),
@@ -199,11 +234,11 @@ where
         };
         let (io, unread, open) = parts.io.into_inner().into_parts();
         let extra = unread + parts.read_buf.len();
-        let parked = Parked::new(io, goes_on, extra, limits.stall, open);
-        park(parked, self.phases);
+        let cut = self.phases.listen(Phase::Cutting);
+        park(Parked::new(io, goes_on, extra, limits, (open, cut)));
     }
 
-    async fn run_http2<I>(mut self, mut socket: Socket<I>)
+    async fn run_http2<I>(self, mut socket: Socket<I>)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -220,16 +255,18 @@ where
         let connection = http2_builder(&limits, executor).serve_connection(TokioIo::new(socket), adapter);
         let mut connection = pin!(connection);
         let mut next = Phase::Draining;
+        let mut reached = self.phases.listen(next);
         let mut going_away = false;
         loop {
             let patience = if going_away { GOAWAY_PATIENCE } else { limits.idle };
             tokio::select! {
                 result = connection.as_mut() => return log_end(self.peer, result),
-                () = self.phases.reach(next) => {
+                () = reached.heard() => {
                     if next == Phase::Cutting {
                         return;
                     }
                     next = Phase::Cutting;
+                    reached = self.phases.listen(next);
                 }
                 () = streams.idle_for(patience) => if going_away {
                     return;

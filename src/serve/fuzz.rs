@@ -10,13 +10,13 @@ use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tower_service::Service;
 
 use super::adapter::Shared;
 use super::authority;
 use super::chunked::{Chunked, TrailerLimits};
-use super::connection::{Connection, Phase, Phases};
+use super::connection::{Connection, Lead};
 use super::framer::{Framer, Step};
 use super::head::{self, HeadLimits, Scan};
 use super::limits::Limits;
@@ -361,7 +361,7 @@ fn serve(bytes: &[u8], piece: usize, reads: bool) -> (Vec<Seen>, Vec<u8>) {
         let slot = std::sync::Arc::new(Semaphore::new(1)).try_acquire_owned();
         let open = stats.open_connection(slot.expect("nobody else has it"));
         let (_signal, drain) = DrainSignal::new();
-        let (_phase, phases) = watch::channel(Phase::Serving);
+        let lead = Lead::new();
         let address = ([127, 0, 0, 1], 1).into();
         let connection = Connection {
             service,
@@ -375,7 +375,7 @@ fn serve(bytes: &[u8], piece: usize, reads: bool) -> (Vec<Seen>, Vec<u8>) {
                 parks: true,
             }),
             peer: Peer::new(address, address),
-            phases: Phases(phases),
+            phases: lead.phases(),
             tls: None,
         };
         let end = tokio::time::timeout(FOR_EVER, connection.run(client, open)).await;

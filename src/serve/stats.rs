@@ -47,12 +47,10 @@ struct Counters {
     refused: Box<[AtomicU64]>,
 }
 
-/// A connection that is parked, while it lives.
-pub(super) struct OneParked(Stats);
-
 /// A connection that is open: one of `Limits::connections`. Lives as long as its socket.
 pub(super) struct Open {
     stats: Stats,
+    is_parked: bool,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -137,13 +135,9 @@ impl Stats {
         self.0.open.fetch_add(1, Relaxed);
         Open {
             stats: self.clone(),
+            is_parked: false,
             _slot: slot,
         }
-    }
-
-    pub(super) fn park(&self) -> OneParked {
-        self.0.parked.fetch_add(1, Relaxed);
-        OneParked(self.clone())
     }
 
     pub(super) fn count_pause(&self) {
@@ -199,24 +193,26 @@ impl fmt::Debug for Stats {
     }
 }
 
-// === impl OneParked ===
-
-impl Drop for OneParked {
-    fn drop(&mut self) {
-        self.0.0.parked.fetch_sub(1, Relaxed);
-    }
-}
-
 // === impl Open ===
 
 impl Open {
     pub(super) fn stats(&self) -> &Stats {
         &self.stats
     }
+
+    /// From now on it is parked.
+    pub(super) fn park(&mut self) {
+        if !std::mem::replace(&mut self.is_parked, true) {
+            self.stats.0.parked.fetch_add(1, Relaxed);
+        }
+    }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         self.stats.0.open.fetch_sub(1, Relaxed);
+        if self.is_parked {
+            self.stats.0.parked.fetch_sub(1, Relaxed);
+        }
     }
 }

@@ -6,11 +6,11 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, ReadBuf};
 
 /// Most that a client may send beyond its request. It is read, so that its going away is noticed, and dropped.
-const MOST_EXTRA_BYTES: usize = 64 * 1024;
+const MOST_EXTRA_BYTES: u32 = 64 * 1024;
 
 /// What a client sends beyond its request.
 pub(super) struct Incoming {
-    left: usize,
+    left: u32,
 }
 
 // === impl Incoming ===
@@ -19,7 +19,7 @@ impl Incoming {
     /// Of which so many bytes have come.
     pub(super) fn new(extra: usize) -> Self {
         Self {
-            left: MOST_EXTRA_BYTES.saturating_sub(extra),
+            left: MOST_EXTRA_BYTES.saturating_sub(u32::try_from(extra).unwrap_or(u32::MAX)),
         }
     }
 
@@ -35,8 +35,8 @@ impl Incoming {
             let mut buf = ReadBuf::new(&mut scratch);
             match Pin::new(&mut *io).poll_read(cx, &mut buf) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(())) if (1..=self.left).contains(&buf.filled().len()) => {
-                    self.left -= buf.filled().len();
+                Poll::Ready(Ok(())) if (1..=self.left).contains(&(buf.filled().len() as u32)) => {
+                    self.left -= buf.filled().len() as u32;
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
             }

@@ -4,17 +4,19 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::framing::Framing;
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
-use crate::body::EdgeBody;
+use crate::bell::Listener;
+use crate::body::{BoxedBody, EdgeBody};
+use crate::serve::limits::Limits;
 use crate::serve::socket::Linger;
-use crate::serve::stats::{OneParked, Open, Stats};
+use crate::serve::stats::{Open, Stats};
 use crate::serve::timer::{Timer, after};
+use crate::sync::Arc;
 
 /// What of a body is gathered for one write, in bytes: more may come with the last frame.
 const GATHERED_BYTES: usize = 64 * 1024;
@@ -24,15 +26,15 @@ const GATHERED_BYTES: usize = 64 * 1024;
 /// The body is polled only when what it gave is written, so that a slow reader keeps one write's worth.
 pub(in crate::serve) struct Parked<I> {
     io: I,
-    body: EdgeBody,
+    body: BoxedBody,
     framing: Framing,
     incoming: Incoming,
     /// What the socket did not take at once.
     blocked: Option<Box<Blocked>>,
     ending: Option<Box<Ending>>,
-    stall: Duration,
+    limits: Arc<Limits>,
     open: Open,
-    _parked: OneParked,
+    cut: Listener,
 }
 
 /// What the socket did not take at once.
@@ -64,36 +66,36 @@ enum Ending {
 // === impl Parked ===
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Parked<I> {
-    /// `extra`: bytes that the client sent beyond its request.
+    /// `extra`: bytes that the client sent beyond its request. `cut`: rung when the server is past its patience.
     pub(in crate::serve) fn new(
         io: I,
         (body, framing): (EdgeBody, Framing),
         extra: usize,
-        stall: Duration,
-        open: Open,
+        limits: Arc<Limits>,
+        (mut open, cut): (Open, Listener),
     ) -> Self {
+        open.park();
         Self {
             io,
-            body,
+            body: body.into_boxed(),
             framing,
             incoming: Incoming::new(extra),
             blocked: None,
             ending: None,
-            stall,
-            _parked: open.stats().park(),
+            limits,
             open,
+            cut,
         }
     }
 
     /// Goes on until it has to wait. Ready when it is over: then it is to be dropped.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.cut.poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let stall = self.limits.stall;
         if let Some(ending) = &mut self.ending {
-            return ending.poll(
-                &mut self.io,
-                &mut self.incoming,
-                (self.stall, self.open.stats()),
-                cx,
-            );
+            return ending.poll(&mut self.io, &mut self.incoming, (stall, self.open.stats()), cx);
         }
         if self.incoming.poll_gone(&mut self.io, cx).is_ready() {
             return Poll::Ready(());
@@ -101,7 +103,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Parked<I> {
         loop {
             let then = match &mut self.blocked {
                 Some(blocked) => {
-                    let is_written = ready!(blocked.poll(&mut self.io, self.stall, self.open.stats(), cx));
+                    let is_written = ready!(blocked.poll(&mut self.io, stall, self.open.stats(), cx));
                     let then = blocked.then;
                     self.blocked = None;
                     match is_written {
@@ -139,7 +141,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Parked<I> {
     fn gather(&mut self, cx: &mut Context<'_>) -> (Outgoing, Then) {
         let mut outgoing = Outgoing::default();
         while !outgoing.is_full(GATHERED_BYTES) {
-            match Pin::new(&mut self.body).poll_frame(cx) {
+            match self.body.as_mut().poll_frame(cx) {
                 Poll::Pending => return (outgoing, Then::More),
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) if !data.is_empty() => self.framing.data(data, &mut outgoing),
