@@ -21,7 +21,7 @@ mod sweep;
 mod topic;
 
 #[cfg(all(test, gripstack_shuttle))]
-mod model;
+pub(crate) mod model;
 #[cfg(all(test, gripstack_shuttle))]
 mod model_delivery;
 

@@ -16,7 +16,7 @@ use crate::order::PurgeMode;
 
 const SCHEDULES: usize = 2_000;
 
-pub(super) fn check(model: impl Fn() + Send + Sync + 'static) {
+pub(crate) fn check(model: impl Fn() + Send + Sync + 'static) {
     let schedules = std::env::var("GRIPSTACK_SCHEDULES")
         .ok()
         .and_then(|n| n.parse().ok())
