@@ -1,8 +1,9 @@
 //! The channels that answers name, and those of a URL: the union of what its answers named, as long as one of those lives.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Weak;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{LazyLock, Weak};
 
 use tokio::time::Instant;
 
@@ -24,6 +25,8 @@ const MAX_OUTLIVED: usize = 4;
 /// What a channel takes beside its name, where it is named and in its URL's union: less where that has one answer, more where
 /// it has several. Measured.
 const CHANNEL_WEIGHT: usize = 72;
+/// What a union takes, of a URL that has one. Measured.
+const UNION_WEIGHT: usize = 240;
 
 /// The channels that one answer names, with a hold or as `ch:` keys. As long as it lives, they are its URL's.
 pub(super) struct Named {
@@ -79,6 +82,10 @@ pub(super) struct Channels {
     pub(super) left_marks: LeftMarks,
 }
 
+/// The channels of a URL at some moment. Of one that never had any, nothing is kept.
+#[derive(Clone, Default)]
+pub(super) struct Snapshot(Option<Arc<Channels>>);
+
 /// What keeps the union of a URL.
 #[derive(Default)]
 pub(super) struct Union {
@@ -98,13 +105,13 @@ pub(super) struct Union {
 // === impl Named ===
 
 impl Named {
-    /// What these channels weigh, as long as they are named.
+    /// What these channels weigh, as long as they are named, and with them the union.
     pub(super) fn weight(&self) -> usize {
         let weights = self
             .channels
             .iter()
             .map(|channel| channel.as_str().len() + CHANNEL_WEIGHT);
-        weights.sum()
+        UNION_WEIGHT + weights.sum::<usize>()
     }
 
     fn key(&self) -> Key {
@@ -316,6 +323,26 @@ impl Union {
             all.names = names;
         }
         self.all = Arc::new(all);
+    }
+}
+
+// === impl Snapshot ===
+
+impl From<&Arc<Channels>> for Snapshot {
+    fn from(channels: &Arc<Channels>) -> Self {
+        Self(Some(channels.clone()))
+    }
+}
+
+impl Deref for Snapshot {
+    type Target = Channels;
+
+    fn deref(&self) -> &Channels {
+        static NONE: LazyLock<Channels> = LazyLock::new(Channels::default);
+        match &self.0 {
+            Some(channels) => channels,
+            None => &NONE,
+        }
     }
 }
 

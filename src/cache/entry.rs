@@ -20,7 +20,7 @@ use crate::sync::Arc;
 
 /// What an entry takes beside what its origin determines: itself, its log, its URL's resource, its places in the store
 /// and in the index. Measured.
-const FIXED_WEIGHT: usize = 1_600;
+const FIXED_WEIGHT: usize = 1_400;
 /// What a field takes beside its name and value: a bucket of the map, and its share of the indices.
 const FIELD_WEIGHT: usize = 112;
 

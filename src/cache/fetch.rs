@@ -513,9 +513,8 @@ fn finish(cache: &Cache, landing: &Landing, entry: Option<Arc<Entry>>) {
         cache.store().insert(resource, entry);
     }
     // In the same step: whoever comes finds the one or the other.
-    state
-        .flights
-        .retain(|flight| !Arc::ptr_eq(flight, &landing.flight));
+    let flight = state.land(&landing.flight);
     drop(state);
+    drop(flight);
     cache.counters().bytes.set(cache.store().weight() as f64);
 }

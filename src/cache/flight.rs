@@ -168,14 +168,7 @@ impl Flight {
 impl Drop for Landing {
     fn drop(&mut self) {
         // Nobody's last word is dropped under the lock, and nobody woken.
-        let _flight = {
-            let flights = &mut self.resource.state.lock().flights;
-            let is_this = |flight: &Arc<Flight>| Arc::ptr_eq(flight, &self.flight);
-            flights
-                .iter()
-                .position(is_this)
-                .map(|place| flights.remove(place))
-        };
+        let _flight = self.resource.state.lock().land(&self.flight);
         self.flight.phase.send_if_modified(|phase| {
             let died = matches!(phase, Phase::Waiting | Phase::Flying { .. });
             if died {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::channels::{Channels, Named, Union};
+use super::channels::{Named, Snapshot, Union};
 use super::flight::Flight;
 use super::key::{RequestUrl, VariantKey};
 use super::policy::VarySpec;
@@ -41,7 +41,7 @@ pub(super) struct State {
     /// What its answers are filed under: see [`Resource::rule`].
     pub(super) vary: Option<Arc<VarySpec>>,
     /// What its answers named, as long as they live.
-    union: Union,
+    union: Option<Box<Union>>,
     pub(super) flights: Vec<Arc<Flight>>,
     /// Variants that are stored, or were: about in the order of their use.
     variants: Vec<VariantKey>,
@@ -91,9 +91,8 @@ impl Resource {
     pub(super) fn abandon(&self, flight: &Arc<Flight>, is_read: impl Fn() -> bool) -> bool {
         let mut state = self.state.lock();
         let abandoned = !is_read() && flight.phase.receiver_count() == 0;
-        if abandoned {
-            state.flights.retain(|other| !Arc::ptr_eq(other, flight));
-        }
+        let _flight = abandoned.then(|| state.land(flight));
+        drop(state);
         abandoned
     }
 
@@ -115,11 +114,12 @@ impl Resource {
         if channels.is_empty() && !more {
             return None;
         }
-        self.state.lock().union.learn(hub, channels, more)
+        let mut state = self.state.lock();
+        state.union.get_or_insert_default().learn(hub, channels, more)
     }
 
     /// The union of what its answers named.
-    pub(super) fn channels(&self, hub: &Hub) -> Arc<Channels> {
+    pub(super) fn channels(&self, hub: &Hub) -> Snapshot {
         self.state.lock().channels(hub)
     }
 }
@@ -137,20 +137,25 @@ impl Drop for Resource {
 
 impl State {
     /// The union of what its answers named.
-    pub(super) fn channels(&mut self, hub: &Hub) -> Arc<Channels> {
-        self.union.get(hub).clone()
+    pub(super) fn channels(&mut self, hub: &Hub) -> Snapshot {
+        match &mut self.union {
+            Some(union) => union.get(hub).into(),
+            None => Snapshot::default(),
+        }
     }
 
     /// A variant is stored. Returns the one that has to go for it.
     pub(super) fn stored(&mut self, variant: VariantKey) -> Option<VariantKey> {
         self.variants.retain(|other| *other != variant);
+        // Nearly all URLs have one.
+        self.variants.reserve_exact(usize::from(self.variants.is_empty()));
         self.variants.push(variant);
         (self.variants.len() > MAX_VARIANTS).then(|| self.variants.remove(0))
     }
 
     /// An answer that names these goes for want of room, not because something took its place: they stay the URL's.
     pub(super) fn outlive(&mut self, hub: &Hub, named: &Arc<Named>, until: Instant) {
-        self.union.outlive(hub, named, until);
+        self.union.get_or_insert_default().outlive(hub, named, until);
     }
 
     /// A variant is asked for. Where there are few, their order does not matter.
@@ -172,6 +177,17 @@ impl State {
             .iter()
             .copied()
             .filter(move |other| *other != variant)
+    }
+
+    /// Takes a flight off the list.
+    pub(super) fn land(&mut self, flight: &Arc<Flight>) -> Option<Arc<Flight>> {
+        let place = self.flights.iter().position(|other| Arc::ptr_eq(other, flight))?;
+        let flight = self.flights.remove(place);
+        if self.flights.is_empty() {
+            // Nearly all URLs have none.
+            self.flights = Vec::new();
+        }
+        Some(flight)
     }
 
     /// When the next paced revalidation of this variant may start.

@@ -1,5 +1,7 @@
 //! An entry as the answer to one request.
 
+use std::sync::OnceLock;
+
 use http::header::{AGE, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::time::Instant;
@@ -21,8 +23,12 @@ const PLACE: &str = "-";
 pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// The fields of a fresh hit that change only with the second: formatted once for all hits of that second.
+/// Most of what is stored is never hit: then it takes no memory.
 #[derive(Default)]
-pub(super) struct Lines(Mutex<Option<(u64, HeaderValue, HeaderValue)>>);
+pub(super) struct Lines(OnceLock<Box<Mutex<Formatted>>>);
+
+/// Which second it is, `Age` and `Cache-Status`.
+type Formatted = (u64, HeaderValue, HeaderValue);
 
 /// How an entry is given to a request.
 pub(super) struct Given<'a> {
@@ -233,14 +239,18 @@ impl Lines {
         second: u64,
         format: impl FnOnce() -> (HeaderValue, HeaderValue),
     ) -> (HeaderValue, HeaderValue) {
-        let mut lines = self.0.lock();
-        if let Some((at, age, status)) = &*lines
-            && *at == second
-        {
-            return (age.clone(), status.clone());
+        let Some(lines) = self.0.get() else {
+            let (age, status) = format();
+            let lines = (second, age.clone(), status.clone());
+            // Another one may have been as quick.
+            let _ = self.0.set(Box::new(Mutex::new(lines)));
+            return (age, status);
+        };
+        let mut lines = lines.lock();
+        if lines.0 != second {
+            let (age, status) = format();
+            *lines = (second, age, status);
         }
-        let (age, status) = format();
-        *lines = Some((second, age.clone(), status.clone()));
-        (age, status)
+        (lines.1.clone(), lines.2.clone())
     }
 }
