@@ -201,6 +201,18 @@ async fn i11_i12_i13_status() {
     }
 }
 
+/// RFC 9110 8.6: a length beside a status that has no body would take the next answer for it.
+#[tokio::test]
+async fn i11_a_status_without_a_body_has_no_length() {
+    for status in ["204", "304"] {
+        let fields = [("grip-status", status), ("content-length", "2")];
+        let origin = Origin::new(move |_, _| async move { Ok(reply(200, &fields, "ok")) });
+        let response = origin.get(&Edge::new()).await;
+        assert_eq!(header(&response, "content-length"), None, "{status}");
+        assert_eq!(text(response).await, "", "{status}");
+    }
+}
+
 #[cfg(feature = "serve")]
 #[tokio::test]
 async fn i11_the_phrase_reaches_an_http1_server() {

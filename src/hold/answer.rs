@@ -148,6 +148,11 @@ impl Answer {
         if let Some(status) = instruct.status {
             parts.status = status;
             set_reason(&mut parts, instruct.reason.as_deref());
+            if !may_have_body(status) {
+                // The length was that of a body which this status does not have (RFC 9110 8.6).
+                parts.headers.remove(CONTENT_LENGTH);
+                body = EdgeBody::empty();
+            }
         }
         if !instruct.expose_headers.is_empty() {
             expose(&mut parts.headers, &instruct.expose_headers);
