@@ -27,10 +27,15 @@ struct Kept {
     _charge: Charge,
 }
 
-/// The same bytes in memory of their own: as they came they may keep a buffer that is many times larger. Moves what is
-/// alone in its memory, copies the rest.
+/// The same bytes in memory of their own: as they came they may keep a buffer that is many times larger. Moves what fills
+/// its memory alone, copies the rest.
 pub(super) fn detached(data: Bytes) -> Box<[u8]> {
-    Vec::from(data).into_boxed_slice()
+    let data = Vec::from(data);
+    if data.len() == data.capacity() {
+        return data.into_boxed_slice();
+    }
+    // Not shrunk: an allocator may leave what is more than half full where it is, in all of its buffer.
+    Box::from(&*data)
 }
 
 // === impl Account ===
@@ -84,5 +89,23 @@ impl Drop for Charge {
 impl AsRef<[u8]> for Kept {
     fn as_ref(&self) -> &[u8] {
         &self.data
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_has_no_memory_to_spare() {
+        let mut large = Vec::with_capacity(16_384);
+        large.extend_from_slice(&[7; 10_000]);
+        let at = large.as_ptr();
+        let kept = detached(large.into());
+        assert_eq!(kept.len(), 10_000);
+        assert_ne!(kept.as_ptr(), at, "all of the buffer may still be there");
+        let exact = vec![7; 10_000];
+        let at = exact.as_ptr();
+        assert_eq!(detached(exact.into()).as_ptr(), at, "moved");
     }
 }

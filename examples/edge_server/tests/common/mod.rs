@@ -147,6 +147,10 @@ impl Server {
         server
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it as an init system does.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
