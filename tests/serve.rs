@@ -509,6 +509,87 @@ async fn a_drain_ends_holds_then_connections_and_resolves() {
     assert_eq!((drained.cut, drained.left, stats.open()), (0, 0, 0));
 }
 
+/// What is sent here goes to the kernel while no task of the server runs.
+fn send_at_once(addr: std::net::SocketAddr, request: &str) -> std::net::TcpStream {
+    use std::io::Write;
+    let mut stream = std::net::TcpStream::connect(addr).expect("connects");
+    stream.write_all(request.as_bytes()).expect("the kernel has room");
+    stream
+}
+
+fn of_std(stream: std::net::TcpStream) -> Raw<TcpStream> {
+    stream.set_nonblocking(true).expect("a socket");
+    Raw::new(TcpStream::from_std(stream).expect("a socket"))
+}
+
+#[tokio::test]
+async fn what_was_sent_whole_before_a_drain_is_answered() {
+    let (service, _) = echo();
+    let (addr, mut server) = start_tcp(service, Limits::default()).await;
+    let mut kept = connect(addr).await;
+    kept.send("GET /kept HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(soon(kept.answer()).await.text(), "GET /kept \n");
+    let mut two = http2(addr).await;
+    let answer = soon(two.send_request(get("http://a/"))).await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+
+    // From here to the drain nothing is awaited: the server has not even accepted these.
+    let post = "POST /fresh HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
+    let fresh: Vec<_> = (0..50).map(|_| send_at_once(addr, post)).collect();
+    let kept = {
+        use std::io::Write;
+        let mut stream = kept.io.into_std().expect("a socket");
+        stream
+            .write_all(b"GET /again HTTP/1.1\r\nHost: a\r\n\r\n")
+            .expect("the kernel has room");
+        of_std(stream)
+    };
+    server.begin_drain();
+
+    for (client, text) in fresh
+        .into_iter()
+        .map(|stream| (of_std(stream), "POST /fresh hi\n"))
+        .chain([(kept, "GET /again \n")])
+    {
+        let mut client = client;
+        let answer = soon(client.answer()).await;
+        assert_eq!(
+            (answer.text(), answer.field("connection")),
+            (text, Some("close"))
+        );
+        assert_eq!(soon(client.rest()).await, b"");
+    }
+    until("GOAWAY came", || two.is_closed()).await;
+    let drained = server.drained().await;
+    assert_eq!((drained.cut, drained.left), (0, 0));
+}
+
+#[tokio::test]
+async fn who_waits_for_room_when_a_drain_begins_gets_that_of_an_idle_client() {
+    let (service, _) = echo();
+    let (addr, mut server) = start_tcp(service, Limits::default().connections(1)).await;
+    let mut idle = connect(addr).await;
+    idle.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    soon(idle.answer()).await;
+    let waiting = send_at_once(addr, "GET /late HTTP/1.1\r\nHost: a\r\n\r\n");
+    server.begin_drain();
+    assert_eq!(soon(of_std(waiting).answer()).await.text(), "GET /late \n");
+    assert_eq!(server.drained().await.cut, 0);
+}
+
+#[tokio::test]
+async fn who_waits_for_room_when_a_drain_begins_gets_that_of_a_hold() {
+    let (addr, mut server) = start_tcp(holding(), Limits::default().connections(1)).await;
+    let mut held = connect(addr).await;
+    held.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    soon(held.head()).await;
+    let waiting = send_at_once(addr, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    server.begin_drain();
+    assert!(soon(held.rest()).await.ends_with(b"4\r\nlast\r\n0\r\n\r\n"));
+    assert_eq!(soon(of_std(waiting).answer()).await.text(), "firstlast");
+    assert_eq!(server.drained().await.cut, 0);
+}
+
 #[tokio::test]
 async fn a_request_under_way_is_answered_in_a_drain_with_connection_close() {
     let (release, gate) = tokio::sync::watch::channel(false);

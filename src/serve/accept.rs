@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tower_service::Service;
 
 use super::adapter::{Hook, Shared};
@@ -17,6 +17,7 @@ use super::connection::{Connection, Lead, Phase};
 use super::limits::Limits;
 use super::listener::{Listener, Peer};
 use super::stats::{Open, Stats};
+use super::timer::after;
 #[cfg(feature = "tls")]
 use super::tls::Tls;
 use super::trusted::TrustedProxies;
@@ -27,6 +28,12 @@ use crate::sync::Arc;
 
 /// First and longest pause after a failed accept.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// When the queue of the listener counts as empty: so long nobody has come out of it. The reactor has looked by then.
+const QUIET: Duration = Duration::from_millis(20);
+
+/// How long a drain accepts at most, whoever goes on coming.
+const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// How long connections that are cut may take to go.
 const CUT_PATIENCE: Duration = Duration::from_secs(1);
@@ -152,8 +159,10 @@ impl<L, S> Serve<L, S> {
         self
     }
 
-    /// When `signal` resolves: closes the listener, tells clients (GOAWAY, `Connection: close`) and long-lived
-    /// responses ([`Drain`](crate::Drain)), waits `deadline` for connections to end, then cuts them.
+    /// When `signal` resolves: accepts whoever has connected by then, closes the listener, tells clients (GOAWAY,
+    /// `Connection: close`) and long-lived responses ([`Drain`](crate::Drain)), waits for connections to end, and cuts them
+    /// `deadline` after the signal. A request that was sent whole before the signal is answered, on a new connection or a
+    /// kept one.
     pub fn drain<F>(mut self, signal: F, deadline: Duration) -> Self
     where
         F: Future + Send + 'static,
@@ -223,20 +232,17 @@ impl<L, S> Serve<L, S> {
             trusted: self.trusted,
             proxy_protocol: self.proxy_protocol,
             parks: self.parks,
+            phases: Phases(phases.clone()),
         });
         let (mut signal, deadline) = match self.drain {
             Some((signal, deadline)) => (signal, deadline),
             None => (Box::pin(std::future::pending()) as Signal, Duration::ZERO),
         };
 
-        loop {
-            let (io, peer, open) = tokio::select! {
-                biased;
-                () = &mut signal => break,
-                accepted = accept(&mut self.listener, &slots, &self.stats) => accepted,
-            };
+        // A service need not be `Sync`: each connection is given its own.
+        let begin = |service: S, (io, peer, open)| {
             let connection = Connection {
-                service: self.service.clone(),
+                service,
                 shared: shared.clone(),
                 peer,
                 phases: lead.phases(),
@@ -244,14 +250,41 @@ impl<L, S> Serve<L, S> {
                 tls: self.tls.clone(),
             };
             tokio::spawn(connection.run(io, open));
+        };
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut signal => break,
+                accepted = accept(&mut self.listener, &slots, &self.stats) => begin(self.service.clone(), accepted),
+            }
         }
 
-        drop(self.listener);
-        // Clients are told first, so that those whose hold ends come back elsewhere.
+        let begun = Instant::now();
+        let deadline = after(begun, deadline);
+        // Idle connections make room for those that wait.
         lead.begin(Phase::Draining);
+        // Who is in the kernel's queue has connected, and may have sent a request: it would be reset with the listener.
+        let last_call = deadline.min(begun + LAST_CALL);
+        loop {
+            let is_full = slots.available_permits() == 0;
+            let patience = if is_full {
+                // Holds make room, too, although some of their clients may come back here.
+                drain_signal.start();
+                last_call
+            } else {
+                last_call.min(Instant::now() + QUIET)
+            };
+            let accepting = accept(&mut self.listener, &slots, &self.stats);
+            match timeout_at(patience, accepting).await {
+                Ok(accepted) => begin(self.service.clone(), accepted),
+                Err(_) => break,
+            }
+        }
+        // Before holds are told, where there was room: their clients come back elsewhere.
+        drop(self.listener);
         drain_signal.start();
         let all = u32::try_from(most).unwrap_or(u32::MAX);
-        if timeout(deadline, slots.acquire_many(all)).await.is_ok() {
+        if timeout_at(deadline, slots.acquire_many(all)).await.is_ok() {
             return Drained { cut: 0, left: 0 };
         }
         let cut = most - slots.available_permits();

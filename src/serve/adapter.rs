@@ -14,6 +14,7 @@ use tower_service::Service;
 
 use super::authority;
 use super::body::{Flow, Pace, Reading, RequestBody, ResponseBody};
+use super::connection::{Phase, Phases};
 use super::head::parse_length;
 use super::limits::Limits;
 use super::link::{InFlight, Link};
@@ -41,6 +42,7 @@ pub(super) struct Shared {
     pub(super) trusted: TrustedProxies,
     pub(super) proxy_protocol: bool,
     pub(super) parks: bool,
+    pub(super) phases: Phases,
 }
 
 /// What hyper calls for each request of a connection.
@@ -65,6 +67,7 @@ enum Exchange {
         in_flight: InFlight,
         /// How a hold stands on the wire that answers it; `None`: nothing can.
         framing: Option<Framing>,
+        version: Version,
     },
     Http2 {
         handed: Arc<Handed>,
@@ -83,7 +86,7 @@ pin_project_lite::pin_project! {
         // A body is expected and may break off.
         reading: Option<Arc<Reading>>,
         is_connect: bool,
-        stats: Stats,
+        shared: Arc<Shared>,
     }
 }
 
@@ -127,6 +130,7 @@ where
                     link: link.clone(),
                     in_flight: link.in_flight(),
                     framing: framing_of(&request).filter(|_| self.shared.parks),
+                    version: request.version(),
                 };
                 (exchange, link.take_refusal())
             }
@@ -171,7 +175,7 @@ where
             exchange: Some(exchange),
             reading,
             is_connect,
-            stats: self.shared.stats.clone(),
+            shared: self.shared.clone(),
         }
     }
 }
@@ -282,13 +286,18 @@ where
             // Whatever the service made of half a body.
             return Poll::Ready(Ok(refuse(exchange, refusal)));
         }
+        let is_last = me.shared.phases.has_reached(Phase::Draining);
         Poll::Ready(Ok(match outcome {
             Outcome::Returned(mut response) => {
                 let status = response.status();
                 let accepted =
                     status == StatusCode::SWITCHING_PROTOCOLS || (*me.is_connect && status.is_success());
                 let is_read = me.reading.as_ref().is_none_or(|reading| reading.is_whole());
-                match exchange.holds(&mut response, is_read) {
+                let held = exchange.holds(&response, is_read);
+                if !accepted && (is_last || response.extensions().get::<Held>().is_some()) {
+                    exchange.say_last(&mut response);
+                }
+                match held {
                     Some((link, framing)) => response.map(|body| {
                         link.slot().fill(EdgeBody::new(body), framing);
                         ResponseBody::slot(link, exchange.into_flow(accepted))
@@ -297,22 +306,15 @@ where
                 }
             }
             Outcome::Failed(why) => {
-                me.stats.count_failure();
+                me.shared.stats.count_failure();
                 tracing::warn!(target: "gripstack::serve", error = %why, "the service failed");
-                text(
-                    StatusCode::BAD_GATEWAY,
-                    &format!("the service failed: {why}"),
-                    exchange.into_flow(false),
-                )
+                let response = text(StatusCode::BAD_GATEWAY, &format!("the service failed: {why}"));
+                exchange.text(response, is_last)
             }
             Outcome::Panicked => {
-                me.stats.count_panic();
+                me.shared.stats.count_panic();
                 tracing::error!(target: "gripstack::serve", "the service panicked");
-                text(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "the service panicked",
-                    exchange.into_flow(false),
-                )
+                exchange.text(text(StatusCode::INTERNAL_SERVER_ERROR, "the service panicked"), is_last)
             }
         }))
     }
@@ -360,13 +362,12 @@ fn framing_of<B>(request: &Request<B>) -> Option<Framing> {
 impl Exchange {
     /// If this answer is held on a connection of HTTP/1, nothing follows it there. Where to put its body, if the connection
     /// can be parked: the framing must be ours to choose, and the request read to its end.
-    fn holds<B: Body>(&self, response: &mut Response<B>, is_read: bool) -> Option<(Arc<Link>, Framing)> {
+    fn holds<B: Body>(&self, response: &Response<B>, is_read: bool) -> Option<(Arc<Link>, Framing)> {
         let Self::Http1 { link, framing, .. } = self else {
             return None;
         };
         response.extensions().get::<Held>()?;
-        let headers = response.headers_mut();
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        let headers = response.headers();
         let frames_itself = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::TRAILER]
             .iter()
             .any(|name| headers.contains_key(name));
@@ -384,6 +385,27 @@ impl Exchange {
         framing
             .filter(|_| can_park)
             .map(|framing| (link.clone(), framing))
+    }
+
+    /// Says that the connection ends with this answer. On HTTP/2 that is GOAWAY's to say.
+    fn say_last<B>(&self, response: &mut Response<B>) {
+        if let Self::Http1 { version, .. } = self {
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+            if *version == Version::HTTP_10 {
+                // Or hyper would add that it stays, for the client asked for that.
+                *response.version_mut() = Version::HTTP_10;
+            }
+        }
+    }
+
+    /// An answer of ours.
+    fn text<B>(self, mut response: Response<String>, is_last: bool) -> Response<ResponseBody<B>> {
+        if is_last {
+            self.say_last(&mut response);
+        }
+        response.map(|text| ResponseBody::text(text, self.into_flow(false)))
     }
 
     /// Where the response's body goes. Whether the client may leave HTTP is decided with it.
@@ -405,20 +427,12 @@ impl Exchange {
 
 fn refuse<B>(exchange: Exchange, refusal: Refusal) -> Response<ResponseBody<B>> {
     tracing::debug!(target: "gripstack::serve", reason = refusal.as_str(), "refused a request");
-    let closes = matches!(exchange, Exchange::Http1 { .. });
-    let mut response = text(refusal.status(), &refusal.to_string(), exchange.into_flow(false));
-    if closes {
-        response
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
+    exchange.text(text(refusal.status(), &refusal.to_string()), true)
 }
 
 /// An answer of one line.
-fn text<B>(status: StatusCode, why: &str, flow: Flow) -> Response<ResponseBody<B>> {
-    let body = ResponseBody::text(format!("{status}: {why}\n"), flow);
-    let mut response = Response::new(body);
+fn text(status: StatusCode, why: &str) -> Response<String> {
+    let mut response = Response::new(format!("{status}: {why}\n"));
     *response.status_mut() = status;
     let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);

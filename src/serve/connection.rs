@@ -11,6 +11,7 @@ use http_body::Body;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
 use super::adapter::{Adapter, Shared, Side};
@@ -32,6 +33,10 @@ use crate::sync::Arc;
 
 /// How long an HTTP/2 client without streams may take to close after GOAWAY.
 const GOAWAY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a connection on which nothing is under way is looked at once a drain has begun: what its client sent before is
+/// there by then.
+const LAST_LOOK: Duration = Duration::from_millis(250);
 
 /// Smallest buffer that hyper's HTTP/1 takes, in bytes.
 const MIN_BUFFER_BYTES: usize = 8192;
@@ -70,6 +75,31 @@ impl Phases {
         match phase {
             Phase::Draining => self.draining.listen(),
             Phase::Cutting => self.cutting.listen(),
+        }
+    }
+
+    /// Whether the server is that far.
+    pub(super) fn has_reached(&self, phase: Phase) -> bool {
+        match phase {
+            Phase::Draining => self.draining.has_rung(),
+            Phase::Cutting => self.cutting.has_rung(),
+        }
+    }
+
+    /// What a client sends; in a drain only what it had sent before.
+    async fn last_call<T>(&self, arriving: impl Future<Output = T>) -> Option<T> {
+        let is_late = async {
+            self.listen(Phase::Draining).heard().await;
+            let mut cut = self.listen(Phase::Cutting);
+            tokio::select! {
+                () = cut.heard() => {}
+                () = sleep(LAST_LOOK) => {}
+            }
+        };
+        tokio::select! {
+            biased;
+            arrived = arriving => Some(arrived),
+            () = is_late => None,
         }
     }
 }
@@ -113,26 +143,17 @@ where
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let mut draining = self.phases.listen(Phase::Draining);
-        let io = tokio::select! {
-            biased;
-            () = draining.heard() => return,
-            io = self.begin(io) => io,
-        };
-        let Some(io) = io else {
+        let phases = self.phases.clone();
+        let Some(Some(io)) = phases.last_call(self.begin(io)).await else {
             return;
         };
         let mut socket = Socket::new(io, self.shared.limits.clone(), open);
-        let protocol = tokio::select! {
-            biased;
-            () = draining.heard() => {
-                // Its first request, if one is on its way, must go elsewhere.
-                let _ = socket.shutdown().await;
-                return;
-            }
-            protocol = socket.sniff() => protocol,
+        let Some(protocol) = phases.last_call(socket.sniff()).await else {
+            // Its first request, if one is on its way, must go elsewhere.
+            let _ = socket.shutdown().await;
+            return;
         };
-        drop(draining);
+        drop(phases);
         match protocol {
             // Boxed, so that the many connections of HTTP/1 do not pay for the size of the other.
             Ok(Protocol::Http2) => Box::pin(self.run_http2(socket)).await,
@@ -211,15 +232,19 @@ where
         let mut connection = connection.with_upgrades();
         let mut next = Phase::Draining;
         let mut reached = self.phases.listen(next);
+        let mut last_look = LastLook::default();
         let goes_on = loop {
             tokio::select! {
-                // An answer that is ready when the drain begins must say that the connection closes.
                 biased;
                 () = reached.heard() => match next {
                     Phase::Draining => {
-                        Pin::new(&mut connection).graceful_shutdown();
                         next = Phase::Cutting;
                         reached = self.phases.listen(next);
+                        // What waits for its answer is the last; else its client may have sent one more.
+                        match link.is_busy() {
+                            true => Pin::new(&mut connection).graceful_shutdown(),
+                            false => last_look.begin(),
+                        }
                     }
                     Phase::Cutting => return,
                 },
@@ -227,6 +252,8 @@ where
                     Ended::Closed(result) => return log_end(self.peer, result),
                     Ended::AtRest(goes_on) => break goes_on,
                 },
+                // After the connection: what has come by now is looked at.
+                () = last_look.over() => Pin::new(&mut connection).graceful_shutdown(),
             }
         };
         let Some(parts) = connection.into_parts() else {
@@ -256,10 +283,12 @@ where
         let mut connection = pin!(connection);
         let mut next = Phase::Draining;
         let mut reached = self.phases.listen(next);
+        let mut last_look = LastLook::default();
         let mut going_away = false;
         loop {
             let patience = if going_away { GOAWAY_PATIENCE } else { limits.idle };
             tokio::select! {
+                biased;
                 result = connection.as_mut() => return log_end(self.peer, result),
                 () = reached.heard() => {
                     if next == Phase::Cutting {
@@ -267,7 +296,11 @@ where
                     }
                     next = Phase::Cutting;
                     reached = self.phases.listen(next);
+                    // hyper ends one that is not shaken hands with, whatever its client has sent.
+                    last_look.begin();
+                    continue;
                 }
+                () = last_look.over() => {}
                 () = streams.idle_for(patience) => if going_away {
                     return;
                 },
@@ -276,6 +309,27 @@ where
             Pin::as_mut(&mut connection).graceful_shutdown();
             going_away = true;
         }
+    }
+}
+
+/// The time in which what a client sent before a drain is taken. Takes no room before.
+#[derive(Default)]
+struct LastLook(Option<Pin<Box<Sleep>>>);
+
+// === impl LastLook ===
+
+impl LastLook {
+    fn begin(&mut self) {
+        self.0 = Some(Box::pin(sleep(LAST_LOOK)));
+    }
+
+    /// Resolves once when it is over, and never if it has not begun.
+    async fn over(&mut self) {
+        match &mut self.0 {
+            Some(sleep) => sleep.await,
+            None => std::future::pending().await,
+        }
+        self.0 = None;
     }
 }
 

@@ -74,7 +74,7 @@ impl ControlLayer {
                 Some(answer::of(StatusCode::OK, kind, self.metrics.render()))
             }
             (&Method::GET | &Method::HEAD, "/healthz") if self.drain.has_begun() => {
-                Some(answer::text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"))
+                Some(answer::draining())
             }
             (&Method::GET | &Method::HEAD, "/healthz") => Some(answer::text(StatusCode::OK, "ok\n")),
             (&Method::POST, "/publish" | "/publish/") if self.closed.to_publisher(request.headers()) => {
