@@ -25,6 +25,8 @@ reasons! {
         RouteNotFound = "route-not-found",
         /// The request cannot be forwarded: two `Host` fields, none that is valid. 400.
         BadRequest = "bad-request",
+        /// The path leads out of the prefix of its route, or of the path of the origin's URL, in some spelling. 400.
+        PathClimbs = "path-climbs",
         /// The method cannot be forwarded: `CONNECT`. 501.
         MethodUnsupported = "method-unsupported",
         /// The client's body broke off while it was forwarded. 400; not the origin's fault.
@@ -88,7 +90,7 @@ impl OriginFailure {
     /// The status that stands for it.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::BadRequest | Self::RequestBody => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::PathClimbs | Self::RequestBody => StatusCode::BAD_REQUEST,
             Self::MethodUnsupported => StatusCode::NOT_IMPLEMENTED,
             Self::ConnectTimeout | Self::FirstByteTimeout | Self::BetweenBytesTimeout => {
                 StatusCode::GATEWAY_TIMEOUT
@@ -118,7 +120,11 @@ impl OriginFailure {
     pub const fn is_outage(self) -> bool {
         !matches!(
             self,
-            Self::RouteNotFound | Self::BadRequest | Self::MethodUnsupported | Self::RequestBody
+            Self::RouteNotFound
+                | Self::BadRequest
+                | Self::PathClimbs
+                | Self::MethodUnsupported
+                | Self::RequestBody
         )
     }
 }

@@ -176,11 +176,7 @@ impl Inner {
         let port = if is_https(request.extensions()) { 443 } else { 80 };
         let origin = self
             .routes
-            .find(authority.as_ref(), port, request.uri().path())
-            .ok_or_else(|| {
-                let host = authority.as_ref().map_or("", Authority::as_str);
-                OriginError::new(OriginFailure::RouteNotFound, format!("host {host:?}"))
-            })?;
+            .find(authority.as_ref(), port, request.uri().path())?;
         let stats = origin.stats();
         stats.request();
         let result = self.exchange(origin, authority.as_ref(), client, request).await;

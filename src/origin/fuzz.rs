@@ -48,12 +48,22 @@ pub fn route(bytes: &[u8]) {
         .iter()
         .filter_map(|(text, _)| Some((rank(text, &uri)?, cut(text.as_bytes(), b'=').1)))
         .max_by_key(|(rank, _)| *rank);
+    if let Err(error) = &found
+        && error.failure == OriginFailure::PathClimbs
+    {
+        // As it is, or once it is decoded.
+        assert!(
+            expected.is_some() && uri.path().contains(['.', '%']),
+            "{uri} among {routes:?}"
+        );
+        return;
+    }
     assert_eq!(
-        found.map(|origin| origin.url().as_bytes()),
+        found.as_ref().ok().map(|origin| origin.url().as_bytes()),
         expected.map(|(_, url)| url),
         "{uri} among {routes:?}"
     );
-    if let Some(origin) = found {
+    if let Ok(origin) = found {
         check_target(origin, &uri);
     }
 }

@@ -23,7 +23,7 @@
 //! What it changes on the way, and what not:
 //!
 //! - Path and query arrive byte for byte. The prefix of a route is not stripped; a path in the origin's URL is
-//!   put in front.
+//!   put in front. A path that leads out of either (`/../secret`, in whatever spelling) is refused with 400.
 //! - Fields of the connection are removed in both directions (RFC 9110 7.6.1), among them what `Connection`
 //!   lists. `Expect` is answered here.
 //! - Fields that applications tend to trust but that no cache key covers are removed from requests
@@ -38,6 +38,7 @@
 
 mod body;
 mod builder;
+mod climb;
 mod connect;
 mod failure;
 mod forward;

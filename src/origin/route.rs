@@ -7,7 +7,9 @@ use http::Uri;
 use http::uri::{Authority, InvalidUri, PathAndQuery, Scheme};
 
 use super::builder::{BuildError, BuildProblem};
+use super::climb::climbs;
 use super::stats::Stats;
+use crate::error::{OriginError, OriginFailure};
 use crate::sync::Arc;
 
 /// A host, a prefix of the path, and the origin that answers there.
@@ -83,6 +85,13 @@ impl Route {
 
     pub(super) fn origin(&self) -> &Upstream {
         &self.origin
+    }
+
+    /// Whether a path that it matches leads out of its prefix, or of the path of the origin's URL: what is beside
+    /// these nobody wanted to be reached.
+    fn is_left_by(&self, path: &str) -> bool {
+        let has_bounds = !self.prefix.is_empty() || !self.origin.path.is_empty();
+        has_bounds && climbs(path.strip_prefix(&self.prefix).unwrap_or(path))
     }
 
     fn matches(&self, authority: Option<&Authority>, default_port: u16, path: &str) -> bool {
@@ -270,16 +279,25 @@ impl Routes {
         Ok(Self(routes))
     }
 
+    /// The origin of a request; an error, if there is none or it would be left.
     pub(super) fn find(
         &self,
         authority: Option<&Authority>,
         default_port: u16,
         path: &str,
-    ) -> Option<&Upstream> {
-        self.0
-            .iter()
-            .find(|route| route.matches(authority, default_port, path))
-            .map(Route::origin)
+    ) -> Result<&Upstream, OriginError> {
+        let mut routes = self.0.iter();
+        match routes.find(|route| route.matches(authority, default_port, path)) {
+            Some(route) if route.is_left_by(path) => Err(OriginError::new(OriginFailure::PathClimbs, path)),
+            Some(route) => Ok(route.origin()),
+            None => {
+                let host = authority.map_or("", Authority::as_str);
+                Err(OriginError::new(
+                    OriginFailure::RouteNotFound,
+                    format!("host {host:?}"),
+                ))
+            }
+        }
     }
 
     /// Each origin once.
@@ -304,7 +322,8 @@ mod tests {
 
     fn find<'a>(routes: &'a Routes, url: &str) -> Option<&'a str> {
         let uri: Uri = url.parse().expect("a URL");
-        routes.find(uri.authority(), 80, uri.path()).map(Upstream::url)
+        let found = routes.find(uri.authority(), 80, uri.path()).ok();
+        found.map(Upstream::url)
     }
 
     #[test]
@@ -339,11 +358,32 @@ mod tests {
         let some = routes(&["a.example/x=http://a", "*/y=http://any"]);
         assert_eq!(find(&some, "http://a.example/y"), Some("http://any"));
         assert_eq!(find(&some, "http://a.example/z"), None);
-        assert_eq!(some.find(None, 80, "/x").map(Upstream::url), None);
-        assert_eq!(some.find(None, 80, "/y").map(Upstream::url), Some("http://any"));
+        let found = |path| some.find(None, 80, path).ok().map(Upstream::url);
+        assert_eq!(found("/x"), None);
+        assert_eq!(found("/y"), Some("http://any"));
         let port = routes(&["a.example:80=http://a"]);
         assert_eq!(find(&port, "http://a.example/"), Some("http://a"));
         assert_eq!(find(&port, "http://a.example:81/"), None);
+    }
+
+    #[test]
+    fn neither_a_prefix_nor_the_path_of_a_url_is_left() {
+        let routes = routes(&["*=http://h/base", "a.example=http://a", "a.example/api=http://api"]);
+        for (host, path, failure) in [
+            ("b", "/x", None),
+            ("b", "/x/../y", None),
+            ("b", "/../secret", Some(OriginFailure::PathClimbs)),
+            ("b", "/%2e%2e/secret", Some(OriginFailure::PathClimbs)),
+            ("a.example", "/api/x/..", None),
+            ("a.example", "/api/../admin", Some(OriginFailure::PathClimbs)),
+            ("a.example", "/api/..%2fadmin", Some(OriginFailure::PathClimbs)),
+            // All of it is there for clients: what this means is for the application to say.
+            ("a.example", "/../x", None),
+        ] {
+            let authority = host.parse().expect("a host");
+            let found = routes.find(Some(&authority), 80, path);
+            assert_eq!(found.err().map(|error| error.failure), failure, "{host}{path}");
+        }
     }
 
     #[test]

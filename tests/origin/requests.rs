@@ -80,6 +80,18 @@ async fn path_and_query_arrive_byte_for_byte() {
 }
 
 #[tokio::test]
+async fn the_path_of_the_origins_url_is_not_left() {
+    let raw = RawOrigin::answering(OK).await;
+    let origin = Origin::new(&format!("{}/base", raw.url())).unwrap();
+    for path in ["/../secret", "/%2e%2e/secret", "/a/..%2f../secret", "/..;/secret"] {
+        assert_failure(send(&origin, get(path)).await, OriginFailure::PathClimbs).await;
+    }
+    assert_eq!(raw.connections(), 0);
+    assert_eq!(send(&origin, get("/a/../b")).await.status(), StatusCode::OK);
+    assert!(raw.head().starts_with("GET /base/a/../b HTTP/1.1\r\n"));
+}
+
+#[tokio::test]
 async fn a_request_body_streams_through_chunk_by_chunk() {
     let raw = RawOrigin::new(|mut conn| async move {
         let head = conn.head().await.unwrap();
