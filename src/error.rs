@@ -29,6 +29,8 @@ reasons! {
         PathClimbs = "path-climbs",
         /// The method cannot be forwarded: `CONNECT`. 501.
         MethodUnsupported = "method-unsupported",
+        /// The request was here before: an origin leads back to this server (RFC 8586). 508.
+        Loop = "loop",
         /// The client's body broke off while it was forwarded. 400; not the origin's fault.
         RequestBody = "request-body-broken",
         /// The origin's name did not resolve. 502.
@@ -92,6 +94,7 @@ impl OriginFailure {
         match self {
             Self::BadRequest | Self::PathClimbs | Self::RequestBody => StatusCode::BAD_REQUEST,
             Self::MethodUnsupported => StatusCode::NOT_IMPLEMENTED,
+            Self::Loop => StatusCode::LOOP_DETECTED,
             Self::ConnectTimeout | Self::FirstByteTimeout | Self::BetweenBytesTimeout => {
                 StatusCode::GATEWAY_TIMEOUT
             }
@@ -124,6 +127,7 @@ impl OriginFailure {
                 | Self::BadRequest
                 | Self::PathClimbs
                 | Self::MethodUnsupported
+                | Self::Loop
                 | Self::RequestBody
         )
     }

@@ -27,6 +27,9 @@ static OF_PROXY: [HeaderName; 3] = [
     HeaderName::from_static("proxy-authentication-info"),
 ];
 
+/// Who has forwarded a request (RFC 8586): not a thing of one connection, whatever a client says.
+pub(crate) const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+
 /// Whether no proxy forwards this field.
 #[cfg(any(feature = "cache", feature = "origin", feature = "serve"))]
 pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
@@ -59,10 +62,10 @@ pub(crate) fn remove(headers: &mut HeaderMap) {
 
 /// Names that `Connection` cannot make hop-by-hop (RFC 9110 7.6.1: what all recipients are meant to see). A client could
 /// otherwise take away what layers above added for the application, or checked: who asks (`Authorization`, `Cookie`),
-/// for what (`Host`), from where (`X-Forwarded-*`), how far (`Via`, `Max-Forwards`), and what may be kept of it.
+/// for what (`Host`), from where (`X-Forwarded-*`), how far (`Via`, `Max-Forwards`, `CDN-Loop`), and what may be kept of it.
 #[cfg(any(feature = "hold", feature = "cache", feature = "origin", feature = "serve"))]
 fn is_end_to_end(name: &HeaderName) -> bool {
-    static END_TO_END: [HeaderName; 9] = [
+    static END_TO_END: [HeaderName; 10] = [
         HOST,
         CONTENT_LENGTH,
         header::CONTENT_TYPE,
@@ -71,6 +74,7 @@ fn is_end_to_end(name: &HeaderName) -> bool {
         header::COOKIE,
         header::VIA,
         header::MAX_FORWARDS,
+        CDN_LOOP,
         HeaderName::from_static("x-real-ip"),
     ];
     END_TO_END.contains(name)

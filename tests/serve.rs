@@ -553,10 +553,7 @@ async fn what_was_sent_whole_before_a_drain_is_answered() {
     {
         let mut client = client;
         let answer = soon(client.answer()).await;
-        assert_eq!(
-            (answer.text(), answer.field("connection")),
-            (text, Some("close"))
-        );
+        assert_eq!((answer.text(), answer.field("connection")), (text, Some("close")));
         assert_eq!(soon(client.rest()).await, b"");
     }
     until("GOAWAY came", || two.is_closed()).await;

@@ -6,6 +6,7 @@ use http::HeaderName;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use super::cdn_loop::CdnLoop;
 use super::connect::Connector;
 use super::forward::{Inner, Origin};
 use super::headers::{ForwardedFor, Forwarding, HostPolicy};
@@ -47,6 +48,7 @@ pub struct Builder {
     upgrades: bool,
     behind_cache: bool,
     forwarding: Forwarding,
+    cdn_loop: CdnLoop,
     #[cfg(feature = "tls")]
     ca_pem: Option<Vec<u8>>,
 }
@@ -108,6 +110,7 @@ impl Builder {
                 via: Some(Via::new(&HeaderName::from_static("gripstack"))),
                 ..Forwarding::default()
             },
+            cdn_loop: CdnLoop::random(),
             #[cfg(feature = "tls")]
             ca_pem: None,
         }
@@ -209,6 +212,13 @@ impl Builder {
         self
     }
 
+    /// The name in `CDN-Loop` (RFC 8586) by which a request is known that was here before. No other server on the way to the
+    /// application may have it. Default: `gripstack-` and a random number.
+    pub fn cdn_loop(mut self, name: &HeaderName) -> Self {
+        self.cdn_loop = CdnLoop::new(name);
+        self
+    }
+
     /// Trusts these certificates (PEM, one or several) for `https://` origins, instead of the system's.
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
@@ -256,6 +266,7 @@ impl Builder {
             fresh: client(0),
             routes,
             forwarding: self.forwarding,
+            cdn_loop: self.cdn_loop,
             first_byte_timeout: self.first_byte_timeout,
             between_bytes: self.between_bytes,
             idle_timeout: self.idle_timeout,

@@ -18,6 +18,7 @@ use tower_service::Service;
 
 use super::body::{Download, Exchange, Upload};
 use super::builder::{BuildError, Builder};
+use super::cdn_loop::{CdnLoop, LoopLayer};
 use super::connect::{Answered, Connector};
 use super::headers::{self, Forwarding, Framing};
 use super::route::{Routes, Upstream};
@@ -66,6 +67,7 @@ pub(super) struct Inner {
     pub(super) fresh: Client<Connector, Upload>,
     pub(super) routes: Routes,
     pub(super) forwarding: Forwarding,
+    pub(super) cdn_loop: CdnLoop,
     pub(super) first_byte_timeout: Duration,
     pub(super) between_bytes: Option<Duration>,
     pub(super) idle_timeout: Duration,
@@ -96,6 +98,12 @@ impl Origin {
     /// Options; see [`Builder`].
     pub fn builder() -> Builder {
         Builder::new()
+    }
+
+    /// A layer that refuses what this origin has forwarded before, for the outside of a stack. The origin itself does so,
+    /// too, but what a cache collects never reaches it.
+    pub fn loop_layer(&self) -> LoopLayer {
+        LoopLayer::new(self.0.cdn_loop.clone())
     }
 
     /// Each origin's URL, as it was given, and what happened to it.
@@ -174,9 +182,8 @@ impl Inner {
             return Ok(answer);
         }
         let port = if is_https(request.extensions()) { 443 } else { 80 };
-        let origin = self
-            .routes
-            .find(authority.as_ref(), port, request.uri().path())?;
+        let origin = self.routes.find(authority.as_ref(), port, request.uri().path())?;
+        self.cdn_loop.check(request.headers())?;
         let stats = origin.stats();
         stats.request();
         let result = self.exchange(origin, authority.as_ref(), client, request).await;
@@ -248,6 +255,7 @@ impl Inner {
         if let Some(via) = &self.forwarding.via {
             via.append(&mut fields, parts.version);
         }
+        self.cdn_loop.append(&mut fields);
         headers::set_host(&mut fields, authority, origin.authority(), &self.forwarding.host);
         let exact = match body.is_end_stream() {
             true => Some(0),

@@ -34,10 +34,13 @@
 //!   9110 6.5.1).
 //! - `Via` is appended in both directions (RFC 9110 7.6.3), unless [told otherwise](Builder::without_via); OPTIONS and TRACE go
 //!   as far as `Max-Forwards` says.
+//! - `CDN-Loop` (RFC 8586) gets one more member, by which a request that comes again is known, and refused with 508: an
+//!   origin leads back to this server. In front of a cache [`Origin::loop_layer`] does that.
 //! - 1xx answers are dropped, except a 101 that was asked for: then both sides are joined until one ends.
 
 mod body;
 mod builder;
+mod cdn_loop;
 mod climb;
 mod connect;
 mod failure;
@@ -55,6 +58,7 @@ mod via;
 pub(crate) mod fuzz;
 
 pub use builder::{BuildError, BuildProblem, Builder};
+pub use cdn_loop::{LoopFuture, LoopGuard, LoopLayer};
 pub use forward::{Origin, ResponseFuture};
 pub use headers::{ForwardedFor, HostPolicy};
 pub use route::Route;

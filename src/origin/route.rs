@@ -368,7 +368,11 @@ mod tests {
 
     #[test]
     fn neither_a_prefix_nor_the_path_of_a_url_is_left() {
-        let routes = routes(&["*=http://h/base", "a.example=http://a", "a.example/api=http://api"]);
+        let routes = routes(&[
+            "*=http://h/base",
+            "a.example=http://a",
+            "a.example/api=http://api",
+        ]);
         for (host, path, failure) in [
             ("b", "/x", None),
             ("b", "/x/../y", None),

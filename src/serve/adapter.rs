@@ -314,7 +314,10 @@ where
             Outcome::Panicked => {
                 me.shared.stats.count_panic();
                 tracing::error!(target: "gripstack::serve", "the service panicked");
-                exchange.text(text(StatusCode::INTERNAL_SERVER_ERROR, "the service panicked"), is_last)
+                exchange.text(
+                    text(StatusCode::INTERNAL_SERVER_ERROR, "the service panicked"),
+                    is_last,
+                )
             }
         }))
     }

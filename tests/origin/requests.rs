@@ -260,10 +260,13 @@ async fn fields_of_the_connection_stay_on_the_connection() {
         .collect();
     names.sort_unstable();
     let ours = raw_host(&head);
+    let cdn_loop = values(&head, "cdn-loop")[0];
+    assert!(cdn_loop.starts_with("gripstack-"), "{cdn_loop}");
     assert_eq!(
         names,
         [
             ("accept-encoding", "br"),
+            ("cdn-loop", cdn_loop),
             ("cookie", "a=1"),
             ("host", ours),
             ("via", "1.1 gripstack"),
@@ -294,8 +297,9 @@ async fn r03_a_client_cannot_have_our_fields_removed() {
     let head = seen_get(&[
         (
             "connection",
-            "Grip-Sig, X-Forwarded-For, X-Forwarded-Host, Host, Cache-Control",
+            "Grip-Sig, X-Forwarded-For, X-Forwarded-Host, Host, Cache-Control, CDN-Loop",
         ),
+        ("cdn-loop", "first"),
         ("grip-sig", "ours"),
         ("cache-control", "no-cache"),
         ("host", "client.example"),
@@ -305,6 +309,7 @@ async fn r03_a_client_cannot_have_our_fields_removed() {
     assert_eq!(values(&head, "host"), ["client.example"]);
     assert_eq!(values(&head, "x-forwarded-host"), ["client.example"]);
     assert_eq!(values(&head, "cache-control"), ["no-cache"]);
+    assert_eq!(values(&head, "cdn-loop")[0], "first");
 }
 
 #[tokio::test]
@@ -469,6 +474,39 @@ async fn r12_via_says_in_both_directions_who_passed_it_on() {
     let answer = send(&silent, get("/")).await;
     assert!(!raw.heads().pop().unwrap().contains("via"));
     assert_eq!(answer.headers()["via"], "1.1 inner");
+}
+
+/// RFC 8586: what was here before does not go out again, and who else passed it on stays in the field.
+#[tokio::test]
+async fn a_request_that_comes_again_is_refused() {
+    let raw = RawOrigin::answering(OK).await;
+    let name = HeaderName::from_static("edge-1");
+    let origin = raw.builder().cdn_loop(&name).build().unwrap();
+    let with = |value: &str| {
+        let mut request = get("/");
+        request.headers_mut().insert("cdn-loop", value.parse().unwrap());
+        request
+    };
+    let passed = send(&origin, with("other.example; v=1, edge-10")).await;
+    assert_eq!(passed.status(), StatusCode::OK);
+    assert_eq!(
+        values(&raw.head(), "cdn-loop"),
+        ["other.example; v=1, edge-10", "edge-1"]
+    );
+    let again = send(&origin, with("edge-1, other.example")).await;
+    assert_eq!(again.status(), StatusCode::LOOP_DETECTED);
+    assert_failure(again, OriginFailure::Loop).await;
+
+    let guarded = tower::Layer::layer(
+        &origin.loop_layer(),
+        tower::service_fn(|_: Request<EdgeBody>| async {
+            Ok::<_, Infallible>(Response::new(EdgeBody::from("inside")))
+        }),
+    );
+    let ask = |request| tower::ServiceExt::oneshot(guarded.clone(), request);
+    assert_eq!(ask(with("edge-2")).await.unwrap().status(), StatusCode::OK);
+    assert_failure(ask(with("edge-1")).await.unwrap(), OriginFailure::Loop).await;
+    assert_eq!(raw.connections(), 1);
 }
 
 #[tokio::test]

@@ -73,9 +73,7 @@ impl ControlLayer {
                 let kind = "text/plain; version=0.0.4; charset=utf-8";
                 Some(answer::of(StatusCode::OK, kind, self.metrics.render()))
             }
-            (&Method::GET | &Method::HEAD, "/healthz") if self.drain.has_begun() => {
-                Some(answer::draining())
-            }
+            (&Method::GET | &Method::HEAD, "/healthz") if self.drain.has_begun() => Some(answer::draining()),
             (&Method::GET | &Method::HEAD, "/healthz") => Some(answer::text(StatusCode::OK, "ok\n")),
             (&Method::POST, "/publish" | "/publish/") if self.closed.to_publisher(request.headers()) => {
                 Some(answer::text(StatusCode::FORBIDDEN, PUBLISH_IS_CLOSED))

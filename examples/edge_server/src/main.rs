@@ -97,6 +97,8 @@ async fn run(settings: Settings) -> Result<(), ConfigError> {
         .layer(front)
         // Sees an answer as the client gets it, to its end.
         .layer(access)
+        // Outside the cache, where a request that comes again would wait for itself.
+        .layer(origin.loop_layer())
         // Outside the cache, which keeps one form of each answer; leaves holds and streams alone.
         .layer(CompressLayer::new(settings.compress))
         // Control endpoints take paths, so they are here only when asked for.

@@ -95,6 +95,9 @@ fn who_asks_whether_it_is_well_in_a_drain_is_told_when_to_ask_again() {
             seconds.parse().expect("a number of seconds")
         })
         .collect();
-    assert!(seconds.iter().all(|seconds| (1..=10).contains(seconds)), "{seconds:?}");
+    assert!(
+        seconds.iter().all(|seconds| (1..=10).contains(seconds)),
+        "{seconds:?}"
+    );
     assert!(seconds.iter().any(|other| *other != seconds[0]), "{seconds:?}");
 }

@@ -44,6 +44,42 @@ fn an_application_that_is_down_is_a_502_with_the_reason() {
 }
 
 #[test]
+fn an_origin_that_is_the_server_itself_is_a_508_at_once() {
+    // Its own port has to be known before it starts.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let own = free.local_addr().expect("it is bound").to_string();
+    drop(free);
+    let mut command = common::binary();
+    command.args([
+        "--listen",
+        &own,
+        "--control",
+        "127.0.0.1:0",
+        "--origin",
+        &format!("http://{own}"),
+    ]);
+    let mut server = Server::spawn(command);
+    for head in [
+        "GET /",
+        "POST /",
+        "PUT /a",
+        "GET /counters/demo/\nAccept: text/event-stream",
+    ] {
+        let answer = ask(server.public, head, "");
+        assert_eq!(answer.status, 508, "{head}: {answer:?}");
+        assert_eq!(answer.field("gripstack-error"), Some("loop"), "{answer:?}");
+    }
+    // The request and what came back of it: no more.
+    server.logged(&["access", "status=508"]);
+    let accepted = get(server.control, "/metrics").body;
+    let accepted = accepted
+        .lines()
+        .find_map(|line| line.strip_prefix("gripstack_connections_total{listener=\"public\"} "))
+        .expect("it is counted");
+    assert!(accepted.parse::<u32>().expect("a number") <= 8, "{accepted}");
+}
+
+#[test]
 fn that_nobody_holds_whom_the_application_wants_held_is_said() {
     for cache_control in ["s-maxage=600", "no-store"] {
         let app = App::start(move |_| {
