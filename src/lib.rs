@@ -151,6 +151,8 @@ pub mod telemetry;
 pub mod time;
 #[cfg(any(feature = "cache", feature = "origin", feature = "serve"))]
 mod trailers;
+#[cfg(any(feature = "hold", feature = "serve"))]
+mod waiting;
 
 #[cfg(any(feature = "hold", feature = "cache", feature = "publish"))]
 pub mod grip;
@@ -201,6 +203,8 @@ pub use purge::PurgeLayer;
 pub use request::{ClientInfo, KeepUnderscores};
 #[cfg(feature = "serve")]
 pub use serve::{Serve, serve};
+#[cfg(any(feature = "hold", feature = "serve"))]
+pub use waiting::Waiting;
 
 /// The README's example, compiled.
 #[cfg(all(doctest, feature = "full"))]

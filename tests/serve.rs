@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gripstack::serve::{Drained, Limits, Listener, Peer, Refusal, serve};
-use gripstack::{Drain, EdgeBody};
+use gripstack::{Drain, EdgeBody, Waiting};
 use http::{Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -228,30 +228,134 @@ fn stuck() -> (BoxService, mpsc::UnboundedReceiver<&'static str>) {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_is_noticed_also_with_pipelined_bytes() {
+async fn a_client_that_leaves_a_wait_is_noticed_also_with_pipelined_bytes() {
     let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     for sent in [
         request.to_owned(),
         request.repeat(2),
         format!("{request}GET / HT"),
     ] {
-        let (service, mut events) = stuck();
-        let (addr, _server) = start_tcp(service, Limits::default()).await;
-        let mut client = connect(addr).await;
-        client.send(&sent).await;
-        assert_eq!(soon(events.recv()).await, Some("came"));
-        // Half-closing counts as leaving.
-        soon(client.io.shutdown()).await.expect("a socket");
-        assert_eq!(soon(events.recv()).await, Some("dropped"), "{sent:?}");
-
-        let (service, mut events) = stuck();
-        let (addr, _server) = start_tcp(service, Limits::default()).await;
-        let mut client = connect(addr).await;
-        client.send(&sent).await;
-        assert_eq!(soon(events.recv()).await, Some("came"));
-        drop(client);
-        assert_eq!(soon(events.recv()).await, Some("dropped"), "{sent:?}");
+        for (is_told_late, closes) in [(false, false), (false, true), (true, false), (true, true)] {
+            let (service, mut events) = stuck();
+            let (told, tell) = tokio::sync::watch::channel(!is_told_late);
+            let service = tower::ServiceBuilder::new()
+                .map_request(move |request: Request<EdgeBody>| {
+                    let waiting = request.extensions().get::<Waiting>().expect("of HTTP/1").clone();
+                    let mut tell = tell.clone();
+                    tokio::spawn(async move {
+                        tell.wait_for(|told| *told).await.expect("the test tells");
+                        waiting.begin();
+                    });
+                    request
+                })
+                .service(service);
+            let (addr, server) = start_tcp(BoxService::new(service), Limits::default()).await;
+            let mut client = connect(addr).await;
+            client.send(&sent).await;
+            assert_eq!(soon(events.recv()).await, Some("came"));
+            // Half-closing counts as leaving.
+            soon(client.io.shutdown()).await.expect("a socket");
+            let _client = (!closes).then_some(client);
+            if is_told_late {
+                tokio::task::yield_now().await;
+                assert_eq!(server.stats.open(), 1);
+                told.send_replace(true);
+            }
+            assert_eq!(soon(events.recv()).await, Some("dropped"), "{sent:?}");
+        }
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_reset_is_noticed() {
+    let (service, mut events) = stuck();
+    let (addr, _server) = start_tcp(service, Limits::default()).await;
+    let mut client = connect(addr).await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(soon(events.recv()).await, Some("came"));
+    client.io.set_zero_linger().expect("a socket");
+    drop(client);
+    assert_eq!(soon(events.recv()).await, Some("dropped"));
+}
+
+/// As `nc -N` does, and publishers of the style of HTTP/1.0.
+#[tokio::test]
+async fn who_ends_its_side_behind_its_request_is_answered() {
+    let (came, mut coming) = mpsc::unbounded_channel();
+    let (release, gate) = tokio::sync::watch::channel(false);
+    let service = service(move |request| {
+        let (came, mut gate) = (came.clone(), gate.clone());
+        async move {
+            let path = request.uri().path().to_owned();
+            let Ok(body) = request.into_body().collect().await else {
+                return Response::new(EdgeBody::from("cut off"));
+            };
+            came.send(()).expect("the test listens");
+            gate.wait_for(|open| *open).await.expect("released");
+            let text = format!("{path} {}", String::from_utf8_lossy(&body.to_bytes()));
+            // The body goes on after the head, as a download does.
+            let frames = futures_of([text, "!".to_owned()]);
+            Response::new(EdgeBody::new(frames))
+        }
+    });
+    let (addr, server) = start_tcp(service, Limits::default()).await;
+    let post = "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
+    let old = "POST /a HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi";
+    for (sent, is_later) in [(post, false), (post, true), (old, false), (old, true)] {
+        release.send_replace(false);
+        let mut client = connect(addr).await;
+        client.send(sent).await;
+        if is_later {
+            soon(coming.recv()).await;
+            soon(client.io.shutdown()).await.expect("a socket");
+        } else {
+            soon(client.io.shutdown()).await.expect("a socket");
+            soon(coming.recv()).await;
+        }
+        // Time for the end to be noticed.
+        until("all is read", || server.stats.open() == 1).await;
+        release.send_replace(true);
+        let answer = String::from_utf8(soon(client.rest()).await).expect("text");
+        assert!(
+            answer.contains(" 200 OK\r\n") && answer.contains("/a hi"),
+            "{sent}: {answer}"
+        );
+        assert!(answer.trim_end().ends_with(['!', '0']), "to its end: {answer}");
+        until("it is closed", || server.stats.open() == 0).await;
+    }
+
+    // What was pipelined before the end is answered, too; what was cut off is not.
+    release.send_replace(true);
+    let mut client = connect(addr).await;
+    client.send(format!("{post}{post}GET / HT")).await;
+    soon(client.io.shutdown()).await.expect("a socket");
+    for _ in 0..2 {
+        assert_eq!(soon(client.answer()).await.text(), "/a hi!");
+    }
+    assert_eq!(soon(client.rest()).await, b"");
+    // Nor is a request whose body was.
+    let mut client = connect(addr).await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nhi")
+        .await;
+    soon(client.io.shutdown()).await.expect("a socket");
+    let answer = String::from_utf8(soon(client.rest()).await).expect("text");
+    assert!(!answer.contains("POST"), "{answer}");
+    assert!(answer.is_empty() || answer.ends_with("cut off"), "{answer}");
+}
+
+/// A body of these, one by one.
+fn futures_of(
+    texts: [String; 2],
+) -> StreamBody<impl tokio_stream::Stream<Item = Result<Frame<Bytes>, gripstack::BoxError>>> {
+    let (tx, rx) = mpsc::channel(1);
+    tokio::spawn(async move {
+        for text in texts {
+            tokio::task::yield_now().await;
+            let _ = tx.send(Ok(Frame::data(Bytes::from(text)))).await;
+        }
+    });
+    StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(rx))
 }
 
 #[tokio::test]

@@ -11,13 +11,14 @@ use std::time::Duration;
 use axum::extract::ConnectInfo;
 use axum::routing::{get, post};
 use bytes::Bytes;
-use gripstack::EdgeBody;
 use gripstack::serve::{Limits, serve};
+use gripstack::{EdgeBody, ServiceBuilderExt};
 use grpc_support::{BytesCodec, ECHO, SHOUT, Shouter};
 use http::uri::PathAndQuery;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use serve_support::*;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
 async fn bind() -> (TcpListener, SocketAddr) {
@@ -123,6 +124,32 @@ async fn a_service_builder_stack() {
         .send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
         .await;
     assert_eq!(soon(client.answer()).await.text(), "abc");
+}
+
+/// A client that ends its side has its answer to come, unless that is kept back until something happens.
+#[tokio::test]
+async fn a_long_poll_whose_client_ends_its_side_is_over() {
+    let edge = gripstack::Edge::new();
+    let service = tower::ServiceBuilder::new()
+        .grip_hold(&edge)
+        .service_fn(|_: Request<EdgeBody>| async {
+            let response = Response::builder()
+                .header("grip-hold", "response")
+                .header("grip-channel", "a");
+            response.body(EdgeBody::from("nothing new"))
+        });
+    let (listener, addr) = bind().await;
+    let server = Server::start(serve(listener, service), PATIENCE);
+    for ends_at_once in [true, false] {
+        let mut client = connect(addr).await;
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        if !ends_at_once {
+            until("it waits", || edge.hub().stats().subscriptions == 1).await;
+        }
+        soon(client.io.shutdown()).await.expect("a socket");
+        assert_eq!(soon(client.rest()).await, b"");
+        until("it is over", || server.stats.open() == 0).await;
+    }
 }
 
 #[tokio::test]

@@ -72,6 +72,7 @@ impl<S: Below> ClientRequest<S> {
         // Until here the pin keeps what the subscription needs.
         drop(fetch);
         let guard = self.guard(HoldMode::Response);
+        self.original.say_waiting();
         if subscribed.marked {
             self.note_mark(&guard);
         }

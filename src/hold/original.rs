@@ -16,6 +16,7 @@ use crate::handoff::AskedByHold;
 use crate::position::Position;
 use crate::request::who_asks;
 use crate::time::Now;
+use crate::waiting::Waiting;
 
 const GRIP_FEATURE: HeaderName = HeaderName::from_static("grip-feature");
 const GRIP_LAST: HeaderName = HeaderName::from_static("grip-last");
@@ -29,7 +30,15 @@ pub(super) struct Original {
     pub(super) drain: Option<Drain>,
     /// Of one that it is safe to make again.
     url: Option<UrlHash>,
-    copy: Option<Saved>,
+    rest: Rest,
+}
+
+/// What is kept of the rest of a request.
+enum Rest {
+    /// All: it may be made again.
+    All(Saved),
+    /// By what a server is told that the client is kept waiting.
+    Waiting(Option<Waiting>),
 }
 
 /// The rest of a request that may be made again. A list takes one allocation where a map takes more.
@@ -77,31 +86,39 @@ impl Original {
     /// Of a prepared request. Only a GET without a body is copied, unless its URL never has instructions. A handle
     /// for an upgrade must not be: two takers panic.
     pub(super) fn of<B>(request: &Request<B>, has_body: bool, plain_urls: &PlainUrls) -> Self {
+        let drain: Option<Drain> = request.extensions().get().cloned();
+        // A server that puts one there puts the other, too.
+        let waiting = || drain.as_ref().and_then(|_| request.extensions().get::<Waiting>());
         let url = (*request.method() == Method::GET && !has_body).then(|| PlainUrls::hash(request));
         let copied = url.is_some_and(|url| !plain_urls.is_plain(url));
-        let copy = copied.then(|| {
+        let rest = if copied {
             let all = request.headers();
             let upgrades = all.contains_key(UPGRADE);
             let kept = |name: &HeaderName| !upgrades || (name != UPGRADE && name != CONNECTION);
             let mut headers = Vec::with_capacity(all.len());
             let all = all.iter().filter(|(name, _)| kept(name));
             headers.extend(all.map(|(name, value)| (name.clone(), value.clone())));
-            Saved {
+            let extensions = if upgrades {
+                let mut extensions = who_asks(request.extensions());
+                waiting().map(|waiting| extensions.insert(waiting.clone()));
+                extensions
+            } else {
+                request.extensions().clone()
+            };
+            Rest::All(Saved {
                 version: request.version(),
                 headers,
-                extensions: if upgrades {
-                    who_asks(request.extensions())
-                } else {
-                    request.extensions().clone()
-                },
-            }
-        });
+                extensions,
+            })
+        } else {
+            Rest::Waiting(waiting().cloned())
+        };
         Self {
             method: request.method().clone(),
             uri: request.uri().clone(),
-            drain: request.extensions().get().cloned(),
+            drain,
             url,
-            copy,
+            rest,
         }
     }
 
@@ -126,7 +143,18 @@ impl Original {
 
     /// Whether it can be made again here.
     pub(super) fn is_repeatable(&self) -> bool {
-        self.copy.is_some()
+        matches!(self.rest, Rest::All(_))
+    }
+
+    /// Tells the server that the client is kept waiting from here on: if it ends its side, nobody waits any more.
+    pub(super) fn say_waiting(&self) {
+        let waiting = match &self.rest {
+            Rest::All(saved) => saved.extensions.get(),
+            Rest::Waiting(waiting) => waiting.as_ref(),
+        };
+        if let Some(waiting) = waiting {
+            waiting.begin();
+        }
     }
 
     /// Method and path, for logs: a query may hold secrets.
@@ -136,7 +164,9 @@ impl Original {
 
     /// The request once more.
     pub(super) fn again(&self, again: Again, options: &Options, now: Now) -> Option<Request<EdgeBody>> {
-        let copy = self.copy.as_ref()?;
+        let Rest::All(copy) = &self.rest else {
+            return None;
+        };
         let mut request = Request::new(EdgeBody::empty());
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();

@@ -149,6 +149,9 @@ where
                 self.shared.stats.count_request();
                 self.receive(&mut parts);
                 parts.extensions.insert(self.shared.drain.clone());
+                if let Side::Http1(link) = &self.side {
+                    parts.extensions.insert(link.waiting());
+                }
                 if let Some(hook) = &self.shared.hook {
                     hook(&self.peer, &mut parts);
                 }
@@ -294,7 +297,11 @@ where
                     status == StatusCode::SWITCHING_PROTOCOLS || (*me.is_connect && status.is_success());
                 let is_read = me.reading.as_ref().is_none_or(|reading| reading.is_whole());
                 let held = exchange.holds(&response, is_read);
-                if !accepted && (is_last || response.extensions().get::<Held>().is_some()) {
+                let is_held = response.extensions().get::<Held>().is_some();
+                if is_held && let Exchange::Http1 { link, .. } = &exchange {
+                    link.waiting().begin();
+                }
+                if !accepted && (is_last || is_held) {
                     exchange.say_last(&mut response);
                 }
                 match held {

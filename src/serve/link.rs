@@ -6,6 +6,7 @@ use super::refusal::Refusal;
 use super::slot::Slot;
 use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use crate::sync::{Arc, Mutex};
+use crate::waiting::{Requests, Waiting};
 
 /// What the socket of an HTTP/1 connection and its service tell each other. The socket gives hyper one request
 /// at a time, so there is one in question at most.
@@ -16,6 +17,7 @@ pub(super) struct Link {
     crowded: AtomicBool,
     refusal: Mutex<Option<Refusal>>,
     reader: Mutex<Option<Waker>>,
+    requests: Arc<Requests>,
     slot: Slot,
 }
 
@@ -40,6 +42,7 @@ impl Link {
             crowded: AtomicBool::new(false),
             refusal: Mutex::new(None),
             reader: Mutex::new(None),
+            requests: Requests::new(),
             slot: Slot::new(),
         })
     }
@@ -51,6 +54,7 @@ impl Link {
 
     /// The socket gives hyper a head.
     pub(super) fn begin(&self) {
+        self.requests.begin();
         self.upgrade.store(Upgrade::Unanswered as u8, Ordering::Relaxed);
         self.crowded.store(false, Ordering::Relaxed);
         self.busy.store(true, Ordering::Release);
@@ -59,6 +63,16 @@ impl Link {
     /// Whether hyper has a request that is not answered to its end.
     pub(super) fn is_busy(&self) -> bool {
         self.busy.load(Ordering::Acquire)
+    }
+
+    /// By what the service says that the client of the request in question is kept waiting.
+    pub(super) fn waiting(&self) -> Waiting {
+        self.requests.current()
+    }
+
+    /// Whether it is; if not, the waker is woken when it is.
+    pub(super) fn is_waiting(&self, waker: &Waker) -> bool {
+        self.requests.is_waiting(waker)
     }
 
     /// The request in question must not reach the service, or not succeed.

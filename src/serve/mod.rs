@@ -7,7 +7,8 @@
 //!   differently are answered `400`, `414`, `431` or `501` with one line that says why, and the service never
 //!   sees them ([`Refusal`] lists the reasons);
 //! * one request at a time on an HTTP/1 connection: what a client pipelines waits outside the protocol, so a
-//!   client that goes away is noticed at once; half-closing counts as going away;
+//!   connection that breaks is noticed at once. A client that ends its side behind a whole request is answered; of one who
+//!   is [kept waiting](crate::Waiting) or [held](crate::body::Held) it counts as going away;
 //! * time: heads, bodies, readers and idle connections have deadlines ([`Limits`]);
 //! * numbers: connections, streams, buffers are bounded, and [`Stats`] counts what met a limit;
 //! * parking: a connection whose last answer is [held](crate::body::Held) leaves HTTP's state machine once all that there

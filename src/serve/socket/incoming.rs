@@ -30,6 +30,8 @@ pub(super) struct Incoming {
     pub(super) clock: HeadClock,
     unseen: Unseen,
     http1: Option<Http1>,
+    /// The client sends nothing more.
+    is_over: bool,
 }
 
 /// What was read of the peer and not yet given on.
@@ -54,6 +56,7 @@ impl Incoming {
             clock: HeadClock::new(limits),
             unseen: Unseen::default(),
             http1: None,
+            is_over: false,
         }
     }
 
@@ -126,7 +129,8 @@ impl Incoming {
                 continue;
             }
 
-            // While a request is being answered the next bytes are only kept, and the end of the stream looked for.
+            // While a request is being answered the next bytes are only kept, and the end of the stream looked for. Who has
+            // sent all that it will still wants its answer; of one who is kept waiting it means that nobody waits any more.
             let waits = framer.is_undecided() || (framer.expects_head() && link.is_busy());
             if !waits {
                 self.unseen.end();
@@ -136,7 +140,10 @@ impl Incoming {
                 if framer.expects_head() && !link.is_busy() {
                     continue;
                 }
-                if self.ahead.bytes.len() >= EXTRA_BYTES {
+                if self.is_over && link.is_waiting(cx.waker()) {
+                    return Poll::Ready(Ok(()));
+                }
+                if self.is_over || self.ahead.bytes.len() >= EXTRA_BYTES {
                     if !link.is_answered() {
                         // How long that takes is the service's business.
                         return Poll::Pending;
@@ -145,7 +152,7 @@ impl Incoming {
                     stats.count_stall();
                     return Poll::Ready(Err(io::Error::new(
                         io::ErrorKind::TimedOut,
-                        "the client has sent more than is read ahead, and gets nothing",
+                        "the client cannot be seen to leave, and gets nothing",
                     )));
                 }
             } else if !self.ahead.is_empty() {
@@ -169,6 +176,10 @@ impl Incoming {
             let new = &buf.filled()[before..];
             let len = new.len();
             if len == 0 {
+                self.is_over = true;
+                if waits {
+                    continue;
+                }
                 return Poll::Ready(Ok(()));
             }
             if waits || !self.ahead.is_empty() {
