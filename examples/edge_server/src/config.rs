@@ -11,7 +11,7 @@ use gripstack::serve::TrustedProxies;
 use serde::Deserialize;
 
 use crate::options::{Command, Mode, Options, Role};
-use crate::values::{Addr, Pace, Pseudonym, Route, Secret};
+use crate::values::{Addr, HostName, Pace, Pseudonym, Route, Secret};
 
 /// What the server does. Every value is set and fits the others.
 #[derive(Debug)]
@@ -41,6 +41,7 @@ pub struct Settings {
     pub publish_key: Option<Secret>,
     pub purge_token: Option<Secret>,
     pub open_control: bool,
+    pub control_host: Vec<HostName>,
     pub log: String,
     pub log_query: bool,
 }
@@ -128,6 +129,13 @@ impl Settings {
             return Err(ConfigError::new(
                 "open-control",
                 format_args!("refused with --control-on-public, since --listen {listen} is not on loopback"),
+            ));
+        }
+        let control_host = options.control_host.unwrap_or_default();
+        if !control_host.is_empty() && !open_control {
+            return Err(ConfigError::new(
+                "control-host",
+                "needs --open-control: with credentials any name will do",
             ));
         }
         for (name, secret) in [
@@ -223,6 +231,7 @@ impl Settings {
             publish_key: options.publish_key,
             purge_token: options.purge_token,
             open_control,
+            control_host,
             log: options.log.unwrap_or_else(|| "info".to_owned()),
             log_query: options.log_query.unwrap_or(false),
         })

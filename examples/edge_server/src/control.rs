@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use tower::{Layer, Service};
 
 use crate::answer;
+use crate::local::LocalOnly;
 use crate::telemetry::Metrics;
 
 /// Answers `/metrics` and `/healthz`; explains publish and purge where they are closed.
@@ -17,6 +18,8 @@ pub struct ControlLayer {
     metrics: Metrics,
     drain: Drain,
     closed: Closed,
+    /// Who may publish and purge without credentials, if anybody.
+    open_to: Option<LocalOnly>,
     enabled: bool,
 }
 
@@ -53,8 +56,15 @@ impl ControlLayer {
             metrics,
             drain,
             closed,
+            open_to: None,
             enabled: true,
         }
+    }
+
+    /// Who may publish and purge without credentials. Others are answered 403, with the reason.
+    pub fn open_to(mut self, open_to: Option<LocalOnly>) -> Self {
+        self.open_to = open_to;
+        self
     }
 
     /// If not, everything passes through.
@@ -75,14 +85,28 @@ impl ControlLayer {
             }
             (&Method::GET | &Method::HEAD, "/healthz") if self.drain.has_begun() => Some(answer::draining()),
             (&Method::GET | &Method::HEAD, "/healthz") => Some(answer::text(StatusCode::OK, "ok\n")),
-            (&Method::POST, "/publish" | "/publish/") if self.closed.to_publisher(request.headers()) => {
-                Some(answer::text(StatusCode::FORBIDDEN, PUBLISH_IS_CLOSED))
-            }
-            (method, _) if self.closed.purge && is_purge(method, path) => {
-                Some(answer::text(StatusCode::FORBIDDEN, PURGE_IS_CLOSED))
+            (method, _) if is_publish(method, path) || is_purge(method, path) => {
+                self.refuse(method, path, request)
             }
             _ => None,
         }
+    }
+
+    /// Why somebody may not publish or purge, as far as it is not a matter of credentials.
+    fn refuse(&self, method: &Method, path: &str, request: &Request<EdgeBody>) -> Option<Response<EdgeBody>> {
+        if let Some(open_to) = &self.open_to
+            && let Err(foreign) = open_to.check(request)
+        {
+            return Some(answer::text(StatusCode::FORBIDDEN, foreign.why()));
+        }
+        let why = match is_purge(method, path) {
+            true => self.closed.purge.then_some(PURGE_IS_CLOSED),
+            false => self
+                .closed
+                .to_publisher(request.headers())
+                .then_some(PUBLISH_IS_CLOSED),
+        };
+        why.map(|why| answer::text(StatusCode::FORBIDDEN, why))
     }
 }
 
@@ -92,6 +116,10 @@ impl Closed {
     fn to_publisher(self, headers: &HeaderMap) -> bool {
         self.publish && !(self.except_demo && headers.contains_key(header::AUTHORIZATION))
     }
+}
+
+fn is_publish(method: &Method, path: &str) -> bool {
+    method == Method::POST && matches!(path, "/publish" | "/publish/")
 }
 
 fn is_purge(method: &Method, path: &str) -> bool {

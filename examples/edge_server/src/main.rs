@@ -14,6 +14,7 @@ mod config;
 mod control;
 mod demo;
 mod lines;
+mod local;
 mod options;
 mod signals;
 mod start;
@@ -78,7 +79,8 @@ async fn run(settings: Settings) -> Result<(), ConfigError> {
     };
     let origin = start::origin(&settings, demo.as_ref())?;
     let front = DemoLayer::new(demo.clone(), access.holds());
-    let operators = ControlLayer::new(metrics.clone(), drain.clone(), keys.closed());
+    let operators =
+        ControlLayer::new(metrics.clone(), drain.clone(), keys.closed()).open_to(keys.open_to(&settings));
     let publisher = start::publisher(&edge, &settings);
     let publish =
         RateLimitedPublishLayer::new(publisher.clone(), keys.publish()?).enabled(settings.role.pushes());

@@ -7,7 +7,7 @@ use clap::{Args, Parser, ValueEnum};
 use serde::Deserialize;
 
 use crate::values::{
-    Addr, Amount, Pace, Proxies, Pseudonym, Route, Secret, Span, Url, count, list, number, switch,
+    Addr, Amount, HostName, Pace, Proxies, Pseudonym, Route, Secret, Span, Url, count, list, number, switch,
 };
 
 /// The gripstack edge server: a push edge (GRIP) and a pull cache in front of any HTTP application.
@@ -273,7 +273,8 @@ pub struct Options {
     )]
     pub purge_token: Option<Secret>,
 
-    /// Publish and purge without credentials; only where their listener is on loopback
+    /// Publish and purge without credentials; only where their listener is on loopback, and only for programs that ask
+    /// it as localhost or by its address: websites in a browser on this machine are refused
     #[arg(
         long,
         value_name = "BOOL",
@@ -283,6 +284,17 @@ pub struct Options {
     #[arg(num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     #[serde(deserialize_with = "switch")]
     pub open_control: Option<bool>,
+
+    /// Another name that --open-control may be asked by, without a port. Repeatable, or with commas between
+    #[arg(
+        long,
+        value_name = "HOST",
+        env = "GRIPSTACK_CONTROL_HOST",
+        help_heading = "Access"
+    )]
+    #[arg(value_delimiter = ',')]
+    #[serde(deserialize_with = "list")]
+    pub control_host: Option<Vec<HostName>>,
 
     /// What is logged, e.g. `warn,access=info`. `info,access=debug` has each request to --control, too, not only those
     /// that were refused [default: info]

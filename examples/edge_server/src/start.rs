@@ -18,6 +18,7 @@ use tokio::runtime::Runtime;
 use crate::config::{self, ConfigError, Settings};
 use crate::control::Closed;
 use crate::demo::{self, Demo};
+use crate::local::LocalOnly;
 use crate::options::Mode;
 use crate::values::Secret;
 
@@ -265,6 +266,11 @@ impl Keys {
             true => self.purge(),
             false => purge::Auth::tokens(self.purge_token.as_ref().map(Secret::reveal)),
         }
+    }
+
+    /// Who may publish and purge without credentials, if anybody.
+    pub fn open_to(&self, settings: &Settings) -> Option<LocalOnly> {
+        self.open.then(|| LocalOnly::new(settings.control_host.clone()))
     }
 
     /// Who is told that a credential is missing in the settings.

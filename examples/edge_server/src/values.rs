@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use gripstack::serve::TrustedProxies;
+use http::uri::Authority;
 use http::{HeaderName, Uri};
 use serde::de::{Error, IgnoredAny, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -51,6 +52,10 @@ pub struct Pace {
 /// How the server calls itself to others; `None`: not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pseudonym(pub Option<HeaderName>);
+
+/// The name of a host, without a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostName(pub String);
 
 /// A key or token. It is shown nowhere, but for the key that the demo makes for itself, on its page.
 #[derive(Clone, PartialEq, Eq)]
@@ -204,6 +209,22 @@ impl FromStr for Pseudonym {
                 .parse()
                 .map(|name| Self(Some(name)))
                 .map_err(|_| format!("{text:?} is not a name of letters, digits and dashes")),
+        }
+    }
+}
+
+// === impl HostName ===
+
+impl FromStr for HostName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<Authority>() {
+            Ok(authority) if authority.host() == text && !text.is_empty() => Ok(Self(text.to_owned())),
+            _ => Err(format!(
+                "{} is not the name of a host, without a port",
+                shown(text)
+            )),
         }
     }
 }
@@ -471,6 +492,14 @@ mod tests {
         assert_eq!("gripstack".parse(), Ok(Pseudonym::default()));
         for wrong in ["", "a b", "a/b"] {
             assert!(wrong.parse::<Pseudonym>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_has_no_port() {
+        assert_eq!("edge.internal".parse(), Ok(HostName("edge.internal".to_owned())));
+        for wrong in ["", "a:80", "u@a", "a/b", "a b"] {
+            assert!(wrong.parse::<HostName>().is_err(), "{wrong:?}");
         }
     }
 

@@ -154,6 +154,50 @@ fn open_control_needs_no_credentials_and_is_not_public() {
     assert_eq!(get(server.public, "/metrics").body, "page");
 }
 
+/// A page of any website may send a simple POST here, and one whose name resolves to here anything.
+#[test]
+fn open_control_takes_nothing_from_websites() {
+    let app = app();
+    let server = proxy(&app, &["--open-control", "--control-host", "edge.internal"]);
+    for (field, reason) in [
+        ("Sec-Fetch-Site: cross-site", "Sec-Fetch-Site"),
+        ("Origin: http://evil.example", "Origin"),
+        ("Origin: null", "Origin"),
+    ] {
+        for head in ["POST /publish/", "PURGE /a", "POST /service/x/purge_all"] {
+            let refused = ask(server.control, &format!("{head}\n{field}"), ITEM);
+            assert_eq!(refused.status, 403, "{head} {field}: {refused:?}");
+            assert!(refused.body.contains(reason), "{refused:?}");
+        }
+    }
+    let port = server.control.port();
+    let named = |host: &str| {
+        ask(
+            server.control,
+            &format!("POST http://{host}:{port}/publish/"),
+            ITEM,
+        )
+    };
+    let refused = named("evil.example");
+    assert_eq!(refused.status, 403);
+    assert!(refused.body.contains("--control-host"), "{refused:?}");
+    for host in ["localhost", "127.0.0.1", "edge.internal"] {
+        assert_eq!(named(host).status, 200, "{host}");
+    }
+    // What is purged is named by the host.
+    assert_eq!(ask(server.control, "PURGE http://example.com/a", "").status, 200);
+    assert_eq!(get(server.control, "/healthz").status, 200);
+
+    // Who presents a credential is no page that knows none.
+    let server = proxy(&app, &["--publish-key", "key"]);
+    let published = ask(
+        server.control,
+        "POST http://edge:5561/publish/\nAuthorization: Bearer key\nOrigin: http://a.example",
+        ITEM,
+    );
+    assert_eq!(published.status, 200);
+}
+
 #[test]
 fn control_on_public_puts_it_there_as_well() {
     let app = app();

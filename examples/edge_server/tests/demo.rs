@@ -155,6 +155,19 @@ fn the_switch_is_for_the_page_only() {
         "",
     );
     assert_eq!((foreign.status, figure(&server, "up")), (403, 1));
+    // Over plain HTTP a browser says only where its page is from.
+    let from = |origin: &str| {
+        ask(
+            server.public,
+            &format!("POST /demo/origin/start\nOrigin: {origin}"),
+            "",
+        )
+        .status
+    };
+    for origin in ["http://evil.example", "null"] {
+        assert_eq!(from(origin), 403, "{origin}");
+    }
+    assert_eq!(from(&format!("http://{}", server.public)), 200);
     assert_eq!(get(server.public, "/demo/origin/stop").status, 405);
     assert_eq!(get(server.public, "/demo/else").status, 404);
 }

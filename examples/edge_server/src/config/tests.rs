@@ -104,6 +104,7 @@ drain-spread = "1s"
 publish-key = "p"
 purge-token = "t"
 open-control = true
+control-host = ["edge.internal"]
 log = "warn"
 log-query = true
 "#;
@@ -137,6 +138,7 @@ drain-spread = "2s"
 publish-key = "other"
 purge-token = "other"
 open-control = false
+control-host = ["other.internal"]
 log = "debug"
 log-query = false
 "#;

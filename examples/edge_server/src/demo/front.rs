@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 
 use gripstack::EdgeBody;
 use gripstack::serve::Peer;
-use http::uri::Authority;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use serde_json::json;
 use tower::{Layer, Service};
@@ -14,6 +13,7 @@ use tower::{Layer, Service};
 use super::Demo;
 use crate::access::Holds;
 use crate::answer;
+use crate::local::{LocalOnly, is_cross_site};
 
 const PAGE: &str = include_str!("../page.html");
 
@@ -48,7 +48,7 @@ impl DemoLayer {
         match (request.method().as_str(), request.uri().path()) {
             ("GET" | "HEAD", "/") => page(),
             ("GET", "/demo/state") => Self::state(&holds, &demo, is_local).await,
-            ("POST", "/demo/origin/stop" | "/demo/origin/start") if is_foreign(&request) => {
+            ("POST", "/demo/origin/stop" | "/demo/origin/start") if is_cross_site(&request) => {
                 answer::text(StatusCode::FORBIDDEN, "only from the page\n")
             }
             ("POST", "/demo/origin/stop") => {
@@ -98,20 +98,7 @@ fn page() -> Response<EdgeBody> {
 /// the answer as its own.
 fn is_local(request: &Request<EdgeBody>) -> bool {
     let peer = request.extensions().get::<Peer>();
-    let host = request
-        .headers()
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    let authority = request.uri().authority().map(|authority| authority.as_str());
-    let host = authority.or(host).and_then(|host| host.parse::<Authority>().ok());
-    peer.is_some_and(|peer| peer.remote.ip().is_loopback())
-        && host.is_some_and(|host| matches!(host.host(), "localhost" | "127.0.0.1" | "[::1]"))
-}
-
-/// Whether another site made the browser send it.
-fn is_foreign(request: &Request<EdgeBody>) -> bool {
-    let site = request.headers().get("sec-fetch-site");
-    site.is_some_and(|site| site != "same-origin" && site != "none")
+    peer.is_some_and(|peer| peer.remote.ip().is_loopback()) && LocalOnly::default().check(request).is_ok()
 }
 
 impl<S> Layer<S> for DemoLayer {
