@@ -1,5 +1,6 @@
 //! From options to settings: what is read, put together and checked before anything starts.
 
+use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -89,10 +90,11 @@ impl Settings {
     /// Reads arguments, variables and the file. Prints help or the version, and ends the process, where that is
     /// asked for.
     pub fn read() -> Result<Self, ConfigError> {
-        match Command::command().try_get_matches() {
+        let args: Vec<OsString> = std::env::args_os().collect();
+        match Command::command().try_get_matches_from(&args) {
             Ok(given) => Self::of(&given),
             Err(error) if !error.use_stderr() => error.exit(),
-            Err(error) => Err(explain(&error)),
+            Err(error) => Err(explain_given(&error, &args)),
         }
     }
 
@@ -138,16 +140,12 @@ impl Settings {
                 "needs --open-control: with credentials any name will do",
             ));
         }
-        for (name, secret) in [
-            ("publish-key", &options.publish_key),
-            ("purge-token", &options.purge_token),
-            ("grip-key", &options.grip_key),
-        ] {
-            if secret
-                .as_ref()
-                .is_some_and(|secret| secret.reveal().trim().is_empty())
-            {
-                return Err(ConfigError::new(name, "is empty"));
+        let publish_key = secret("publish-key", options.publish_key, options.publish_key_file)?;
+        let purge_token = secret("purge-token", options.purge_token, options.purge_token_file)?;
+        let grip_key = secret("grip-key", options.grip_key, options.grip_key_file)?;
+        for (name, secret) in [("publish-key", &publish_key), ("purge-token", &purge_token)] {
+            if let Some(why) = secret.as_ref().and_then(Secret::is_no_field) {
+                return Err(ConfigError::new(name, why));
             }
         }
         let tls = match (options.tls_cert, options.tls_key) {
@@ -156,7 +154,7 @@ impl Settings {
             (Some(_), None) => return Err(ConfigError::new("tls-cert", "needs --tls-key as well")),
             (None, Some(_)) => return Err(ConfigError::new("tls-key", "needs --tls-cert as well")),
         };
-        let sign = match (options.grip_iss, options.grip_key) {
+        let sign = match (options.grip_iss, grip_key) {
             (Some(iss), Some(key)) => Some(Sign { iss, key }),
             (None, None) => None,
             (Some(_), None) => return Err(ConfigError::new("grip-iss", "needs --grip-key as well")),
@@ -228,8 +226,8 @@ impl Settings {
             compress: options.compress.unwrap_or(true),
             drain_deadline,
             drain_spread,
-            publish_key: options.publish_key,
-            purge_token: options.purge_token,
+            publish_key,
+            purge_token,
             open_control,
             control_host,
             log: options.log.unwrap_or_else(|| "info".to_owned()),
@@ -240,6 +238,36 @@ impl Settings {
     /// Whether the demo application is started.
     pub fn is_demo(&self) -> bool {
         self.routes.is_empty()
+    }
+}
+
+/// A secret, given as it is or in a file.
+fn secret(name: &str, given: Option<Secret>, file: Option<PathBuf>) -> Result<Option<Secret>, ConfigError> {
+    let (option, secret) = match (given, file) {
+        (None, None) => return Ok(None),
+        (Some(_), Some(_)) => {
+            return Err(ConfigError::new(
+                name,
+                format_args!("is given beside --{name}-file"),
+            ));
+        }
+        (Some(secret), None) => (name.to_owned(), secret),
+        (None, Some(path)) => {
+            let option = format!("{name}-file");
+            let wrong = |what: &dyn std::fmt::Display| {
+                ConfigError::new(&option, format_args!("{}: {what}", path.display()))
+            };
+            let bytes = fs::read(&path).map_err(|error| wrong(&error))?;
+            // An error of its own would quote it.
+            let text = String::from_utf8(bytes).map_err(|_| wrong(&"is not text"))?;
+            let line = text.strip_suffix('\n').unwrap_or(&text);
+            let secret = Secret::new(line.strip_suffix('\r').unwrap_or(line));
+            (option, secret)
+        }
+    };
+    match secret.reveal().trim().is_empty() {
+        true => Err(ConfigError::new(&option, "is empty")),
+        false => Ok(Some(secret)),
     }
 }
 
@@ -317,6 +345,26 @@ fn like(key: &str) -> Option<String> {
     let like = tried.err()?.get(ContextKind::SuggestedArg)?.to_string();
     let name = like.trim_start_matches('-');
     (name != "config").then(|| name.to_owned())
+}
+
+/// Options whose values are nobody's business.
+const SECRETS: [&str; 3] = ["publish-key", "purge-token", "grip-key"];
+
+/// The same, of these arguments: what stands behind an option whose value is a secret is that, whatever it looks like.
+fn explain_given(error: &clap::Error, args: &[OsString]) -> ConfigError {
+    let is_dashed = |arg: &OsString| arg.to_string_lossy().starts_with('-');
+    let mut pairs = args.windows(2).filter(|pair| is_dashed(&pair[1]));
+    let secret = pairs.find_map(|pair| {
+        let option = pair[0].to_str()?.strip_prefix("--")?;
+        SECRETS.into_iter().find(|secret| *secret == option)
+    });
+    match (error.kind(), secret) {
+        (ErrorKind::UnknownArgument, Some(secret)) => ConfigError::new(
+            secret,
+            format_args!("a value is needed; one that begins with a dash is given as --{secret}=VALUE"),
+        ),
+        _ => explain(error),
+    }
 }
 
 /// An error of the arguments or variables in one line.

@@ -174,6 +174,15 @@ pub struct Options {
     )]
     pub grip_key: Option<Secret>,
 
+    /// File with that key
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "GRIPSTACK_GRIP_KEY_FILE",
+        help_heading = "Origin"
+    )]
+    pub grip_key_file: Option<PathBuf>,
+
     /// What it is: a push edge, a pull cache, or both [default: both]
     #[arg(long, env = "GRIPSTACK_ROLE", help_heading = "Behaviour")]
     pub role: Option<Role>,
@@ -263,6 +272,15 @@ pub struct Options {
     )]
     pub publish_key: Option<Secret>,
 
+    /// File with that key; a line break at its end is none of it
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "GRIPSTACK_PUBLISH_KEY_FILE",
+        help_heading = "Access"
+    )]
+    pub publish_key_file: Option<PathBuf>,
+
     /// Who may purge: this token, as Fastly-Key or bearer token. Without it, nobody
     #[arg(
         long,
@@ -272,6 +290,15 @@ pub struct Options {
         help_heading = "Access"
     )]
     pub purge_token: Option<Secret>,
+
+    /// File with that token
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "GRIPSTACK_PURGE_TOKEN_FILE",
+        help_heading = "Access"
+    )]
+    pub purge_token_file: Option<PathBuf>,
 
     /// Publish and purge without credentials; only where their listener is on loopback, and only for programs that ask
     /// it as localhost or by its address: websites in a browser on this machine are refused

@@ -266,6 +266,27 @@ impl Secret {
         Self(format!("{:016x}{:016x}", keys.hash_one(0u8), keys.hash_one(1u8)))
     }
 
+    /// This.
+    pub fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// Why nobody can present it in a field of a request (RFC 9110 5.5), if so.
+    pub fn is_no_field(&self) -> Option<&'static str> {
+        if self
+            .0
+            .bytes()
+            .any(|byte| byte.is_ascii_control() && byte != b'\t')
+        {
+            return Some(
+                "has a line break or another control character in it, which no field of a request carries",
+            );
+        }
+        let is_space = |c| matches!(c, ' ' | '\t');
+        (self.0.starts_with(is_space) || self.0.ends_with(is_space))
+            .then_some("begins or ends with a space, which is no part of a field's value")
+    }
+
     /// The secret itself.
     pub fn reveal(&self) -> &str {
         &self.0

@@ -4,7 +4,7 @@ mod common;
 
 use std::net::TcpListener;
 
-use common::{binary, run};
+use common::{Server, ask, binary, run};
 
 #[track_caller]
 fn refused(args: &[&str], parts: &[&str]) {
@@ -137,6 +137,46 @@ fn files_that_cannot_be_used_are_named() {
     refused(&args, &["--tls-cert"]);
     let args = [&ports[..], &["--origin", "https://a", "--origin-ca", &empty]].concat();
     refused(&args, &["--origin-ca"]);
+}
+
+#[test]
+fn secrets_come_from_files() {
+    let key = file("publish-key", "hunter2\n");
+    let token = file("purge-token", "hunter3\r\n");
+    let server = Server::start(&[
+        "--origin",
+        "http://127.0.0.1:1",
+        "--publish-key-file",
+        &key,
+        "--purge-token-file",
+        &token,
+    ]);
+    let item = r#"{"items":[{"channel":"a","http-stream":{"content":"x"}}]}"#;
+    let publish = |key: &str| {
+        ask(
+            server.control,
+            &format!("POST /publish/\nAuthorization: Bearer {key}"),
+            item,
+        )
+        .status
+    };
+    assert_eq!((publish("hunter2"), publish("hunter")), (200, 401));
+    let purge = |token: &str| ask(server.control, &format!("PURGE /a\nFastly-Key: {token}"), "").status;
+    assert_eq!((purge("hunter3"), purge("hunter")), (200, 401));
+
+    refused(&["--purge-token-file", "/none"], &["--purge-token-file", "/none"]);
+    refused(
+        &["--purge-token-file", &file("empty", "\n")],
+        &["--purge-token-file", "empty"],
+    );
+    let two = file("two-lines", "hunter2\nhunter3\n");
+    refused(&["--publish-key-file", &two], &["--publish-key", "line break"]);
+    refused(
+        &["--purge-token-file", &token, "--purge-token=a"],
+        &["--purge-token", "--purge-token-file"],
+    );
+    let (_, _, stderr) = run(&["--purge-token", "--S3CR3T"]);
+    assert!(!stderr.contains("S3CR3T"), "{stderr}");
 }
 
 #[test]

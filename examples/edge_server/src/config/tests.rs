@@ -7,9 +7,10 @@ fn file(text: &str) -> Result<Settings, String> {
 
 fn args(args: &[&str]) -> Result<Settings, String> {
     let args = std::iter::once("edge_server").chain(args.iter().copied());
-    match Command::command().try_get_matches_from(args) {
+    let args: Vec<OsString> = args.map(OsString::from).collect();
+    match Command::command().try_get_matches_from(&args) {
         Ok(given) => Settings::of(&given).map_err(|error| error.to_string()),
-        Err(error) => Err(explain(&error).to_string()),
+        Err(error) => Err(explain_given(&error, &args).to_string()),
     }
 }
 
@@ -196,7 +197,9 @@ fn the_example_file_is_one() {
         _ => line,
     });
     let everything = lines.collect::<Vec<_>>().join("\n");
-    file(&everything).unwrap();
+    // A secret is said once.
+    let said_once = everything.lines().filter(|line| !line.contains("-file = "));
+    file(&said_once.collect::<Vec<_>>().join("\n")).unwrap();
     let table: toml::Table = everything.parse().unwrap();
     for arg in Command::command().get_arguments() {
         let long = arg.get_long().unwrap();
@@ -275,7 +278,8 @@ fn flags_set_the_same_as_the_file_and_win_over_it() {
     let mut flags = vec!["edge_server".to_owned()];
     for arg in Command::command().get_arguments() {
         let long = arg.get_long().expect("all options have names");
-        if long == "config" {
+        // What a file has, is given beside.
+        if long == "config" || long.ends_with("-file") {
             continue;
         }
         match &table[long] {
@@ -451,6 +455,38 @@ fn what_does_not_fit_together_is_refused() {
         args(&["--grip-iss", "a", "--grip-key", ""]),
         &["--grip-key", "empty"],
     );
+}
+
+#[test]
+fn a_secret_that_looks_like_an_option_is_not_shown() {
+    for secret in ["--S3CR3T", "-S3CR3T", "--publish-keyS3CR3T"] {
+        for option in SECRETS {
+            let error = args(&[&format!("--{option}"), secret, "--log=warn"]).expect_err("not a value");
+            assert!(!error.contains("S3CR3T") && !error.contains("-S"), "{error}");
+            assert!(error.contains(&format!("--{option}=VALUE")), "{error}");
+        }
+        let settings = args(&[&format!("--purge-token={secret}")]).unwrap();
+        assert_eq!(settings.purge_token.unwrap().reveal(), secret);
+    }
+    refused(args(&["--lisen", "x"]), &["--lisen", "--listen"]);
+}
+
+#[test]
+fn what_no_request_can_carry_is_no_token() {
+    for option in ["publish-key", "purge-token"] {
+        for (secret, why) in [
+            ("S3CR3T\n", "line break"),
+            ("S3C\0R3T", "control character"),
+            ("S3C\u{7f}R3T", "control character"),
+            (" S3CR3T", "space"),
+            ("S3CR3T\t", "space"),
+        ] {
+            let error = args(&[&format!("--{option}={secret}")]).expect_err("nobody could present it");
+            assert!(error.contains(option) && error.contains(why), "{error}");
+            assert!(!error.contains("S3C"), "{error}");
+        }
+        assert!(args(&[&format!("--{option}=a b,c;\u{e4}")]).is_ok());
+    }
 }
 
 #[test]
