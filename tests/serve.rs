@@ -521,6 +521,24 @@ async fn beyond_the_connections_allowed_accepting_pauses() {
     drop(one);
     assert_eq!(soon(three.answer()).await.text(), "GET /3 \n");
     assert_eq!((server.stats.open(), server.stats.accepted()), (2, 3));
+    // Each waits for the one before it: still the same pause.
+    let mut last = three;
+    for _ in 0..3 {
+        let mut next = connect(addr).await;
+        next.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        drop(last);
+        soon(next.answer()).await;
+        last = next;
+    }
+    assert_eq!(server.stats.paused(), 1);
+    drop((last, two));
+    until("there is room", || server.stats.open() == 0).await;
+    let mut four = connect(addr).await;
+    four.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    soon(four.answer()).await;
+    assert_eq!(server.stats.paused(), 1);
+    let _five = connect(addr).await;
+    until("another begins", || server.stats.paused() == 2).await;
 }
 
 /// Fails some times before each connection.

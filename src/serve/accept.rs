@@ -321,10 +321,12 @@ async fn accept<L: Listener>(listener: &mut L, slots: &Arc<Semaphore>, stats: &S
 async fn take_slot(slots: &Arc<Semaphore>, stats: &Stats) -> OwnedSemaphorePermit {
     const NEVER_CLOSED: &str = "nobody closes the semaphore";
     if let Ok(slot) = slots.clone().try_acquire_owned() {
+        stats.end_pause();
         return slot;
     }
-    stats.count_pause();
-    tracing::warn!(target: "gripstack::serve", "accepting pauses: too many connections");
+    if stats.begin_pause() {
+        tracing::warn!(target: "gripstack::serve", "accepting pauses: too many connections");
+    }
     slots.clone().acquire_owned().await.expect(NEVER_CLOSED)
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::refusal::Refusal;
-use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use crate::sync::{Arc, Mutex};
 
 /// What a server has done, in numbers. A cheap handle: take it with [`Serve::stats`](super::Serve::stats) before
@@ -36,6 +36,8 @@ struct Counters {
     open: AtomicU64,
     parked: AtomicU64,
     paused: AtomicU64,
+    /// Nobody has been accepted at once since accepting paused.
+    is_pausing: AtomicBool,
     accept_errors: AtomicU64,
     handshake_failures: AtomicU64,
     /// When it was last said that a proxy sends no header.
@@ -63,6 +65,7 @@ impl Stats {
             open: AtomicU64::new(0),
             parked: AtomicU64::new(0),
             paused: AtomicU64::new(0),
+            is_pausing: AtomicBool::new(false),
             accept_errors: AtomicU64::new(0),
             handshake_failures: AtomicU64::new(0),
             said: Mutex::new(None),
@@ -89,7 +92,7 @@ impl Stats {
         self.0.parked.load(Relaxed)
     }
 
-    /// How often accepting paused because of `Limits::connections`.
+    /// How often accepting paused because of `Limits::connections`. A pause goes on as long as each who comes has to wait.
     pub fn paused(&self) -> u64 {
         self.0.paused.load(Relaxed)
     }
@@ -140,8 +143,16 @@ impl Stats {
         }
     }
 
-    pub(super) fn count_pause(&self) {
-        self.0.paused.fetch_add(1, Relaxed);
+    /// Who comes has to wait for room. Whether a pause begins with that.
+    pub(super) fn begin_pause(&self) -> bool {
+        let begins = !self.0.is_pausing.swap(true, Relaxed);
+        self.0.paused.fetch_add(u64::from(begins), Relaxed);
+        begins
+    }
+
+    /// There is room at once.
+    pub(super) fn end_pause(&self) {
+        self.0.is_pausing.store(false, Relaxed);
     }
 
     pub(super) fn count_accept_error(&self) {
