@@ -7,7 +7,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::cdn_loop::CdnLoop;
-use super::connect::Connector;
+use super::connect::{Connector, Places};
 use super::forward::{Inner, Origin};
 use super::headers::{ForwardedFor, Forwarding, HostPolicy};
 use super::route::{Route, Routes};
@@ -44,6 +44,7 @@ pub struct Builder {
     between_bytes: Option<Duration>,
     idle_timeout: Duration,
     max_idle: usize,
+    max_connections: usize,
     max_head_bytes: usize,
     upgrades: bool,
     behind_cache: bool,
@@ -103,6 +104,7 @@ impl Builder {
             between_bytes: Some(Duration::from_secs(30)),
             idle_timeout: Duration::from_secs(4),
             max_idle: 128,
+            max_connections: 10_000,
             max_head_bytes: 64 * 1024,
             upgrades: true,
             behind_cache: false,
@@ -170,6 +172,14 @@ impl Builder {
     /// Most idle connections kept to one origin. Default 128.
     pub fn max_idle(mut self, connections: usize) -> Self {
         self.max_idle = connections;
+        self
+    }
+
+    /// Most connections open at once, to all origins together, upgraded and idle ones included: a file descriptor each.
+    /// Default 10,000, at least 1. Who needs one more waits for one, for the [time to the first
+    /// byte](Self::first_byte_timeout) at most. Then 504.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = connections;
         self
     }
 
@@ -245,8 +255,14 @@ impl Builder {
             ),
             None => None,
         };
+        let places = Places::new(self.max_connections, self.first_byte_timeout);
+        // Idle ones leave room for those that are needed.
+        let max_idle = self
+            .max_idle
+            .min(self.max_connections.div_ceil(2 * routes.origins().count()));
         let connector = Connector::new(
             self.connect_timeout,
+            places,
             #[cfg(feature = "tls")]
             tls,
         );
@@ -262,7 +278,7 @@ impl Builder {
                 .build(connector.clone())
         };
         Ok(Origin::from_inner(Arc::new(Inner {
-            client: client(self.max_idle),
+            client: client(max_idle),
             fresh: client(0),
             routes,
             forwarding: self.forwarding,

@@ -10,6 +10,7 @@ use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiFuture, GaiResolver,
 use hyper_util::client::legacy::connect::{CaptureConnection, Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 
 use super::failure::classify_connect;
@@ -34,8 +35,17 @@ type BoxIo = Box<dyn Io>;
 pub(super) struct Connector {
     tcp: HttpConnector<Resolver>,
     timeout: Duration,
+    places: Places,
     #[cfg(feature = "tls")]
     tls: Option<tokio_rustls::TlsConnector>,
+}
+
+/// How many connections there may be at once.
+#[derive(Clone)]
+pub(super) struct Places {
+    free: Arc<Semaphore>,
+    /// Longest wait for one.
+    patience: Duration,
 }
 
 /// In what is known of a connection: whether an answer has come on it.
@@ -46,6 +56,7 @@ pub(super) struct Answered(Arc<AtomicBool>);
 pub(super) struct Stream {
     io: BoxIo,
     answered: Answered,
+    _place: OwnedSemaphorePermit,
 }
 
 /// The system's resolver; its errors say that they are its own.
@@ -63,6 +74,7 @@ impl Connector {
     /// `timeout` bounds resolving, TCP and TLS together.
     pub(super) fn new(
         timeout: Duration,
+        places: Places,
         #[cfg(feature = "tls")] tls: Option<tokio_rustls::TlsConnector>,
     ) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
@@ -76,6 +88,7 @@ impl Connector {
         Self {
             tcp,
             timeout,
+            places,
             #[cfg(feature = "tls")]
             tls,
         }
@@ -117,12 +130,18 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let timeout = self.timeout;
+        let places = self.places.clone();
         let connecting = self.clone().connect(uri);
         Box::pin(async move {
+            // Waiting for others' connections is not the origin's fault, and has a time of its own.
+            let place = places.take().await?;
             match tokio::time::timeout(timeout, connecting).await {
                 Ok(result) => result.map(|io| {
-                    let answered = Answered::default();
-                    TokioIo::new(Stream { io, answered })
+                    TokioIo::new(Stream {
+                        io,
+                        answered: Answered::default(),
+                        _place: place,
+                    })
                 }),
                 Err(_) => Err(OriginError::new(
                     OriginFailure::ConnectTimeout,
@@ -130,6 +149,29 @@ impl Service<Uri> for Connector {
                 )),
             }
         })
+    }
+}
+
+// === impl Places ===
+
+impl Places {
+    pub(super) fn new(most: usize, patience: Duration) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS))),
+            patience,
+        }
+    }
+
+    async fn take(&self) -> Result<OwnedSemaphorePermit, OriginError> {
+        let place = tokio::time::timeout(self.patience, self.free.clone().acquire_owned()).await;
+        place
+            .map(|place| place.expect("nobody closes the semaphore"))
+            .map_err(|_| {
+                OriginError::new(
+                    OriginFailure::ConnectTimeout,
+                    "as many connections as there may be are in use",
+                )
+            })
     }
 }
 

@@ -187,6 +187,66 @@ async fn kept_connections_that_end_at_once_cost_nobody_an_answer() {
     );
 }
 
+#[tokio::test]
+async fn there_are_no_more_connections_than_may_be() {
+    let open = Arc::new(Mutex::new((0, 0)));
+    let counted = open.clone();
+    let raw = RawOrigin::new(move |mut conn| {
+        let counted = counted.clone();
+        async move {
+            let count = |more: i32| {
+                let (now, most) = &mut *counted.lock();
+                *now += more;
+                *most = (*most).max(*now);
+            };
+            count(1);
+            conn.head().await;
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+            conn.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+                .await;
+            count(-1);
+        }
+    })
+    .await;
+    let origin = raw.builder().max_connections(2).build().unwrap();
+    let asked: Vec<_> = (0..12)
+        .map(|_| {
+            let origin = origin.clone();
+            tokio::spawn(async move { read(send(&origin, get("/")).await).await.unwrap() })
+        })
+        .collect();
+    for answer in asked {
+        assert_eq!(answer.await.unwrap(), "ok");
+    }
+    assert_eq!(raw.connections(), 12);
+    assert_eq!(open.lock().1, 2);
+}
+
+#[tokio::test]
+async fn who_gets_no_connection_in_time_is_told_504() {
+    let raw = RawOrigin::new(|mut conn| async move {
+        conn.head().await;
+        conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no").await;
+        conn.end().await;
+    })
+    .await;
+    let origin = raw.builder().max_connections(1);
+    let origin = origin
+        .first_byte_timeout(Duration::from_millis(100))
+        .build()
+        .unwrap();
+    let goes_on = send(&origin, get("/")).await;
+    assert_eq!(goes_on.status(), StatusCode::OK);
+    let answer = send(&origin, get("/")).await;
+    assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(raw.connections(), 1);
+    drop(goes_on);
+    // Its place is free.
+    assert_eq!(send(&origin, get("/")).await.status(), StatusCode::OK);
+}
+
 /// It takes no chunks, so a body of unknown length would be left out where the connection is used again.
 #[tokio::test]
 async fn a_connection_of_http_1_0_is_not_used_again() {

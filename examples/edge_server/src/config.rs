@@ -22,6 +22,7 @@ pub struct Settings {
     pub control_on_public: bool,
     pub tls: Option<Tls>,
     pub max_connections: usize,
+    pub max_origin_connections: usize,
     pub trusted_proxies: TrustedProxies,
     pub proxy_protocol: bool,
     /// Empty: the demo.
@@ -197,8 +198,14 @@ impl Settings {
             ));
         }
         let max_connections = options.max_connections.unwrap_or(10_000);
-        if max_connections == 0 {
-            return Err(ConfigError::new("max-connections", "is 0; at least 1 is needed"));
+        let max_origin_connections = options.max_origin_connections.unwrap_or(max_connections);
+        for (name, number) in [
+            ("max-connections", max_connections),
+            ("max-origin-connections", max_origin_connections),
+        ] {
+            if number == 0 {
+                return Err(ConfigError::new(name, "is 0; at least 1 is needed"));
+            }
         }
         Ok(Self {
             listen,
@@ -206,6 +213,7 @@ impl Settings {
             control_on_public,
             tls,
             max_connections,
+            max_origin_connections,
             trusted_proxies,
             proxy_protocol,
             routes,

@@ -13,6 +13,7 @@ mod compress;
 mod config;
 mod control;
 mod demo;
+mod files;
 mod lines;
 mod local;
 mod options;
@@ -37,6 +38,7 @@ use crate::compress::CompressLayer;
 use crate::config::{ConfigError, Settings};
 use crate::control::ControlLayer;
 use crate::demo::DemoLayer;
+use crate::files::Files;
 use crate::lines::LastLines;
 use crate::telemetry::{Metrics, Sources};
 
@@ -77,7 +79,8 @@ async fn run(settings: Settings) -> Result<(), ConfigError> {
         true => Some(start::demo(control.addr, &keys).await?),
         false => None,
     };
-    let origin = start::origin(&settings, demo.as_ref())?;
+    let files = Files::share_out(settings.max_connections, settings.max_origin_connections);
+    let origin = start::origin(&settings, files, demo.as_ref())?;
     let front = DemoLayer::new(demo.clone(), access.holds());
     let operators =
         ControlLayer::new(metrics.clone(), drain.clone(), keys.closed()).open_to(keys.open_to(&settings));
@@ -137,10 +140,8 @@ async fn run(settings: Settings) -> Result<(), ConfigError> {
         // What waits for its turn has been accepted, and the holds are still there.
         let _ = timeout(Duration::from_secs(1), publisher.flush()).await;
     };
-    let mut limits = Limits::default();
-    limits.connections = start::connections(settings.max_connections);
     let mut serving = serve(public.listener, stack)
-        .limits(limits)
+        .limits(Limits::new().connections(files.clients))
         .trusted_proxies(settings.trusted_proxies.clone())
         .proxy_protocol(settings.proxy_protocol)
         .on_request(move |_, parts| {
@@ -154,7 +155,9 @@ async fn run(settings: Settings) -> Result<(), ConfigError> {
     }
     // The control listener goes last: publishes reach the holds that are still there.
     let (served, is_served) = tokio::sync::oneshot::channel::<()>();
-    let controlling = serve(control.listener, control_stack).drain(is_served, Duration::from_millis(500));
+    let controlling = serve(control.listener, control_stack)
+        .limits(Limits::new().connections(files.operators))
+        .drain(is_served, Duration::from_millis(500));
 
     metrics.ask(Sources {
         edge,
@@ -163,6 +166,7 @@ async fn run(settings: Settings) -> Result<(), ConfigError> {
         log: log.clone(),
     });
     signals::watch(going, tls, log).map_err(|error| ConfigError::new("listen", error))?;
+    files.say(settings.max_connections);
     start::announce(&settings, public.addr, control.addr, demo.as_ref());
 
     let controlling = tokio::spawn(controlling.into_future());

@@ -86,8 +86,8 @@ pub struct Options {
     )]
     pub tls_key: Option<PathBuf>,
 
-    /// Open connections in all; beyond it, new ones wait. Fewer, where the system allows fewer open files
-    /// [default: 10000]
+    /// Open connections in all; beyond it, new ones wait. Fewer, where the system allows fewer open files: some are kept
+    /// for origins and for --control [default: 10000]
     #[arg(
         long,
         value_name = "NUMBER",
@@ -144,6 +144,19 @@ pub struct Options {
         help_heading = "Origin"
     )]
     pub origin_ca: Option<PathBuf>,
+
+    /// Connections to all applications together; who needs one more waits for one. As many as --max-connections where
+    /// nothing is said, and fewer where the system allows fewer open files
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "GRIPSTACK_MAX_ORIGIN_CONNECTIONS",
+        help_heading = "Origin",
+        value_parser = count,
+        allow_negative_numbers = true
+    )]
+    #[serde(deserialize_with = "number")]
+    pub max_origin_connections: Option<usize>,
 
     /// What the server calls itself in Via, to the application and to clients; `off`: it does not [default: gripstack]
     #[arg(long, value_name = "NAME", env = "GRIPSTACK_VIA", help_heading = "Origin")]

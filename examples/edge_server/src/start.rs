@@ -18,6 +18,7 @@ use tokio::runtime::Runtime;
 use crate::config::{self, ConfigError, Settings};
 use crate::control::Closed;
 use crate::demo::{self, Demo};
+use crate::files::Files;
 use crate::local::LocalOnly;
 use crate::options::Mode;
 use crate::values::Secret;
@@ -72,24 +73,6 @@ pub async fn bind(option: &str, addr: SocketAddr) -> Result<Bound, ConfigError> 
     Ok(Bound { listener, addr })
 }
 
-/// How many clients may be connected: as many as asked for, if the system allows so many open files. Some are left
-/// for origins and operators.
-pub fn connections(asked: usize) -> usize {
-    // Most systems start a process with 1,024 and let it have more.
-    let Ok(files) = rlimit::increase_nofile_limit(u64::MAX) else {
-        return asked;
-    };
-    let files = usize::try_from(files).unwrap_or(usize::MAX);
-    let allowed = files.saturating_sub((files / 8).clamp(32, 512)).max(1);
-    if asked > allowed {
-        tracing::warn!(
-            "at most {allowed} connections, not {asked} (--max-connections): the system allows {files} open files \
-             (ulimit -n)"
-        );
-    }
-    asked.min(allowed)
-}
-
 /// The public listener's certificate, if it has one.
 pub fn tls(settings: &Settings) -> Result<Option<Certificate>, ConfigError> {
     let Some(files) = &settings.tls else {
@@ -102,12 +85,12 @@ pub fn tls(settings: &Settings) -> Result<Option<Certificate>, ConfigError> {
 }
 
 /// Where requests go: to the demo, or by the routes.
-pub fn origin(settings: &Settings, demo: Option<&Demo>) -> Result<Origin, ConfigError> {
+pub fn origin(settings: &Settings, files: Files, demo: Option<&Demo>) -> Result<Origin, ConfigError> {
+    let mut builder = Origin::builder().max_connections(files.origins);
     if let Some(demo) = demo {
-        let url = format!("http://{}", demo.addr());
-        return Origin::new(&url).map_err(|error| ConfigError::new("origin", error));
+        let builder = builder.route("*", &format!("http://{}", demo.addr()));
+        return builder.build().map_err(|error| ConfigError::new("origin", error));
     }
-    let mut builder = Origin::builder();
     if let Some(path) = &settings.origin_ca {
         builder = builder.ca_pem(read("origin-ca", path)?);
     }

@@ -89,6 +89,7 @@ proxy-protocol = true
 origin = "http://a"
 route = ["b.example=http://b", "c.example/api=https://c"]
 origin-ca = "ca.pem"
+max-origin-connections = 20
 via = "off"
 keep-underscores = true
 grip-iss = "me"
@@ -123,6 +124,7 @@ proxy-protocol = false
 origin = "http://d"
 route = ["e=http://e"]
 origin-ca = "other.pem"
+max-origin-connections = 21
 via = "other"
 keep-underscores = false
 grip-iss = "you"
