@@ -464,7 +464,7 @@ async fn peer_drain_and_hook_reach_the_service() {
 }
 
 #[tokio::test]
-async fn errors_are_502_with_their_reason_and_panics_500() {
+async fn errors_are_502_and_panics_500_and_their_reason_stays_here() {
     #[derive(Debug, thiserror::Error)]
     #[error("no route")]
     struct Cause(#[source] io::Error);
@@ -481,7 +481,7 @@ async fn errors_are_502_with_their_reason_and_panics_500() {
     let answer = soon(client.answer()).await;
     assert_eq!(
         (answer.status(), answer.text()),
-        (502, "502 Bad Gateway: the service failed: no route: cable  cut\n")
+        (502, "502 Bad Gateway: the service failed\n")
     );
     let answer = soon(client.answer()).await;
     assert_eq!(

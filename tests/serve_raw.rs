@@ -366,6 +366,42 @@ async fn an_endless_body_goes_to_http_1_0_raw_and_to_http_1_1_in_chunks() {
     );
 }
 
+#[tokio::test]
+async fn an_answer_that_ends_with_the_connection_says_no_more_than_that() {
+    let service = service(|request| async move {
+        let frames = [Ok::<_, gripstack::BoxError>(http_body::Frame::data(
+            Bytes::from_static(b"one"),
+        ))];
+        let mut response = Response::new(EdgeBody::new(http_body_util::StreamBody::new(
+            tokio_stream::iter(frames),
+        )));
+        if request.uri().path() == "/held" {
+            response.extensions_mut().insert(gripstack::body::Held);
+        }
+        response
+    });
+    for parks in [true, false] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("loopback");
+        let addr = listener.local_addr().expect("bound");
+        let _server = Server::start(serve(listener, service.clone()).parking(parks), PATIENCE);
+        for path in ["/", "/held"] {
+            let mut client = connect(addr).await;
+            client
+                .send(format!("GET {path} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"))
+                .await;
+            let head = soon(client.head()).await;
+            let connection: Vec<_> = head
+                .lines()
+                .filter(|line| line.starts_with("connection:"))
+                .collect();
+            assert_eq!(connection, ["connection: close"], "{path}: {head}");
+            assert_eq!(soon(client.rest()).await, b"one");
+        }
+    }
+}
+
 /// The client sees what was answered, and that it is not whole.
 #[tokio::test]
 async fn a_body_that_breaks_off_at_once_follows_its_head() {

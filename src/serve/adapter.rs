@@ -301,7 +301,7 @@ where
                 if is_held && let Exchange::Http1 { link, .. } = &exchange {
                     link.waiting().begin();
                 }
-                if !accepted && (is_last || is_held) {
+                if !accepted && (is_last || is_held || exchange.ends_with(&response)) {
                     exchange.say_last(&mut response);
                 }
                 match held {
@@ -315,8 +315,8 @@ where
             Outcome::Failed(why) => {
                 me.shared.stats.count_failure();
                 tracing::warn!(target: "gripstack::serve", error = %why, "the service failed");
-                let response = text(StatusCode::BAD_GATEWAY, &format!("the service failed: {why}"));
-                exchange.text(response, is_last)
+                // What failed, and where, is not for clients.
+                exchange.text(text(StatusCode::BAD_GATEWAY, "the service failed"), is_last)
             }
             Outcome::Panicked => {
                 me.shared.stats.count_panic();
@@ -395,6 +395,20 @@ impl Exchange {
         framing
             .filter(|_| can_park)
             .map(|framing| (link.clone(), framing))
+    }
+
+    /// Whether only the end of the connection ends this answer (RFC 9112 6.3): HTTP/1.0 knows no chunks.
+    fn ends_with<B: Body>(&self, response: &Response<B>) -> bool {
+        let is_old = matches!(
+            self,
+            Self::Http1 {
+                version: Version::HTTP_10,
+                ..
+            }
+        );
+        is_old
+            && !response.headers().contains_key(header::CONTENT_LENGTH)
+            && response.body().size_hint().exact().is_none()
     }
 
     /// Says that the connection ends with this answer. On HTTP/2 that is GOAWAY's to say.

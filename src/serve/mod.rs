@@ -20,7 +20,7 @@
 //! In each request's extensions are the [`Peer`], a [`Drain`](crate::Drain), the [`ClientInfo`](crate::ClientInfo) and the
 //! [scheme](http::uri::Scheme): those of the connection, or what a [trusted proxy](Serve::trusted_proxies) says. A request
 //! has one host, in lower case and without its scheme's default port, in the target and in `Host`, and one `Cookie`. An error of the service becomes a
-//! `502` that says so, a panic a `500`.
+//! `502`, a panic a `500`; what it was, the log says.
 //!
 //! # Example
 //!
