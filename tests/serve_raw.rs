@@ -3,6 +3,7 @@
 
 mod serve_support;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use gripstack::{ClientInfo, EdgeBody};
 use http::uri::Scheme;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
+use parking_lot::Mutex;
 use serve_support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -128,6 +130,69 @@ async fn smuggling_shapes_are_refused_and_never_seen() {
         ("\u{16}\u{3}\u{1}\u{2}\0\u{1}\0", Refusal::ControlCharacter),
     ] {
         assert_refused(format!("{bytes}{smuggled}").as_bytes(), reason).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_is_told() {
+    let (service, _) = echo();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = told.clone();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("loopback");
+    let addr = listener.local_addr().expect("bound");
+    let server = serve(listener, service).on_refusal(move |refused| tell.lock().push(refused.clone()));
+    let _server = Server::start(server, PATIENCE);
+    let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(9_000));
+    for (sent, reason, method, target) in [
+        (
+            "GET /a?b HTTP/1.1\r\nHost: a b\r\n\r\n",
+            Refusal::HostInvalid,
+            Some("GET"),
+            Some("/a?b"),
+        ),
+        (
+            &long,
+            Refusal::TargetTooLong,
+            Some("GET"),
+            Some(&long[4..4 + 1024]),
+        ),
+        ("\x16\x03\x01", Refusal::ControlCharacter, None, None),
+        (
+            "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
+            Refusal::ChunkSize,
+            Some("POST"),
+            Some("/c"),
+        ),
+        // What is checked behind hyper.
+        (
+            "GET http://a:99999/d HTTP/1.1\r\nHost: a\r\n\r\n",
+            Refusal::Target,
+            Some("GET"),
+            Some("http://a:99999/d"),
+        ),
+    ] {
+        let mut client = connect(addr).await;
+        client.send(sent).await;
+        assert_eq!(
+            soon(client.answer()).await.status(),
+            reason.status().as_u16(),
+            "{sent}"
+        );
+        let told = std::mem::take(&mut *told.lock());
+        let [refused] = &told[..] else {
+            panic!("once: {told:?}");
+        };
+        assert_eq!(
+            (
+                refused.reason,
+                refused.method.as_ref().map(http::Method::as_str),
+                refused.target.as_deref()
+            ),
+            (reason, method, target)
+        );
+        assert_eq!(refused.peer.remote, client.io.local_addr().expect("connected"));
     }
 }
 

@@ -12,10 +12,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tower_service::Service;
 
-use super::adapter::{Hook, Shared};
+use super::adapter::{Hook, RefusalHook, Shared};
 use super::connection::{Connection, Lead, Phase};
 use super::limits::Limits;
 use super::listener::{Listener, Peer};
+use super::refusal::Refused;
 use super::stats::{Open, Stats};
 use super::timer::after;
 #[cfg(feature = "tls")]
@@ -68,6 +69,7 @@ pub struct Serve<L, S> {
     limits: Limits,
     stats: Stats,
     hook: Option<Box<Hook>>,
+    refusal_hook: Option<Box<RefusalHook>>,
     trusted: TrustedProxies,
     proxy_protocol: bool,
     parks: bool,
@@ -105,6 +107,7 @@ where
         limits: Limits::default(),
         stats: Stats::new(),
         hook: None,
+        refusal_hook: None,
         trusted: TrustedProxies::default(),
         proxy_protocol: false,
         parks: true,
@@ -156,6 +159,13 @@ impl<L, S> Serve<L, S> {
     /// for it. Must not block.
     pub fn on_request(mut self, hook: impl Fn(&Peer, &mut Parts) + Send + Sync + 'static) -> Self {
         self.hook = Some(Box::new(hook));
+        self
+    }
+
+    /// Called with each request that is [refused](super::Refusal), for instance to log it: the service sees nothing of it, or
+    /// only a part of its body. Must not block.
+    pub fn on_refusal(mut self, hook: impl Fn(&Refused) + Send + Sync + 'static) -> Self {
+        self.refusal_hook = Some(Box::new(hook));
         self
     }
 
@@ -229,6 +239,7 @@ impl<L, S> Serve<L, S> {
             stats: self.stats.clone(),
             drain,
             hook: self.hook,
+            refusal_hook: self.refusal_hook,
             trusted: self.trusted,
             proxy_protocol: self.proxy_protocol,
             parks: self.parks,

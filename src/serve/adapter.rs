@@ -20,7 +20,7 @@ use super::limits::Limits;
 use super::link::{InFlight, Link};
 use super::listener::Peer;
 use super::park::Framing;
-use super::refusal::Refusal;
+use super::refusal::{Asked, Refusal, Refused};
 use super::stats::Stats;
 use super::streams::{Handed, Streams};
 use super::trusted::TrustedProxies;
@@ -33,12 +33,16 @@ use crate::sync::Arc;
 /// Sees each request before the service does.
 pub(super) type Hook = dyn Fn(&Peer, &mut Parts) + Send + Sync;
 
+/// Is told of each request that is refused.
+pub(super) type RefusalHook = dyn Fn(&Refused) + Send + Sync;
+
 /// What all connections of a server share.
 pub(super) struct Shared {
     pub(super) limits: Arc<Limits>,
     pub(super) stats: Stats,
     pub(super) drain: Drain,
     pub(super) hook: Option<Box<Hook>>,
+    pub(super) refusal_hook: Option<Box<RefusalHook>>,
     pub(super) trusted: TrustedProxies,
     pub(super) proxy_protocol: bool,
     pub(super) parks: bool,
@@ -87,6 +91,7 @@ pin_project_lite::pin_project! {
         reading: Option<Arc<Reading>>,
         is_connect: bool,
         shared: Arc<Shared>,
+        peer: Peer,
     }
 }
 
@@ -107,6 +112,18 @@ enum Outcome<T> {
     Returned(T),
     Failed(String),
     Panicked,
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// Tells whoever wants to know of a request that is refused.
+    fn tell(&self, refusal: Refusal, asked: Asked, peer: Peer) {
+        tracing::debug!(target: "gripstack::serve", reason = refusal.as_str(), "refused a request");
+        if let Some(hook) = &self.refusal_hook {
+            hook(&asked.refused(refusal, peer));
+        }
+    }
 }
 
 // === impl Adapter ===
@@ -143,8 +160,12 @@ where
         };
         let (mut parts, incoming) = request.into_parts();
         let mut reading = None;
-        let state = match refusal.map_or_else(|| self.check(&parts), Err) {
-            Err(refusal) => State::Refused { refusal },
+        let checked = refusal.map_or_else(|| self.check(&parts), Err);
+        let state = match checked {
+            Err((refusal, asked)) => {
+                self.shared.tell(refusal, asked, self.peer);
+                State::Refused { refusal }
+            }
             Ok(()) => {
                 self.shared.stats.count_request();
                 self.receive(&mut parts);
@@ -159,7 +180,7 @@ where
                     EdgeBody::empty()
                 } else {
                     let pace = Pace::new(&self.shared.limits).filter(|_| !is_grpc(&parts));
-                    let reading = reading.insert(Arc::<Reading>::default()).clone();
+                    let reading = reading.insert(Reading::new(&parts)).clone();
                     EdgeBody::new(RequestBody::new(
                         incoming,
                         pace,
@@ -179,6 +200,7 @@ where
             reading,
             is_connect,
             shared: self.shared.clone(),
+            peer: self.peer,
         }
     }
 }
@@ -195,12 +217,15 @@ impl<S> Adapter<S> {
     }
 
     /// What the reader in front of HTTP/1 does not look at, and what HTTP/2 leaves to us.
-    fn check(&self, parts: &Parts) -> Result<(), Refusal> {
+    fn check(&self, parts: &Parts) -> Result<(), (Refusal, Asked)> {
         let checked = authority::check(parts).and_then(|()| match parts.version {
             Version::HTTP_2 => self.check_http2(parts),
             _ => Ok(()),
         });
-        checked.inspect_err(|refusal| self.shared.stats.count_refusal(*refusal))
+        checked.map_err(|refusal| {
+            self.shared.stats.count_refusal(refusal);
+            (refusal, Asked::new(&parts.method, &parts.uri))
+        })
     }
 
     fn check_http2(&self, parts: &Parts) -> Result<(), Refusal> {
@@ -280,12 +305,14 @@ where
         let exchange = take(me.exchange);
         let broke_off = me.reading.as_ref().and_then(|reading| {
             let on_the_wire = match &exchange {
-                Exchange::Http1 { link, .. } => link.take_refusal(),
+                Exchange::Http1 { link, .. } => link.take_refusal().map(|(refusal, _)| refusal),
                 Exchange::Http2 { .. } => None,
             };
-            on_the_wire.or_else(|| reading.refusal())
+            let refusal = on_the_wire.or_else(|| reading.refusal())?;
+            Some((refusal, reading.asked()))
         });
-        if let Some(refusal) = broke_off {
+        if let Some((refusal, asked)) = broke_off {
+            me.shared.tell(refusal, asked, *me.peer);
             // Whatever the service made of half a body.
             return Poll::Ready(Ok(refuse(exchange, refusal)));
         }
@@ -450,7 +477,6 @@ impl Exchange {
 }
 
 fn refuse<B>(exchange: Exchange, refusal: Refusal) -> Response<ResponseBody<B>> {
-    tracing::debug!(target: "gripstack::serve", reason = refusal.as_str(), "refused a request");
     exchange.text(text(refusal.status(), &refusal.to_string()), true)
 }
 

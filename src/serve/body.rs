@@ -7,13 +7,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, Uri};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::limits::Limits;
 use super::link::{InFlight, Link};
-use super::refusal::Refusal;
+use super::refusal::{Asked, Refusal};
 use super::stats::Stats;
 use super::streams::Handed;
 use super::timer::{Timer, after};
@@ -26,8 +28,10 @@ use crate::trailers;
 const PIECE_BYTES: usize = 16 * 1024;
 
 /// What has become of a request's body, for its answer.
-#[derive(Default)]
 pub(super) struct Reading {
+    /// Whose body it is.
+    method: Method,
+    uri: Uri,
     refusal: OnceLock<Refusal>,
     is_whole: AtomicBool,
 }
@@ -82,6 +86,21 @@ pub(super) enum Flow {
 // === impl Reading ===
 
 impl Reading {
+    /// Of a request with this head.
+    pub(super) fn new(parts: &Parts) -> Arc<Self> {
+        Arc::new(Self {
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            refusal: OnceLock::new(),
+            is_whole: AtomicBool::new(false),
+        })
+    }
+
+    /// What was asked for.
+    pub(super) fn asked(&self) -> Asked {
+        Asked::new(&self.method, &self.uri)
+    }
+
     /// Why it broke off.
     pub(super) fn refusal(&self) -> Option<Refusal> {
         self.refusal.get().copied()

@@ -370,6 +370,7 @@ fn serve(bytes: &[u8], piece: usize, reads: bool) -> (Vec<Seen>, Vec<u8>) {
                 stats,
                 drain,
                 hook: None,
+                refusal_hook: None,
                 trusted: TrustedProxies::default(),
                 proxy_protocol: false,
                 parks: true,

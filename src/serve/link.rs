@@ -2,7 +2,7 @@
 
 use std::task::Waker;
 
-use super::refusal::Refusal;
+use super::refusal::{Asked, Refusal};
 use super::slot::Slot;
 use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use crate::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ pub(super) struct Link {
     upgrade: AtomicU8,
     /// More has come than is read ahead.
     crowded: AtomicBool,
-    refusal: Mutex<Option<Refusal>>,
+    refusal: Mutex<Option<(Refusal, Asked)>>,
     reader: Mutex<Option<Waker>>,
     requests: Arc<Requests>,
     slot: Slot,
@@ -76,11 +76,11 @@ impl Link {
     }
 
     /// The request in question must not reach the service, or not succeed.
-    pub(super) fn refuse(&self, refusal: Refusal) {
-        *self.refusal.lock() = Some(refusal);
+    pub(super) fn refuse(&self, refusal: Refusal, asked: Asked) {
+        *self.refusal.lock() = Some((refusal, asked));
     }
 
-    pub(super) fn take_refusal(&self) -> Option<Refusal> {
+    pub(super) fn take_refusal(&self) -> Option<(Refusal, Asked)> {
         self.refusal.lock().take()
     }
 

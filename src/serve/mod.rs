@@ -73,7 +73,7 @@ pub(crate) mod fuzz;
 pub use accept::{Drained, Serve, serve};
 pub use limits::Limits;
 pub use listener::{Listener, Peer};
-pub use refusal::Refusal;
+pub use refusal::{Refusal, Refused};
 pub use stats::Stats;
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError};

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use http::StatusCode;
+use http::{Method, StatusCode, Uri};
 
+use super::listener::Peer;
 use crate::reasons::reasons;
 
 macro_rules! refusals {
@@ -87,6 +88,72 @@ refusals! {
     BodyTooSlow = REQUEST_TIMEOUT, "body-too-slow", "the body comes too slowly";
 }
 
+/// A request that was refused: what is known of it. For [`Serve::on_refusal`](super::Serve::on_refusal).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refused {
+    /// Why, and with that the status of the answer.
+    pub reason: Refusal,
+    /// The two ends of its connection.
+    pub peer: Peer,
+    /// Its method, if there is one.
+    pub method: Option<Method>,
+    /// Its target, query included, if it got that far: at most 1,024 bytes, and what is not printable escaped.
+    pub target: Option<String>,
+}
+
+/// What a request asked for, as far as that can be told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Asked {
+    method: Option<Method>,
+    target: Option<String>,
+}
+
+/// What is kept of a target, in bytes.
+const MOST_TARGET: usize = 1024;
+
+// === impl Asked ===
+
+impl Asked {
+    /// By the beginning of a head that may be anything.
+    pub(super) fn of_head(head: &[u8]) -> Self {
+        let end = head.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+        let mut words = head[..end.unwrap_or(head.len())].split(|byte| *byte == b' ');
+        let method = words.next().and_then(|word| Method::from_bytes(word).ok());
+        // Without a method the rest is no request line.
+        let target = words
+            .next()
+            .filter(|target| method.is_some() && !target.is_empty());
+        Self {
+            method,
+            target: target.map(shown),
+        }
+    }
+
+    /// By a head that was read.
+    pub(super) fn new(method: &Method, uri: &Uri) -> Self {
+        Self {
+            method: Some(method.clone()),
+            target: uri
+                .path_and_query()
+                .map(|target| shown(target.as_str().as_bytes())),
+        }
+    }
+
+    pub(super) fn refused(self, reason: Refusal, peer: Peer) -> Refused {
+        Refused {
+            reason,
+            peer,
+            method: self.method,
+            target: self.target,
+        }
+    }
+}
+
+fn shown(target: &[u8]) -> String {
+    target[..target.len().min(MOST_TARGET)].escape_ascii().to_string()
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.why())
@@ -94,3 +161,27 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_is_told_as_far_as_it_can_be() {
+        let asked = |head: &[u8]| {
+            let Asked { method, target } = Asked::of_head(head);
+            (method.map(|method| method.to_string()), target)
+        };
+        let some = |method: &str, target: &str| (Some(method.to_owned()), Some(target.to_owned()));
+        assert_eq!(asked(b"GET /a?b HTTP/1.1\r\nHost: a b\r\n"), some("GET", "/a?b"));
+        assert_eq!(asked(b"GET /a\nb"), some("GET", "/a"));
+        assert_eq!(asked(b"GET /\x1b[2J\xe4\" x"), some("GET", "/\\x1b[2J\\xe4\\\""));
+        assert_eq!(asked(b"PUT /"), some("PUT", "/"));
+        assert_eq!(asked(b"PUT"), (Some("PUT".to_owned()), None));
+        assert_eq!(asked(b"G@T /secret"), (None, None));
+        assert_eq!(asked(b"\x16\x03\x01 /"), (None, None));
+        assert_eq!(asked(b""), (None, None));
+        let long = [b"GET /".as_slice(), &[b'a'; 9_000]].concat();
+        assert_eq!(asked(&long).1.map(|target| target.len()), Some(MOST_TARGET));
+    }
+}

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use gripstack::body::Held;
 use gripstack::hold::{EndReason, HoldEnd};
+use gripstack::serve::Refused;
 use gripstack::{BoxError, ClientInfo, EdgeBody};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
@@ -17,7 +18,7 @@ use tower::{Layer, Service};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// Logs requests at the target `access`: who (`proxy`: by which trusted proxy), what, status, `Cache-Status`, how it ended, bytes, seconds.
+/// Logs requests at the target `access`, also those that the server [refused](Self::refused): who (`proxy`: by which trusted proxy), what, status, `Cache-Status`, how it ended, bytes, seconds.
 #[derive(Clone)]
 pub struct AccessLayer {
     holds: Holds,
@@ -94,6 +95,24 @@ impl AccessLayer {
     /// How many of the requests that went through here are held now.
     pub fn holds(&self) -> Holds {
         self.holds.clone()
+    }
+
+    /// Logs a request that the server refused before it came here.
+    pub fn refused(&self, refused: &Refused) {
+        let without_query = |target: &str| match self.query {
+            true => target.to_owned(),
+            false => target.split('?').next().unwrap_or_default().to_owned(),
+        };
+        tracing::info!(
+            target: "access",
+            listener = self.is_control.then_some("control"),
+            peer = %refused.peer.remote.ip(),
+            method = refused.method.as_ref().map(tracing::field::display),
+            path = refused.target.as_deref().map(without_query).map(tracing::field::display),
+            status = refused.reason.status().as_u16(),
+            end = "refused",
+            reason = refused.reason.as_str(),
+        );
     }
 
     fn begin(&self, request: &Request<EdgeBody>) -> Line {

@@ -74,6 +74,7 @@ async fn run(settings: Settings) -> Result<(), ConfigError> {
     let edge = start::edge(&settings);
     let access = AccessLayer::new(settings.log_query);
     let control_access = access.control();
+    let (refusals, control_refusals) = (access.clone(), control_access.clone());
     let keys = start::Keys::of(&settings);
     let demo = match settings.is_demo() {
         true => Some(start::demo(control.addr, &keys).await?),
@@ -144,6 +145,7 @@ async fn run(settings: Settings) -> Result<(), ConfigError> {
         .limits(Limits::new().connections(files.clients))
         .trusted_proxies(settings.trusted_proxies.clone())
         .proxy_protocol(settings.proxy_protocol)
+        .on_refusal(move |refused| refusals.refused(refused))
         .on_request(move |_, parts| {
             if keep_underscores {
                 parts.extensions.insert(KeepUnderscores);
@@ -157,6 +159,7 @@ async fn run(settings: Settings) -> Result<(), ConfigError> {
     let (served, is_served) = tokio::sync::oneshot::channel::<()>();
     let controlling = serve(control.listener, control_stack)
         .limits(Limits::new().connections(files.operators))
+        .on_refusal(move |refused| control_refusals.refused(refused))
         .drain(is_served, Duration::from_millis(500));
 
     metrics.ask(Sources {

@@ -75,3 +75,45 @@ fn when_nobody_reads_the_log_it_goes_on() {
     }
     goes_on(server);
 }
+
+/// What the server refuses reaches no layer that logs.
+#[test]
+fn refused_requests_are_in_the_log() {
+    let app = App::start(|_| App::page("page"));
+    let mut server = Server::start(&["--origin", &format!("http://{}", app.addr)]);
+    let send = |addr, request: &str| {
+        let mut socket = connect(addr);
+        socket.write_all(request.as_bytes()).expect("it reads");
+        common::read_answer(socket).status
+    };
+    let fields = "X: y\r\n".repeat(200);
+    for (request, status, parts) in [
+        (
+            "GET /a?secret HTTP/1.1\r\nHost: a b\r\n\r\n".to_owned(),
+            400,
+            ["path=/a ", "reason=\"host-invalid\""],
+        ),
+        (
+            format!("GET /{} HTTP/1.1\r\n", "b".repeat(9_000)),
+            414,
+            ["path=/bbb", "reason=\"target-too-long\""],
+        ),
+        (
+            format!("GET /c HTTP/1.1\r\n{fields}\r\n"),
+            431,
+            ["path=/c ", "reason=\"too-many-fields\""],
+        ),
+    ] {
+        for (addr, listener) in [
+            (server.public, None),
+            (server.control, Some("listener=\"control\"")),
+        ] {
+            assert_eq!(send(addr, &request), status);
+            let status = format!("status={status}");
+            let mut wanted = vec!["access", "127.0.0.1", "method=GET", "end=\"refused\"", &status];
+            wanted.extend(parts.iter().copied().chain(listener));
+            let line = server.logged(&wanted);
+            assert!(!line.contains("secret"), "{line}");
+        }
+    }
+}

@@ -13,7 +13,7 @@ use crate::serve::framer::{Framer, Step};
 use crate::serve::head::HeadLimits;
 use crate::serve::limits::Limits;
 use crate::serve::link::{Link, Upgrade};
-use crate::serve::refusal::Refusal;
+use crate::serve::refusal::{Asked, Refusal};
 use crate::serve::stats::Stats;
 use crate::sync::Arc;
 
@@ -255,11 +255,13 @@ impl Incoming {
         };
         let in_body = framer.is_in_body();
         framer.close();
-        link.refuse(refusal);
         if in_body {
+            // Who answers knows what was asked for.
+            link.refuse(refusal, Asked::default());
             self.ahead = Ahead::default();
             return Err(io::Error::new(io::ErrorKind::InvalidData, refusal));
         }
+        link.refuse(refusal, Asked::of_head(&self.ahead.bytes));
         link.begin();
         let stand_in = match self.ahead.bytes.starts_with(b"HEAD ") {
             true => STAND_IN_HEAD,
