@@ -134,6 +134,8 @@ pub mod hub;
 mod jwt;
 mod log;
 mod marks;
+#[cfg(any(feature = "origin", feature = "serve"))]
+mod media_type;
 pub mod message;
 mod mutants;
 pub mod order;

@@ -41,11 +41,14 @@ pub struct Builder {
     routes: Vec<Result<Route, BuildError>>,
     connect_timeout: Duration,
     first_byte_timeout: Duration,
+    other_first_byte_timeout: Duration,
     between_bytes: Option<Duration>,
+    stream_silence: Option<Duration>,
     idle_timeout: Duration,
     max_idle: usize,
     max_connections: usize,
     max_head_bytes: usize,
+    max_head_fields: usize,
     upgrades: bool,
     behind_cache: bool,
     forwarding: Forwarding,
@@ -101,11 +104,14 @@ impl Builder {
             routes: Vec::new(),
             connect_timeout: Duration::from_secs(2),
             first_byte_timeout: Duration::from_secs(15),
+            other_first_byte_timeout: Duration::from_secs(60),
             between_bytes: Some(Duration::from_secs(30)),
+            stream_silence: None,
             idle_timeout: Duration::from_secs(4),
             max_idle: 128,
             max_connections: 10_000,
             max_head_bytes: 64 * 1024,
+            max_head_fields: 1_000,
             upgrades: true,
             behind_cache: false,
             forwarding: Forwarding {
@@ -137,11 +143,18 @@ impl Builder {
         self
     }
 
-    /// Longest time until the whole head of the answer is there, connecting included. It counts from the moment
-    /// the origin had the last it was sent: a client that sends its body slowly does not use it up. Default
-    /// 15 s. Then 504.
+    /// Longest time until the whole head of the answer to a GET or HEAD is there, connecting included: that is what may be
+    /// stored or held. Default 15 s. Then 504. Above that, give a cache the same [time](crate::cache::CacheConfig::flight_timeout);
+    /// messages are kept for 15 s at most for who waits for his first answer.
     pub fn first_byte_timeout(mut self, timeout: Duration) -> Self {
         self.first_byte_timeout = timeout;
+        self
+    }
+
+    /// The same of all other methods. Default 60 s. It counts from the moment the origin had the last it was sent: a client
+    /// that sends its body slowly does not use it up.
+    pub fn other_first_byte_timeout(mut self, timeout: Duration) -> Self {
+        self.other_first_byte_timeout = timeout;
         self
     }
 
@@ -154,10 +167,17 @@ impl Builder {
     }
 
     /// Longest pause within the body of an answer while a client waits for more; then the body breaks off.
-    /// Default 30 s; `None` is no limit. Streams of events have none: `text/event-stream`,
-    /// `multipart/x-mixed-replace` and gRPC; TCP keep-alive finds out when their origin has vanished.
+    /// Default 30 s; `None` is no limit. Not of [streams](Self::stream_silence).
     pub fn between_bytes(mut self, timeout: Option<Duration>) -> Self {
         self.between_bytes = timeout;
+        self
+    }
+
+    /// The same of streams of events (`text/event-stream`, `multipart/x-mixed-replace` and gRPC), and the longest time in
+    /// which an upgraded connection carries nothing in either direction. Default `None`: no limit, for TCP keep-alive finds
+    /// out when their origin has vanished.
+    pub fn stream_silence(mut self, timeout: Option<Duration>) -> Self {
+        self.stream_silence = timeout;
         self
     }
 
@@ -183,15 +203,21 @@ impl Builder {
         self
     }
 
-    /// Longest head of an answer, in bytes. Default 64 KiB, at least 8 KiB; it may have 100 fields. A longer one
-    /// is a 502. The same size bounds how much of a body is read ahead.
+    /// Longest head of an answer, in bytes. Default 64 KiB, at least 8 KiB. A longer one is a 502. The same size bounds how
+    /// much of a body is read ahead.
     pub fn max_head_bytes(mut self, bytes: usize) -> Self {
         self.max_head_bytes = bytes.max(MIN_HEAD_BYTES);
         self
     }
 
+    /// Most field lines in the head of an answer. Default 1,000. One with more is a 502.
+    pub fn max_head_fields(mut self, fields: usize) -> Self {
+        self.max_head_fields = fields;
+        self
+    }
+
     /// Whether upgrades (WebSocket and others, not `h2c`) are passed through. On by default. An upgraded
-    /// connection has no time limit and goes past everything above.
+    /// connection goes past everything above; its time limit is [another](Self::stream_silence).
     pub fn upgrades(mut self, on: bool) -> Self {
         self.upgrades = on;
         self
@@ -255,7 +281,10 @@ impl Builder {
             ),
             None => None,
         };
-        let places = Places::new(self.max_connections, self.first_byte_timeout);
+        let places = Places::new(
+            self.max_connections,
+            self.first_byte_timeout.max(self.other_first_byte_timeout),
+        );
         // Idle ones leave room for those that are needed.
         let max_idle = self
             .max_idle
@@ -272,6 +301,7 @@ impl Builder {
                 .pool_idle_timeout(self.idle_timeout)
                 .pool_max_idle_per_host(max_idle)
                 .http1_max_buf_size(self.max_head_bytes)
+                .http1_max_headers(self.max_head_fields)
                 // What is sent again was never begun: the connection had been closed while it was idle.
                 .retry_canceled_requests(true)
                 .set_host(false)
@@ -284,7 +314,9 @@ impl Builder {
             forwarding: self.forwarding,
             cdn_loop: self.cdn_loop,
             first_byte_timeout: self.first_byte_timeout,
+            other_first_byte_timeout: self.other_first_byte_timeout,
             between_bytes: self.between_bytes,
+            stream_silence: self.stream_silence,
             idle_timeout: self.idle_timeout,
             upgrades: self.upgrades,
             behind_cache: self.behind_cache,

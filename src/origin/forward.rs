@@ -68,8 +68,12 @@ pub(super) struct Inner {
     pub(super) routes: Routes,
     pub(super) forwarding: Forwarding,
     pub(super) cdn_loop: CdnLoop,
+    /// Of a GET or HEAD, and of all else.
     pub(super) first_byte_timeout: Duration,
+    pub(super) other_first_byte_timeout: Duration,
+    /// Of bodies, and of streams of events and what was upgraded.
     pub(super) between_bytes: Option<Duration>,
+    pub(super) stream_silence: Option<Duration>,
     pub(super) idle_timeout: Duration,
     pub(super) upgrades: bool,
     /// A cache that is not ours stands between.
@@ -292,7 +296,11 @@ impl Inner {
         exchange: Option<&Exchange>,
         begun: Instant,
     ) -> Result<Response<Incoming>, OriginError> {
-        let patience = self.first_byte_timeout;
+        let patience = match *request.method() {
+            // What may be stored or held.
+            Method::GET | Method::HEAD => self.first_byte_timeout,
+            _ => self.other_first_byte_timeout,
+        };
         let mut deadline = begun + patience;
         let mut answer = client.request(request);
         loop {
@@ -331,7 +339,7 @@ impl Inner {
         // What the client's connection speaks is its server's business.
         parts.version = Version::HTTP_11;
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-            return switch(parts, asked.upgrade);
+            return switch(parts, asked.upgrade, self.stream_silence);
         }
         if parts.status == StatusCode::NOT_MODIFIED && !asked.conditional {
             let detail = "304 to a request without conditions";
@@ -358,7 +366,7 @@ impl Inner {
             parts.extensions.insert(BehindCache);
         }
         let between_bytes = match headers::is_event_stream(&parts.headers) {
-            true => None,
+            true => self.stream_silence,
             false => self.between_bytes,
         };
         let body = Download::new(body, between_bytes, asked.exchange, stats.clone());
@@ -370,6 +378,7 @@ impl Inner {
 fn switch(
     mut parts: http::response::Parts,
     wanted: Option<upgrade::Wanted>,
+    silence: Option<Duration>,
 ) -> Result<Response<EdgeBody>, OriginError> {
     let unasked = |detail: &str| OriginError::new(OriginFailure::UnaskedUpgrade, detail);
     let origin = parts.extensions.remove::<OnUpgrade>();
@@ -385,7 +394,7 @@ fn switch(
         .headers
         .insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     parts.headers.insert(header::UPGRADE, protocol);
-    upgrade::join(wanted.client, origin);
+    upgrade::join(wanted.client, origin, silence);
     Ok(Response::from_parts(parts, EdgeBody::empty()))
 }
 

@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use super::via::Via;
 use crate::error::OriginFailure;
+use crate::media_type;
 use crate::request::{ClientInfo, remove_forwarded};
 
 /// What becomes of `X-Forwarded-For`.
@@ -230,16 +231,9 @@ pub(super) fn announced_keep_alive(headers: &HeaderMap) -> Option<u64> {
 
 /// Whether a body is a stream of events, which may be silent for as long as it likes.
 pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else {
-        return false;
-    };
-    let value = value.as_bytes();
-    let starts = |prefix: &str| {
-        value
-            .get(..prefix.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
-    };
-    starts("text/event-stream") || starts("multipart/x-mixed-replace") || starts("application/grpc")
+    media_type::is(headers, "text/event-stream")
+        || media_type::is(headers, "multipart/x-mixed-replace")
+        || media_type::is_grpc(headers)
 }
 
 // === both ===

@@ -177,7 +177,13 @@ async fn a_304_that_was_asked_for_passes() {
 
 #[tokio::test]
 async fn org_04_a_body_that_pauses_too_long_breaks_off_unless_it_streams_events() {
-    for (kind, breaks) in [("text/plain", true), ("Text/Event-Stream; charset=utf-8", false)] {
+    for (kind, silence, breaks) in [
+        ("text/plain", None, true),
+        ("text/event-stream-or-so", None, true),
+        ("Text/Event-Stream; charset=utf-8", None, false),
+        ("text/event-stream", Some(Duration::from_secs(60)), false),
+        ("text/event-stream", Some(Duration::from_millis(100)), true),
+    ] {
         let raw = RawOrigin::new(move |mut conn| async move {
             conn.head().await;
             let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: 6\r\n\r\nabc");
@@ -188,6 +194,7 @@ async fn org_04_a_body_that_pauses_too_long_breaks_off_unless_it_streams_events(
         let origin = raw
             .builder()
             .between_bytes(Some(Duration::from_millis(100)))
+            .stream_silence(silence)
             .build()
             .unwrap();
         let mut body = send(&origin, get("/")).await.into_body();

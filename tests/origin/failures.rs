@@ -181,6 +181,60 @@ async fn org_10_a_head_of_200_kib_is_a_502() {
 }
 
 #[tokio::test]
+async fn a_head_may_have_many_fields_and_no_more() {
+    let answer = |fields: usize| {
+        let fields: String = (0..fields - 1).map(|n| format!("X-{n}: y\r\n")).collect();
+        format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok")
+    };
+    for (allowed, fields, is_answer) in [
+        (1_000, 101, true),
+        (1_000, 1_000, true),
+        (1_000, 1_001, false),
+        (50, 51, false),
+    ] {
+        let raw = RawOrigin::closing(answer(fields)).await;
+        let origin = raw.builder();
+        let origin = match allowed {
+            1_000 => origin,
+            other => origin.max_head_fields(other),
+        };
+        let answer = send(&origin.build().unwrap(), get("/")).await;
+        match is_answer {
+            // And Via.
+            true => assert_eq!(answer.headers().len(), fields + 1),
+            false => assert_failure(answer, OriginFailure::HeadTooLarge).await,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_stores_or_holds_may_take_longer() {
+    async fn after(method: &str) -> u64 {
+        let raw = RawOrigin::new(|mut conn| async move {
+            conn.head().await;
+            conn.hang().await;
+        })
+        .await;
+        let mut request = get("/");
+        *request.method_mut() = method.parse().unwrap();
+        let start = tokio::time::Instant::now();
+        // The clock runs only while nothing else does, so not before the request is there.
+        let answer = tower::ServiceExt::oneshot(raw.origin(), request).await.unwrap();
+        assert_failure(answer, OriginFailure::FirstByteTimeout).await;
+        start.elapsed().as_secs()
+    }
+    for (method, seconds) in [
+        ("GET", 15),
+        ("HEAD", 15),
+        ("POST", 60),
+        ("DELETE", 60),
+        ("OPTIONS", 60),
+    ] {
+        assert_eq!(after(method).await, seconds, "{method}");
+    }
+}
+
+#[tokio::test]
 async fn an_origin_that_never_answers_is_a_504() {
     let raw = RawOrigin::new(|mut conn| async move {
         conn.head().await;

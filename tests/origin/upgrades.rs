@@ -1,6 +1,7 @@
 //! Upgrades through a real server: raw client, hyper, the service, raw origin.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use gripstack::EdgeBody;
 use gripstack::error::OriginFailure;
@@ -89,6 +90,30 @@ async fn an_upgraded_connection_carries_bytes_both_ways() {
     let mut rest = Vec::new();
     client.read_to_end(&mut rest).await.unwrap();
     assert_eq!(rest, b"bye");
+    raw.played().await;
+}
+
+#[tokio::test]
+async fn an_upgraded_connection_that_carries_nothing_ends_where_that_is_asked_for() {
+    let raw = RawOrigin::new(|mut conn| async move {
+        conn.head().await;
+        conn.send(
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhello",
+        )
+        .await;
+        assert_eq!(conn.end().await, b"");
+    })
+    .await;
+    let origin = raw.builder().stream_silence(Some(Duration::from_millis(100)));
+    let mut client = TcpStream::connect(front(origin.build().unwrap()).await)
+        .await
+        .unwrap();
+    client.write_all(ASK.as_bytes()).await.unwrap();
+    head_of(&mut client).await;
+    let mut rest = Vec::new();
+    let end = tokio::time::timeout(PATIENCE, client.read_to_end(&mut rest)).await;
+    end.expect("it ends").unwrap();
+    assert_eq!(rest, b"hello");
     raw.played().await;
 }
 

@@ -12,7 +12,7 @@ use gripstack::serve::TrustedProxies;
 use serde::Deserialize;
 
 use crate::options::{Command, Mode, Options, Role};
-use crate::values::{Addr, HostName, Pace, Pseudonym, Route, Secret};
+use crate::values::{Addr, HostName, Pace, Pseudonym, Route, Secret, Span};
 
 /// What the server does. Every value is set and fits the others.
 #[derive(Debug)]
@@ -28,6 +28,12 @@ pub struct Settings {
     /// Empty: the demo.
     pub routes: Vec<Route>,
     pub origin_ca: Option<PathBuf>,
+    pub first_byte: Duration,
+    pub first_byte_others: Duration,
+    pub pause: Option<Duration>,
+    pub stream_pause: Option<Duration>,
+    pub head_bytes: usize,
+    pub head_fields: usize,
     pub via: Pseudonym,
     pub keep_underscores: bool,
     pub sign: Option<Sign>,
@@ -218,6 +224,23 @@ impl Settings {
             proxy_protocol,
             routes,
             origin_ca: options.origin_ca,
+            first_byte: options
+                .origin_first_byte
+                .map_or(Duration::from_secs(15), |span| span.0),
+            first_byte_others: options
+                .origin_first_byte_others
+                .map_or(Duration::from_secs(60), |span| span.0),
+            pause: options
+                .origin_pause
+                .unwrap_or(Span(Duration::from_secs(30)))
+                .limit(),
+            stream_pause: options
+                .origin_stream_pause
+                .unwrap_or(Span(Duration::ZERO))
+                .limit(),
+            head_bytes: usize::try_from(options.origin_head_bytes.map_or(64 << 10, |amount| amount.0))
+                .unwrap_or(usize::MAX),
+            head_fields: options.origin_head_fields.unwrap_or(1_000),
             via: options.via.unwrap_or_default(),
             keep_underscores: options.keep_underscores.unwrap_or(false),
             sign,

@@ -158,6 +158,65 @@ pub struct Options {
     #[serde(deserialize_with = "number")]
     pub max_origin_connections: Option<usize>,
 
+    /// Longest wait for the head of an answer to a GET or HEAD: what may be stored or held. A stream that begins with an answer
+    /// that took more than 15 s may have missed messages of a busy channel, and is marked then [default: 15s]
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "GRIPSTACK_ORIGIN_FIRST_BYTE",
+        help_heading = "Origin"
+    )]
+    pub origin_first_byte: Option<Span>,
+
+    /// The same of all other methods [default: 60s]
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "GRIPSTACK_ORIGIN_FIRST_BYTE_OTHERS",
+        help_heading = "Origin"
+    )]
+    pub origin_first_byte_others: Option<Span>,
+
+    /// Longest pause within the body of an answer; then it breaks off. 0s: none [default: 30s]
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "GRIPSTACK_ORIGIN_PAUSE",
+        help_heading = "Origin"
+    )]
+    pub origin_pause: Option<Span>,
+
+    /// The same of text/event-stream, multipart/x-mixed-replace and gRPC that pass through, and of upgraded connections. 0s:
+    /// none [default: 0s]
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "GRIPSTACK_ORIGIN_STREAM_PAUSE",
+        help_heading = "Origin"
+    )]
+    pub origin_stream_pause: Option<Span>,
+
+    /// Longest head of an answer [default: 64k]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "GRIPSTACK_ORIGIN_HEAD_BYTES",
+        help_heading = "Origin"
+    )]
+    pub origin_head_bytes: Option<Amount>,
+
+    /// Most field lines in the head of an answer [default: 1000]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "GRIPSTACK_ORIGIN_HEAD_FIELDS",
+        help_heading = "Origin",
+        value_parser = count,
+        allow_negative_numbers = true
+    )]
+    #[serde(deserialize_with = "number")]
+    pub origin_head_fields: Option<usize>,
+
     /// What the server calls itself in Via, to the application and to clients; `off`: it does not [default: gripstack]
     #[arg(long, value_name = "NAME", env = "GRIPSTACK_VIA", help_heading = "Origin")]
     pub via: Option<Pseudonym>,

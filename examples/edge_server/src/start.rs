@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use gripstack::cache::CacheConfig;
 use gripstack::hold::GripHoldLayer;
+use gripstack::hub::LogLimits;
 use gripstack::origin::Origin;
 use gripstack::publish::{self, PublishConfig, Publisher, Rule};
 use gripstack::serve::Tls;
@@ -86,7 +87,14 @@ pub fn tls(settings: &Settings) -> Result<Option<Certificate>, ConfigError> {
 
 /// Where requests go: to the demo, or by the routes.
 pub fn origin(settings: &Settings, files: Files, demo: Option<&Demo>) -> Result<Origin, ConfigError> {
-    let mut builder = Origin::builder().max_connections(files.origins);
+    let mut builder = Origin::builder()
+        .max_connections(files.origins)
+        .first_byte_timeout(settings.first_byte)
+        .other_first_byte_timeout(settings.first_byte_others)
+        .between_bytes(settings.pause)
+        .stream_silence(settings.stream_pause)
+        .max_head_bytes(settings.head_bytes)
+        .max_head_fields(settings.head_fields);
     if let Some(demo) = demo {
         let builder = builder.route("*", &format!("http://{}", demo.addr()));
         return builder.build().map_err(|error| ConfigError::new("origin", error));
@@ -155,8 +163,11 @@ pub fn edge(settings: &Settings) -> Edge {
     let cache = CacheConfig::new()
         .capacity_bytes(settings.cache_bytes)
         .interval(settings.interval)
-        .outage(Some(settings.outage));
-    Edge::builder().cache(cache).build()
+        .outage(Some(settings.outage))
+        .flight_timeout(settings.first_byte);
+    // What a cache below may wait for an origin.
+    let logs = LogLimits::new().overlap(settings.first_byte);
+    Edge::builder().log_limits(logs).cache(cache).build()
 }
 
 /// What takes publishes.

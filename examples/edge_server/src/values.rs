@@ -134,6 +134,13 @@ impl FromStr for Route {
 
 // === impl Span ===
 
+impl Span {
+    /// As a limit: no time is none.
+    pub fn limit(self) -> Option<Duration> {
+        (!self.0.is_zero()).then_some(self.0)
+    }
+}
+
 impl FromStr for Span {
     type Err = String;
 

@@ -90,6 +90,12 @@ origin = "http://a"
 route = ["b.example=http://b", "c.example/api=https://c"]
 origin-ca = "ca.pem"
 max-origin-connections = 20
+origin-first-byte = "20s"
+origin-first-byte-others = "70s"
+origin-pause = "40s"
+origin-stream-pause = "1h"
+origin-head-bytes = "32k"
+origin-head-fields = 200
 via = "off"
 keep-underscores = true
 grip-iss = "me"
@@ -125,6 +131,12 @@ origin = "http://d"
 route = ["e=http://e"]
 origin-ca = "other.pem"
 max-origin-connections = 21
+origin-first-byte = "21s"
+origin-first-byte-others = "71s"
+origin-pause = "0s"
+origin-stream-pause = "2h"
+origin-head-bytes = "16k"
+origin-head-fields = 201
 via = "other"
 keep-underscores = false
 grip-iss = "you"
@@ -334,7 +346,7 @@ fn the_defaults_are_those_that_the_help_names() {
             named += 1;
         }
     }
-    assert_eq!(named, 2 * 13, "those that have a default other than none");
+    assert_eq!(named, 2 * 19, "those that have a default other than none");
 }
 
 #[test]
