@@ -201,6 +201,40 @@ async fn tonic_routes() {
     assert_eq!(soon(answers.message()).await.expect("no error"), None);
 }
 
+/// What is not gRPC has no hour, and gRPC no more than that.
+#[tokio::test(start_paused = true)]
+async fn a_silent_body_on_http2_ends_as_its_type_says() {
+    for (kind, seconds) in [
+        ("application/grpc", 3600),
+        ("application/grpc-web", 30),
+        ("text/plain", 30),
+    ] {
+        let (pipes, listener) = Pipes::new();
+        let limits = Limits::default().h2_ping(Duration::MAX);
+        let (service, _) = echo();
+        let _server = Server::start(serve(listener, service).limits(limits), PATIENCE);
+        let io = hyper_util::rt::TokioIo::new(pipes.connect(65_536).io);
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), io)
+                .await
+                .expect("a handshake");
+        tokio::spawn(connection);
+        let (mut body, stream) = http_body_util::channel::Channel::<Bytes, gripstack::BoxError>::new(1);
+        let request = Request::post("http://a/")
+            .header("content-type", kind)
+            .body(stream);
+        let start = tokio::time::Instant::now();
+        body.send_data(Bytes::from_static(b"hi")).await.expect("sent");
+        let answer = sender
+            .send_request(request.expect("a request"))
+            .await
+            .expect("an answer");
+        assert_eq!(answer.status(), 408, "{kind}");
+        assert_eq!(start.elapsed().as_secs(), seconds, "{kind}");
+        drop(body);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_grpc_stream_may_be_silent_for_longer_than_a_slow_body() {
     let (pipes, listener) = Pipes::new();

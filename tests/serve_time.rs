@@ -223,6 +223,28 @@ async fn a_body_slower_than_its_pace_ends_in_408() {
     assert_eq!(in_time(client.answer()).await.status(), 200);
 }
 
+/// gRPC is spoken on HTTP/2 alone; a type that only says so stops no clock.
+#[tokio::test(start_paused = true)]
+async fn no_type_of_a_body_stops_its_clock_on_http_1() {
+    let (service, _) = echo();
+    let (pipes, _server) = start_pipes(service, Limits::default());
+    for kind in [
+        "application/grpc",
+        "application/grpc+proto",
+        "application/grpc-or-so",
+    ] {
+        let mut client = pipes.connect(4096);
+        let start = Instant::now();
+        client
+            .send(format!(
+                "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\nContent-Length: 100000\r\n\r\nabc"
+            ))
+            .await;
+        assert_eq!(in_time(client.answer()).await.status(), 408, "{kind}");
+        assert_eq!(start.elapsed().as_secs(), 30, "{kind}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn time_that_the_service_takes_is_not_the_bodys() {
     let service = service(|request| async {

@@ -27,6 +27,7 @@ use super::trusted::TrustedProxies;
 use crate::body::{EdgeBody, Held};
 use crate::drain::Drain;
 use crate::error::BoxError;
+use crate::media_type;
 use crate::request::{join_cookies, settle_host};
 use crate::sync::Arc;
 
@@ -179,7 +180,10 @@ where
                 let body = if incoming.is_end_stream() {
                     EdgeBody::empty()
                 } else {
-                    let pace = Pace::new(&self.shared.limits).filter(|_| !is_grpc(&parts));
+                    let pace = match is_grpc(&parts) {
+                        true => Some(Pace::silence(self.shared.limits.grpc_silence)),
+                        false => Pace::new(&self.shared.limits),
+                    };
                     let reading = reading.insert(Reading::new(&parts)).clone();
                     EdgeBody::new(RequestBody::new(
                         incoming,
@@ -257,10 +261,9 @@ impl<S> Adapter<S> {
     }
 }
 
-/// gRPC's messages may be minutes apart in either direction.
+/// gRPC's messages may be minutes apart in either direction. It is spoken on HTTP/2 alone.
 fn is_grpc(parts: &Parts) -> bool {
-    let content_type = parts.headers.get(header::CONTENT_TYPE);
-    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+    parts.version == Version::HTTP_2 && parts.method == Method::POST && media_type::is_grpc(&parts.headers)
 }
 
 // === impl Respond ===

@@ -47,6 +47,7 @@ pub(super) struct RequestBody {
 
 /// Time that a body may still pause: what `Limits::body_grace` gives, used up by waiting and earned back by bytes.
 pub(super) struct Pace {
+    /// Bytes that earn a second; 0: any byte earns all.
     rate: u32,
     grace: Duration,
     credit: Duration,
@@ -193,7 +194,22 @@ impl Pace {
         })
     }
 
+    /// Of a body that may pause for so long, again and again.
+    pub(super) fn silence(longest: Duration) -> Self {
+        Self {
+            rate: 0,
+            grace: longest,
+            credit: longest,
+            waits_since: None,
+            timer: Timer::default(),
+        }
+    }
+
     fn earn(&mut self, bytes: usize) {
+        if self.rate == 0 {
+            self.waits_since = None;
+            return;
+        }
         if let Some(since) = self.waits_since.take() {
             self.credit = self.credit.saturating_sub(since.elapsed());
         }
@@ -395,6 +411,22 @@ mod tests {
             let trailers = body.expect("no error").trailers().cloned().expect("trailers");
             assert_eq!(trailers.keys().collect::<Vec<_>>(), ["x-sum"]);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silence_begins_anew_with_each_byte() {
+        let mut pace = Pace::silence(Duration::from_secs(3600));
+        let used_up = async |pace: &mut Pace, seconds| {
+            let wait = std::future::poll_fn(|cx| pace.poll_used_up(cx));
+            tokio::time::timeout(Duration::from_secs(seconds), wait)
+                .await
+                .is_ok()
+        };
+        for _ in 0..3 {
+            assert!(!used_up(&mut pace, 3599).await);
+            pace.earn(1);
+        }
+        assert!(used_up(&mut pace, 3601).await);
     }
 
     #[tokio::test(start_paused = true)]

@@ -23,6 +23,7 @@ use super::proxy_protocol;
 use super::socket::{Protocol, Socket};
 use super::stats::Open;
 use super::streams::{StreamExecutor, Streams};
+use super::timer::FAR;
 #[cfg(feature = "tls")]
 use super::tls::Tls;
 use super::transport::Transport;
@@ -383,8 +384,9 @@ fn http2_builder(limits: &Limits, executor: StreamExecutor) -> http2::Builder<St
                 .clamp(MIN_BUFFER_BYTES, u32::MAX as usize),
         )
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
-        .keep_alive_interval(limits.h2_ping)
-        .keep_alive_timeout(limits.h2_ping_timeout);
+        // hyper adds them to now.
+        .keep_alive_interval(limits.h2_ping.min(FAR))
+        .keep_alive_timeout(limits.h2_ping_timeout.min(FAR));
     builder
 }
 

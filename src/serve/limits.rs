@@ -36,11 +36,14 @@ settings! {
         /// Answered with `414`.
         pub target_bytes: usize,
         /// Slowest request body, in bytes a second, counted only while the service waits for it. Default 100;
-        /// 0 is no limit. Answered with `408`, or the body breaks off where the answer has begun. Bodies of gRPC are
-        /// exempt: they may be silent for as long as they like.
+        /// 0 is no limit. Answered with `408`, or the body breaks off where the answer has begun. Not of
+        /// gRPC on HTTP/2, whose messages may be minutes apart.
         pub body_rate: u32,
         /// How long a body may stay below `body_rate`, and how long it may pause. Default 30 s.
         pub body_grace: Duration,
+        /// Longest time in which nothing of a body of gRPC comes while the service waits for it (HTTP/2). Default 1 h. The body
+        /// breaks off.
+        pub grpc_silence: Duration,
         /// Longest time in which a reader takes nothing of what is ready for it. Default 30 s. The connection is
         /// cut, on HTTP/2 the stream, and counted.
         pub stall: Duration,
@@ -76,6 +79,7 @@ impl Default for Limits {
             target_bytes: 8 * 1024,
             body_rate: 100,
             body_grace: Duration::from_secs(30),
+            grpc_silence: Duration::from_secs(3600),
             stall: Duration::from_secs(30),
             send_buffer_bytes: 64 * 1024,
             h2_streams: 128,

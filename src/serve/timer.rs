@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub(super) struct Timer(Option<Pin<Box<Sleep>>>);
 
 /// Further off than this nobody waits; a limit of `Duration::MAX` is none.
-const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+pub(super) const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// The moment so long after another one.
 pub(super) fn after(since: Instant, patience: Duration) -> Instant {
