@@ -127,6 +127,10 @@ async fn the_preface_may_come_byte_by_byte() {
     // A SETTINGS frame on stream 0.
     let frame = soon(client.bytes(9)).await;
     assert_eq!(frame[3..9], [4, 0, 0, 0, 0, 0]);
+    let length = u32::from_be_bytes([0, frame[0], frame[1], frame[2]]);
+    let settings = soon(client.bytes(length as usize)).await;
+    // Extended CONNECT (RFC 8441 3), which no layer takes, is not offered.
+    assert!(settings.chunks(6).all(|setting| setting[..2] != [0, 8]), "{settings:?}");
 }
 
 #[tokio::test]

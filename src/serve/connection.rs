@@ -372,7 +372,6 @@ fn http2_builder(limits: &Limits, executor: StreamExecutor) -> http2::Builder<St
     let mut builder = http2::Builder::new(executor);
     builder
         .timer(TokioTimer::new())
-        .enable_connect_protocol()
         .max_concurrent_streams(limits.h2_streams)
         .max_pending_accept_reset_streams(limits.h2_pending_resets)
         .max_local_error_reset_streams(limits.h2_error_resets)
