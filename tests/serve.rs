@@ -130,7 +130,10 @@ async fn the_preface_may_come_byte_by_byte() {
     let length = u32::from_be_bytes([0, frame[0], frame[1], frame[2]]);
     let settings = soon(client.bytes(length as usize)).await;
     // Extended CONNECT (RFC 8441 3), which no layer takes, is not offered.
-    assert!(settings.chunks(6).all(|setting| setting[..2] != [0, 8]), "{settings:?}");
+    assert!(
+        settings.chunks(6).all(|setting| setting[..2] != [0, 8]),
+        "{settings:?}"
+    );
 }
 
 #[tokio::test]
@@ -170,6 +173,50 @@ async fn http2_requests_that_name_two_hosts_are_refused() {
     request
         .headers_mut()
         .append("host", "A:80".parse().expect("a value"));
+    assert_eq!(
+        soon(client.send_request(request))
+            .await
+            .expect("an answer")
+            .status(),
+        200
+    );
+}
+
+/// What HTTP/1 could not carry goes no further: it would stand in the request line to the origin, and in logs.
+#[tokio::test]
+async fn http2_requests_have_the_targets_and_values_of_http_1() {
+    let (service, seen) = echo();
+    let (addr, server) = start_tcp(service, Limits::default()).await;
+    let mut client = http2(addr).await;
+    for target in ["http://a/\u{e4}", "http://a/b?\u{e4}", "http://a/\u{7f}"] {
+        let Ok(uri) = target.parse::<http::Uri>() else {
+            continue;
+        };
+        let request = Request::builder()
+            .uri(uri)
+            .body(EdgeBody::empty())
+            .expect("a request");
+        let answer = soon(client.send_request(request)).await.expect("an answer");
+        assert_eq!(answer.status(), 400, "{target}");
+    }
+    assert!(server.stats.refused(Refusal::Target) >= 1);
+    for value in [" x", "x ", "\tx", "x\t", " "] {
+        let mut request = get("http://a/");
+        request
+            .headers_mut()
+            .insert("x-value", value.parse().expect("a value"));
+        let answer = soon(client.send_request(request)).await.expect("an answer");
+        assert_eq!(answer.status(), 400, "{value:?}");
+    }
+    assert_eq!(server.stats.refused(Refusal::FieldValue), 5);
+    assert_eq!(seen.load(SeqCst), 0);
+    let mut request = get("http://a/%E4|b");
+    request
+        .headers_mut()
+        .insert("x-value", "a b".parse().expect("a value"));
+    request
+        .headers_mut()
+        .insert("x-empty", "".parse().expect("a value"));
     assert_eq!(
         soon(client.send_request(request))
             .await
@@ -877,6 +924,30 @@ mod tls {
             server.stats.handshake_failures() == 1
         })
         .await;
+    }
+
+    #[tokio::test]
+    async fn who_agreed_on_http2_speaks_nothing_else() {
+        let identity = identity();
+        let tls = Tls::from_pem(identity.chain.as_bytes(), identity.key.as_bytes()).expect("valid");
+        let (addr, server) = start(tls).await;
+        for sent in [
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "PRI * HTTP/1.1\r\nHost: a\r\n\r\n",
+        ] {
+            let mut stream = connect(addr, &identity, &["h2"]).await.expect("a handshake");
+            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+            stream.write_all(sent.as_bytes()).await.expect("it is open");
+            let mut answer = Vec::new();
+            // However it ends.
+            let _ = soon(stream.read_to_end(&mut answer)).await;
+            assert_eq!(answer, b"");
+        }
+        until("both are closed", || server.stats.open() == 0).await;
+        assert_eq!(
+            (server.stats.requests(), server.stats.handshake_failures()),
+            (0, 2)
+        );
     }
 
     #[tokio::test]

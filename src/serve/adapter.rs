@@ -15,7 +15,7 @@ use tower_service::Service;
 use super::authority;
 use super::body::{Flow, Pace, Reading, RequestBody, ResponseBody};
 use super::connection::{Phase, Phases};
-use super::head::parse_length;
+use super::head::{is_printable, parse_length};
 use super::limits::Limits;
 use super::link::{InFlight, Link};
 use super::listener::Peer;
@@ -246,8 +246,14 @@ impl<S> Adapter<S> {
         let is_path = path.starts_with('/')
             || (path == "*" && parts.method == Method::OPTIONS)
             || (path.is_empty() && parts.method == Method::CONNECT);
-        if !is_path {
+        if !is_path || !is_printable(path.as_bytes()) {
             return Err(Refusal::Target);
+        }
+        // Malformed (RFC 9113 8.2.1); in HTTP/1 it is no part of the value.
+        let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+        let has_spaces = |value: &[u8]| is_space(value.first()) || is_space(value.last());
+        if parts.headers.values().any(|value| has_spaces(value.as_bytes())) {
+            return Err(Refusal::FieldValue);
         }
         let mut lengths = parts.headers.get_all(header::CONTENT_LENGTH).iter();
         let length = lengths.next();

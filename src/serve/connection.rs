@@ -148,6 +148,7 @@ where
         let Some(Some(io)) = phases.last_call(self.begin(io)).await else {
             return;
         };
+        let is_http2 = io.is_http2();
         let mut socket = Socket::new(io, self.shared.limits.clone(), open);
         let Some(protocol) = phases.last_call(socket.sniff()).await else {
             // Its first request, if one is on its way, must go elsewhere.
@@ -158,6 +159,11 @@ where
         match protocol {
             // Boxed, so that the many connections of HTTP/1 do not pay for the size of the other.
             Ok(Protocol::Http2) => Box::pin(self.run_http2(socket)).await,
+            // Not what was agreed upon (RFC 9113 3.2). There is no answer that the client could read.
+            Ok(Protocol::Http1) if is_http2 => {
+                self.shared.stats.count_handshake_failure();
+                tracing::debug!(target: "gripstack::serve", peer = %self.peer.remote, "closed: no HTTP/2 after ALPN said so");
+            }
             Ok(Protocol::Http1) => self.run_http1(socket).await,
             Ok(Protocol::None) | Err(_) => {}
         }

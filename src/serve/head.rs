@@ -182,12 +182,9 @@ fn is_target(method: &[u8], target: &[u8]) -> bool {
         (b"OPTIONS", b"*") => true,
         // Most targets need no second look.
         (_, [b'/', rest @ ..]) if rest.iter().copied().all(is_plain) => true,
-        (_, [b'/', ..]) => {
-            target.iter().all(|&byte| byte.is_ascii_graphic() && byte != b'#')
-                && Uri::try_from(target).is_ok()
-        }
+        (_, [b'/', ..]) => is_printable(target) && Uri::try_from(target).is_ok(),
         _ => {
-            target.iter().all(|&byte| byte.is_ascii_graphic() && byte != b'#')
+            is_printable(target)
                 && Uri::try_from(target).is_ok_and(|uri| {
                     is_http(&uri)
                         && uri
@@ -196,6 +193,12 @@ fn is_target(method: &[u8], target: &[u8]) -> bool {
                 })
         }
     }
+}
+
+/// Whether a target has only characters that may stand in a request line: what else there is, is written as `%xx` (RFC 3986
+/// 2.1).
+pub(super) fn is_printable(target: &[u8]) -> bool {
+    target.iter().all(|&byte| byte.is_ascii_graphic() && byte != b'#')
 }
 
 /// Characters of a path or query that every reader accepts (RFC 3986 3.3, 3.4).

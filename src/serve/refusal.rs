@@ -48,6 +48,8 @@ refusals! {
     FieldName = BAD_REQUEST, "field-name", "malformed field name";
     /// Whitespace between a field name and the colon (RFC 9112 5.1).
     SpaceBeforeColon = BAD_REQUEST, "space-before-colon", "whitespace before the colon of a field";
+    /// In HTTP/2, a field value with whitespace at its ends (RFC 9113 8.2.1).
+    FieldValue = BAD_REQUEST, "field-value", "whitespace around a field value";
     /// No Host where one is required (RFC 9112 3.2).
     HostMissing = BAD_REQUEST, "host-missing", "no Host field";
     /// More than one Host (RFC 9112 3.2).

@@ -102,7 +102,8 @@ impl Stats {
         self.0.accept_errors.load(Relaxed)
     }
 
-    /// TLS handshakes, and headers of the PROXY protocol, that failed or took too long.
+    /// TLS handshakes, and headers of the PROXY protocol, that failed or took too long; and clients that agreed on HTTP/2 and
+    /// spoke something else.
     pub fn handshake_failures(&self) -> u64 {
         self.0.handshake_failures.load(Relaxed)
     }

@@ -15,6 +15,17 @@ pub(super) enum Transport<I> {
     Tls(Box<TlsStream<I>>),
 }
 
+impl<I> Transport<I> {
+    /// Whether HTTP/2 was agreed upon, and nothing else (RFC 7301).
+    pub(super) fn is_http2(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            #[cfg(feature = "tls")]
+            Self::Tls(io) => io.get_ref().1.alpn_protocol() == Some(b"h2"),
+        }
+    }
+}
+
 macro_rules! forward {
     ($self:ident, $io:ident => $call:expr) => {
         match $self.get_mut() {
