@@ -98,6 +98,9 @@ pub enum PublishFormatError {
     /// It is no JSON, or nested deeper than 127 levels.
     #[error("Body is not valid JSON.")]
     NotJson,
+    /// One of its items is none, for instance a string with half of a surrogate pair in it. Counted from 0.
+    #[error("Body is not valid JSON: items[{0}].")]
+    ItemNotJson(usize),
     /// It is no object.
     #[error("Invalid format.")]
     NotAnObject,

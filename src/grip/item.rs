@@ -62,13 +62,65 @@ pub struct ItemPurge {
 ///
 /// As text, the body of the 400 response without its newline.
 pub fn parse_publish(body: &[u8]) -> Result<Vec<PublishItem>, PublishFormatError> {
-    let json = serde_json::from_slice(body).map_err(|_| PublishFormatError::NotJson)?;
+    let json =
+        serde_json::from_slice(body).map_err(|error| match item_at(body, error.line(), error.column()) {
+            Some(item) => PublishFormatError::ItemNotJson(item),
+            None => PublishFormatError::NotJson,
+        })?;
     let mut root = Object::new("object", json).map_err(|_| PublishFormatError::NotAnObject)?;
     let items = root.array("items")?.ok_or_else(|| root.missing("items"))?;
     if items.len() > MAX_ITEMS {
         return Err(PublishFormatError::TooManyItems);
     }
     Ok(items.into_iter().map(parse_item).collect::<Result<_, _>>()?)
+}
+
+/// In which element of `items` this place is, if in one. The line is counted from 1.
+fn item_at(body: &[u8], line: usize, column: usize) -> Option<usize> {
+    let lines: usize = body
+        .split_inclusive(|byte| *byte == b'\n')
+        .take(line.saturating_sub(1))
+        .map(<[u8]>::len)
+        .sum();
+    // The last byte is the one that was not expected.
+    let read = &body[..body.len().min(lines + column.saturating_sub(1))];
+    let (mut depth, mut item) = (0_usize, None);
+    let (mut key, mut begun): (&[u8], Option<usize>) = (b"", None);
+    let mut is_escaped = false;
+    for (at, byte) in read.iter().enumerate() {
+        if let Some(start) = begun {
+            match byte {
+                _ if is_escaped => is_escaped = false,
+                b'\\' => is_escaped = true,
+                b'"' => {
+                    if depth == 1 {
+                        key = &read[start..at];
+                    }
+                    begun = None;
+                }
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => begun = Some(at + 1),
+            b'{' | b'[' => {
+                if depth == 1 {
+                    item = (*byte == b'[' && key == b"items").then_some(0);
+                }
+                depth += 1;
+            }
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                if depth == 1 {
+                    item = None;
+                }
+            }
+            b',' if depth == 2 => item = item.map(|item| item + 1),
+            _ => {}
+        }
+    }
+    item
 }
 
 fn parse_item(value: Value) -> Result<PublishItem, FieldError> {

@@ -43,6 +43,36 @@ fn p01_p02_p03_p04_p05_the_body_is_an_object_with_items() {
 }
 
 #[test]
+fn an_item_that_is_no_json_is_named() {
+    let good = r#"{"channel":"a","formats":{"x":"[\"items\",{"}}"#;
+    for bad in [
+        r#"{"channel":"a","formats":{"http-stream":{"content":"\ud83d"}}}"#,
+        r#"{"channel":"a\udc00"}"#,
+        r#"{"channel":"a" "b"}"#,
+        r#"{"channel":[{"a":,}]}"#,
+        "nul",
+    ] {
+        for (before, item) in [("", 0), (good, 1)] {
+            let comma = if before.is_empty() { "" } else { ",\n" };
+            let body = format!("{{\"x\":[1,2],\n\"items\":[{before}{comma}{bad}]}}");
+            assert_eq!(
+                parse_publish(body.as_bytes()),
+                Err(PublishFormatError::ItemNotJson(item)),
+                "{body}"
+            );
+        }
+    }
+    assert_eq!(
+        publish_error(r#"{"items":["\ud83d"]}"#),
+        "Body is not valid JSON: items[0]."
+    );
+    assert_eq!(
+        publish_error(r#"{"x":["\ud83d"],"items":[]}"#),
+        "Body is not valid JSON."
+    );
+}
+
+#[test]
 fn p06_p07_p08_an_item_is_an_object_with_formats() {
     assert_eq!(
         publish_error(r#"{"items":[1]}"#),
