@@ -592,6 +592,56 @@ async fn beyond_the_connections_allowed_accepting_pauses() {
     until("another begins", || server.stats.paused() == 2).await;
 }
 
+#[tokio::test]
+async fn a_client_has_so_many_connections_and_no_more() {
+    let (service, _) = echo();
+    let (addr, server) = start_tcp(service, Limits::default().connections_per_client(2)).await;
+    let ask = async || {
+        let mut client = connect(addr).await;
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let answer = soon(client.answer()).await;
+        assert_eq!(answer.status(), 200);
+        client
+    };
+    let one = ask().await;
+    let _two = ask().await;
+    let mut three = connect(addr).await;
+    let _ = soon(three.io.read(&mut [0; 16]))
+        .await
+        .map(|read| assert_eq!(read, 0));
+    assert_eq!(server.stats.over_client_limit(), 1);
+    drop(one);
+    until("it is closed", || server.stats.open() == 1).await;
+    let _three = ask().await;
+    assert_eq!(server.stats.over_client_limit(), 1);
+}
+
+#[tokio::test]
+async fn connections_of_trusted_proxies_are_those_of_many_clients() {
+    let (service, _) = echo();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let addr = listener.local_addr().expect("bound");
+    let server = serve(listener, service)
+        .limits(Limits::default().connections_per_client(1))
+        .trusted_proxies("127.0.0.1".parse().expect("a network"))
+        .proxy_protocol(true);
+    let server = Server::start(server, PATIENCE);
+    let from = async |client: &str| {
+        let mut proxy = connect(addr).await;
+        let header = format!("PROXY TCP4 {client} 192.0.2.9 1000 80\r\n");
+        let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        // What is closed at once may not take all of it.
+        let _ = proxy.io.write_all(format!("{header}{request}").as_bytes()).await;
+        let mut first = [0; 4];
+        let read = soon(proxy.io.read(&mut first)).await.unwrap_or(0);
+        (read > 0, proxy)
+    };
+    let kept = [from("192.0.2.1").await, from("192.0.2.2").await];
+    assert!(kept.iter().all(|(is_answered, _)| *is_answered));
+    assert!(!from("192.0.2.1").await.0);
+    assert_eq!(server.stats.over_client_limit(), 1);
+}
+
 /// Fails some times before each connection.
 struct Failing<L> {
     listener: L,

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tower_service::Service;
 
 use super::adapter::{Hook, RefusalHook, Shared};
+use super::addresses::Addresses;
 use super::connection::{Connection, Lead, Phase};
 use super::limits::Limits;
 use super::listener::{Listener, Peer};
@@ -234,7 +235,9 @@ impl<L, S> Serve<L, S> {
         let slots = Arc::new(Semaphore::new(most));
         let lead = Lead::new();
         let (drain_signal, drain) = DrainSignal::new();
+        let per_client = self.limits.connections_per_client;
         let shared = Arc::new(Shared {
+            addresses: (per_client > 0).then(|| Addresses::new(per_client)),
             limits: Arc::new(self.limits),
             stats: self.stats.clone(),
             drain,

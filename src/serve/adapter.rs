@@ -12,6 +12,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use tower_service::Service;
 
+use super::addresses::Addresses;
 use super::authority;
 use super::body::{Flow, Pace, Reading, RequestBody, ResponseBody};
 use super::connection::{Phase, Phases};
@@ -48,6 +49,7 @@ pub(super) struct Shared {
     pub(super) proxy_protocol: bool,
     pub(super) parks: bool,
     pub(super) phases: Phases,
+    pub(super) addresses: Option<Arc<Addresses>>,
 }
 
 /// What hyper calls for each request of a connection.

@@ -140,12 +140,12 @@ where
     B::Error: Into<BoxError>,
 {
     /// Serves until the client or the server ends it.
-    pub(super) async fn run<I>(mut self, io: I, open: Open)
+    pub(super) async fn run<I>(mut self, io: I, mut open: Open)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let phases = self.phases.clone();
-        let Some(Some(io)) = phases.last_call(self.begin(io)).await else {
+        let Some(Some(io)) = phases.last_call(self.begin(io, &mut open)).await else {
             return;
         };
         let is_http2 = io.is_http2();
@@ -170,7 +170,7 @@ where
     }
 
     /// What stands before HTTP: whose connection it is, and TLS.
-    async fn begin<I>(&mut self, mut io: I) -> Option<Transport<I>>
+    async fn begin<I>(&mut self, mut io: I, open: &mut Open) -> Option<Transport<I>>
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -192,7 +192,33 @@ where
                 }
             }
         }
+        if !self.has_room(open) {
+            return None;
+        }
         self.shake_hands(io).await
+    }
+
+    /// Whether its client may have one more connection.
+    fn has_room(&self, open: &mut Open) -> bool {
+        let address = self.peer.remote.ip();
+        let Some(addresses) = &self.shared.addresses else {
+            return true;
+        };
+        // Of many clients.
+        if self.shared.trusted.contains(address) {
+            return true;
+        }
+        if let Some(of_address) = addresses.enter(address) {
+            open.counts_for(of_address);
+            return true;
+        }
+        match self.shared.stats.count_over_address(tokio::time::Instant::now()) {
+            true => {
+                tracing::warn!(target: "gripstack::serve", %address, "closed: a client has as many connections as it may")
+            }
+            false => tracing::debug!(target: "gripstack::serve", %address, "closed: too many connections"),
+        }
+        false
     }
 
     #[cfg(feature = "tls")]

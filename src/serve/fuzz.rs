@@ -371,6 +371,7 @@ fn serve(bytes: &[u8], piece: usize, reads: bool) -> (Vec<Seen>, Vec<u8>) {
                 drain,
                 hook: None,
                 refusal_hook: None,
+                addresses: None,
                 trusted: TrustedProxies::default(),
                 proxy_protocol: false,
                 parks: true,

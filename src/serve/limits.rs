@@ -18,6 +18,9 @@ settings! {
         /// Connections open at once, upgraded ones included. Beyond it accepting pauses; the kernel's queue waits.
         /// Default 10,000: half of 20,000 file descriptors, the other half is for origins. At least 1.
         pub connections: usize,
+        /// Connections of one client: of an address, or of version 6 of its first 64 bits. Default 0: no limit. Beyond it they are
+        /// closed at once, and counted. Those of trusted proxies do not count, but for those that the PROXY protocol tells of.
+        pub connections_per_client: usize,
         /// Longest TLS handshake, and longest wait for a header of the PROXY protocol. Default 10 s. The connection is closed.
         pub handshake: Duration,
         /// Longest wait for a first byte on a new connection (then it is closed), and from the first byte of a head to
@@ -71,6 +74,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            connections_per_client: 0,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
             idle: Duration::from_secs(60),

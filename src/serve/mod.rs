@@ -45,6 +45,7 @@
 
 mod accept;
 mod adapter;
+mod addresses;
 mod authority;
 mod body;
 mod chunked;

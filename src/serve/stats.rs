@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::addresses::OfAddress;
 use super::refusal::Refusal;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use crate::sync::{Arc, Mutex};
@@ -41,7 +42,10 @@ struct Counters {
     accept_errors: AtomicU64,
     handshake_failures: AtomicU64,
     /// When it was last said that a proxy sends no header.
-    said: Mutex<Option<Instant>>,
+    said: EachMinute,
+    over_address: AtomicU64,
+    /// When it was last said that a client has too many.
+    said_over_address: EachMinute,
     requests: AtomicU64,
     stalled: AtomicU64,
     failed: AtomicU64,
@@ -54,7 +58,13 @@ pub(super) struct Open {
     stats: Stats,
     is_parked: bool,
     _slot: OwnedSemaphorePermit,
+    /// In a box, for most have none.
+    of_address: Option<Box<OfAddress>>,
 }
+
+/// Something that is said once a minute.
+#[derive(Default)]
+struct EachMinute(Mutex<Option<Instant>>);
 
 // === impl Stats ===
 
@@ -68,7 +78,9 @@ impl Stats {
             is_pausing: AtomicBool::new(false),
             accept_errors: AtomicU64::new(0),
             handshake_failures: AtomicU64::new(0),
-            said: Mutex::new(None),
+            said: EachMinute::default(),
+            over_address: AtomicU64::new(0),
+            said_over_address: EachMinute::default(),
             requests: AtomicU64::new(0),
             stalled: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -108,6 +120,11 @@ impl Stats {
         self.0.handshake_failures.load(Relaxed)
     }
 
+    /// Connections closed at once because of `Limits::connections_per_client`.
+    pub fn over_client_limit(&self) -> u64 {
+        self.0.over_address.load(Relaxed)
+    }
+
     /// Requests given to the service.
     pub fn requests(&self) -> u64 {
         self.0.requests.load(Relaxed)
@@ -141,6 +158,7 @@ impl Stats {
             stats: self.clone(),
             is_parked: false,
             _slot: slot,
+            of_address: None,
         }
     }
 
@@ -160,14 +178,15 @@ impl Stats {
         self.0.accept_errors.fetch_add(1, Relaxed);
     }
 
-    /// Whether a minute has gone by since it was last asked and answered yes.
+    /// Whether it may be said again that a proxy sends no header.
     pub(super) fn may_say(&self, now: Instant) -> bool {
-        let mut said = self.0.said.lock();
-        let may = said.is_none_or(|last| now.saturating_duration_since(last) >= Duration::from_secs(60));
-        if may {
-            *said = Some(now);
-        }
-        may
+        self.0.said.may_say(now)
+    }
+
+    /// A client has too many connections. Whether that may be said.
+    pub(super) fn count_over_address(&self, now: Instant) -> bool {
+        self.0.over_address.fetch_add(1, Relaxed);
+        self.0.said_over_address.may_say(now)
     }
 
     pub(super) fn count_handshake_failure(&self) {
@@ -205,9 +224,28 @@ impl fmt::Debug for Stats {
     }
 }
 
+// === impl EachMinute ===
+
+impl EachMinute {
+    /// Whether a minute has gone by since it was last asked and answered yes.
+    fn may_say(&self, now: Instant) -> bool {
+        let mut said = self.0.lock();
+        let may = said.is_none_or(|last| now.saturating_duration_since(last) >= Duration::from_secs(60));
+        if may {
+            *said = Some(now);
+        }
+        may
+    }
+}
+
 // === impl Open ===
 
 impl Open {
+    /// It is one of its client's.
+    pub(super) fn counts_for(&mut self, of_address: OfAddress) {
+        self.of_address = Some(Box::new(of_address));
+    }
+
     pub(super) fn stats(&self) -> &Stats {
         &self.stats
     }

@@ -142,7 +142,11 @@ async fn run(settings: Settings) -> Result<(), ConfigError> {
         let _ = timeout(Duration::from_secs(1), publisher.flush()).await;
     };
     let mut serving = serve(public.listener, stack)
-        .limits(Limits::new().connections(files.clients))
+        .limits(
+            Limits::new()
+                .connections(files.clients)
+                .connections_per_client(settings.max_connections_per_client),
+        )
         .trusted_proxies(settings.trusted_proxies.clone())
         .proxy_protocol(settings.proxy_protocol)
         .on_refusal(move |refused| refusals.refused(refused))

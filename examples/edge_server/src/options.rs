@@ -99,6 +99,19 @@ pub struct Options {
     #[serde(deserialize_with = "number")]
     pub max_connections: Option<usize>,
 
+    /// Open connections of one client: of an address, or of version 6 of its first 64 bits; beyond it they are closed. 0: as
+    /// many as there are. Those of --trusted-proxies do not count [default: 0]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "GRIPSTACK_MAX_CONNECTIONS_PER_CLIENT",
+        help_heading = "Addresses",
+        value_parser = count,
+        allow_negative_numbers = true
+    )]
+    #[serde(deserialize_with = "number")]
+    pub max_connections_per_client: Option<usize>,
+
     /// Proxies of one's own in front of the server: their X-Forwarded-* are believed, those of others removed. Networks
     /// and addresses, as in 10.0.0.0/8,fd00::1
     #[arg(

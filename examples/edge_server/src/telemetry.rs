@@ -127,6 +127,10 @@ impl Sources {
             total("gripstack_accept_pauses_total", stats.paused());
             total("gripstack_accept_errors_total", stats.accept_errors());
             total("gripstack_handshake_failures_total", stats.handshake_failures());
+            total(
+                "gripstack_connections_over_client_limit_total",
+                stats.over_client_limit(),
+            );
             total("gripstack_requests_total", stats.requests());
             total("gripstack_readers_stalled_total", stats.stalled());
             total(
@@ -239,6 +243,10 @@ fn describe() {
     describe_counter!(
         "gripstack_handshake_failures_total",
         "Connections closed because their TLS handshake or PROXY header failed"
+    );
+    describe_counter!(
+        "gripstack_connections_over_client_limit_total",
+        "Connections closed at once because their client had --max-connections-per-client"
     );
     describe_counter!(
         "gripstack_requests_total",

@@ -84,6 +84,7 @@ control-on-public = true
 tls-cert = "cert.pem"
 tls-key = "key.pem"
 max-connections = 10
+max-connections-per-client = 3
 trusted-proxies = "10.0.0.0/8,::1"
 proxy-protocol = true
 origin = "http://a"
@@ -125,6 +126,7 @@ control-on-public = false
 tls-cert = "other.pem"
 tls-key = "other.pem"
 max-connections = 11
+max-connections-per-client = 4
 trusted-proxies = "10.0.0.1"
 proxy-protocol = false
 origin = "http://d"
@@ -346,7 +348,7 @@ fn the_defaults_are_those_that_the_help_names() {
             named += 1;
         }
     }
-    assert_eq!(named, 2 * 19, "those that have a default other than none");
+    assert_eq!(named, 2 * 20, "those that have a default other than none");
 }
 
 #[test]
