@@ -106,6 +106,7 @@ mod tests {
         assert_ne!(kept.as_ptr(), at, "all of the buffer may still be there");
         let exact = vec![7; 10_000];
         let at = exact.as_ptr();
-        assert_eq!(detached(exact.into()).as_ptr(), at, "moved");
+        let kept = detached(exact.into());
+        assert_eq!(kept.as_ptr(), at, "moved");
     }
 }

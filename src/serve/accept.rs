@@ -246,7 +246,7 @@ impl<L, S> Serve<L, S> {
             trusted: self.trusted,
             proxy_protocol: self.proxy_protocol,
             parks: self.parks,
-            phases: Phases(phases.clone()),
+            phases: lead.phases(),
         });
         let (mut signal, deadline) = match self.drain {
             Some((signal, deadline)) => (signal, deadline),

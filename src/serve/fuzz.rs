@@ -375,7 +375,7 @@ fn serve(bytes: &[u8], piece: usize, reads: bool) -> (Vec<Seen>, Vec<u8>) {
                 trusted: TrustedProxies::default(),
                 proxy_protocol: false,
                 parks: true,
-                phases: Phases(phases.clone()),
+                phases: lead.phases(),
             }),
             peer: Peer::new(address, address),
             phases: lead.phases(),
