@@ -416,7 +416,8 @@ async fn l14_a_post_is_never_made_again_its_hold_ends() {
     let begun = Instant::now();
     let response = waiting.done().await;
     assert!(begun.elapsed() < Duration::from_secs(1));
-    assert_eq!(text(response).await, "nothing\n");
+    assert!(is_marked(&response));
+    assert_eq!(text(response).await, "3\n");
     assert_eq!(origin.calls(), 1);
 }
 
@@ -796,5 +797,121 @@ async fn d3_a_poll_whose_message_is_gone_is_marked_where_the_origin_cannot_be_as
         let response = lagged(&edge, &origin, method).await;
         assert!(is_marked(&response));
         assert_eq!(text(response).await, "nothing\n");
+    }
+}
+
+/// What came while it waited answers it, also where the new answer holds on other channels.
+#[tokio::test(start_paused = true)]
+async fn d3_what_is_left_answers_also_where_the_origin_names_other_channels() {
+    let edge = forgetful();
+    let origin = Origin::new(|number, _| async move {
+        let channel = if number == 1 { "t" } else { "t, u" };
+        Ok(reply(
+            200,
+            &[("grip-hold", "response"), ("grip-channel", channel)],
+            "nothing\n",
+        ))
+    });
+    let mut waiting = origin.waiting(&edge).await;
+    for n in 1..4 {
+        publish(&edge, answer(200, &[], &n.to_string())).await;
+    }
+    let response = waiting.now().await.expect("answered");
+    assert!(is_marked(&response));
+    assert_eq!(text(response).await, "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn d3_what_is_left_answers_a_post() {
+    let edge = forgetful();
+    let origin = Origin::polls("nothing\n");
+    let mut waiting = start(&origin.held(edge.hold_layer()), request(Method::POST, "/", &[]));
+    assert!(waiting.now().await.is_none());
+    for n in 1..4 {
+        publish(&edge, answer(200, &[], &n.to_string())).await;
+    }
+    let response = waiting.now().await.expect("answered");
+    assert!(is_marked(&response));
+    assert_eq!(text(response).await, "2");
+    assert_eq!(origin.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn d3_what_waits_for_another_answers_a_post() {
+    for hinted in [false, true] {
+        let edge = Edge::new();
+        let origin = Origin::new(|_, _| async { Ok(with_prev_id("1")) });
+        let mut waiting = start(&origin.held(edge.hold_layer()), request(Method::POST, "/", &[]));
+        assert!(waiting.now().await.is_none());
+        publish_answer(&edge, "3\n", "3", "2").await;
+        if hinted {
+            publish(&edge, hint()).await;
+        }
+        let response = waiting.done().await;
+        assert!(is_marked(&response));
+        assert_eq!(text(response).await, "3\n");
+        assert_eq!(origin.calls(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn l09_what_came_while_a_hint_was_answered_too_late_answers() {
+    let edge = Edge::new();
+    let origin = Origin::of(&edge, |edge, number| async move {
+        if number > 1 {
+            publish(&edge, answer(200, &[], "hi")).await;
+            std::future::pending::<()>().await;
+        }
+        Ok(poll("nothing\n"))
+    });
+    let waiting = origin.waiting(&edge).await;
+    publish(&edge, hint()).await;
+    let response = waiting.done().await;
+    assert_eq!(text(response).await, "hi");
+}
+
+#[tokio::test(start_paused = true)]
+async fn l09_a_message_beside_a_hint_in_one_order_is_not_lost() {
+    for (first, second) in [("t", "t"), ("t", "u"), ("u", "t")] {
+        let edge = Edge::new();
+        let origin = Origin::new(|_, _| async {
+            Ok(reply(
+                200,
+                &[("grip-hold", "response"), ("grip-channel", "t, u")],
+                "nothing\n",
+            ))
+        });
+        let mut waiting = origin.waiting(&edge).await;
+        let order = Order::default()
+            .and(Publication::new(channel(first), hint()))
+            .and(Publication::new(channel(second), answer(200, &[], "hi")));
+        edge.submit(order).await.expect("accepted");
+        let response = waiting.now().await.unwrap_or_else(|| panic!("{first} {second}"));
+        assert_eq!(text(response).await, "hi");
+    }
+}
+
+/// What is left of it from before a hint answers, marked: something was gone.
+#[tokio::test(start_paused = true)]
+async fn d5_what_is_left_before_a_hint_answers() {
+    for down in [false, true] {
+        let edge = forgetful();
+        let origin = Origin::of(&edge, move |edge, number| async move {
+            if number == 1 {
+                tokio::time::sleep(Duration::from_secs(16)).await;
+                for n in 1..=3 {
+                    publish(&edge, bytes(&n.to_string())).await;
+                }
+                publish(&edge, answer(200, &[], "hi")).await;
+                publish(&edge, hint()).await;
+            } else if down {
+                return Err("down".into());
+            }
+            Ok(poll("nothing\n"))
+        });
+        let response = origin.start(&edge).done().await;
+        assert!(is_marked(&response));
+        assert_eq!(text(response).await, "hi");
+        assert_eq!(origin.calls(), 2);
     }
 }

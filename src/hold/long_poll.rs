@@ -4,6 +4,7 @@
 //! Its cursor starts where its request arrived, not at the answer's stamp: the client is not sent the answer's
 //! body, and what was published before it asked would answer it again and again (rule M2).
 
+use std::task::{self, Context, Waker};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -12,13 +13,13 @@ use tokio::time::Instant;
 use super::answer::{Answer, collect};
 use super::client_request::{AskError, ClientRequest, MOST_ASKS, Turn};
 use super::guard::EndReason;
-use super::ids::{Ids, RESPONSE_PATIENCE};
+use super::ids::{Ids, Placed, RESPONSE_PATIENCE};
 use super::original::{Again, grip_last};
-use super::poll::{Event, Poll, Whole};
+use super::poll::{Event, Poll, Whole, is_an_answer};
 use super::subscribed::Subscribed;
 use crate::below::Below;
 use crate::grip::{HoldChannel, HoldMode};
-use crate::hub::{Fetch, SubscribeError, Wants};
+use crate::hub::{Delivery, Fetch, SubscribeError, Subscription, Wants};
 use crate::mutants::mutant;
 use crate::position::Position;
 use crate::time::after;
@@ -113,7 +114,7 @@ impl<S: Below> ClientRequest<S> {
     }
 
     /// A message asks to ask anew. If that is not heard, the poll goes on.
-    async fn hinted(&mut self, poll: Poll, at: Position) -> Result<Result<Turn, Poll>, S::Error> {
+    async fn hinted(&mut self, mut poll: Poll, at: Position) -> Result<Result<Turn, Poll>, S::Error> {
         if self.original.is_safe() && !self.original.is_repeatable() {
             // Not copied: its client asks again.
             return Ok(Ok(self.missed(poll, EndReason::Hint)));
@@ -128,17 +129,27 @@ impl<S: Below> ClientRequest<S> {
             ..Again::default()
         };
         let turn = match self.ask(again).await {
-            Ok((answer, fetch)) => Turn::Fresh {
-                answer,
-                fetch,
-                from: Some(at),
-            },
+            Ok((answer, fetch)) => {
+                // A hold made of it starts behind the hint's order, of which the rest may be there.
+                if answer.mode() == Some(HoldMode::Response)
+                    && let Some(placed) = self.come(&mut poll)
+                {
+                    return Ok(poll.answered(&placed));
+                }
+                Turn::Fresh {
+                    answer,
+                    fetch,
+                    from: Some(at),
+                }
+            }
             Err(AskError::Service(error)) => {
                 poll.guard.end(EndReason::Hint);
                 return Err(error);
             }
             Err(AskError::Unreadable(error)) => Turn::Done(self.refuse(error)),
-            Err(AskError::Never | AskError::Late) => return Ok(Ok(self.missed(poll, EndReason::Hint))),
+            Err(AskError::Never | AskError::Late) => {
+                return Ok(Ok(self.missed(poll, EndReason::Hint)));
+            }
         };
         poll.guard.end(EndReason::Hint);
         Ok(Ok(turn))
@@ -169,14 +180,19 @@ impl<S: Below> ClientRequest<S> {
             self.mark(&mut poll);
             return Err(poll);
         };
-        poll.guard.end(EndReason::Hint);
         if !poll.subscription.channels().eq(&answer.names()) {
+            if let Some(placed) = self.come(&mut poll) {
+                self.mark(&mut poll);
+                return poll.answered(&placed);
+            }
+            poll.guard.end(EndReason::Hint);
             return Ok(Turn::Fresh {
                 answer,
                 fetch,
                 from: None,
             });
         }
+        poll.guard.end(EndReason::Hint);
         let subscribed = Subscribed {
             subscription: poll.subscription,
             deaf_to: fetch.stamp().at,
@@ -197,10 +213,23 @@ impl<S: Below> ClientRequest<S> {
         poll.answered(&placed).unwrap_or_else(|poll| poll.ended(reason))
     }
 
-    /// Ends because it cannot ask for what it may have missed.
+    /// Ends because it cannot ask for what it may have missed. What has come answers it.
     fn missed(&self, mut poll: Poll, reason: EndReason) -> Turn {
         self.mark(&mut poll);
-        poll.ended(reason)
+        let placed = poll.give_up_waiting().or_else(|| self.come(&mut poll));
+        match placed {
+            Some(placed) => poll.answered(&placed).unwrap_or_else(|poll| poll.ended(reason)),
+            None => poll.ended(reason),
+        }
+    }
+
+    /// The first message that answers, of those that have come.
+    fn come(&self, poll: &mut Poll) -> Option<Placed> {
+        let (placed, complete) = poll.come();
+        if !complete {
+            self.mark(poll);
+        }
+        placed
     }
 
     /// Messages may be missing.
@@ -228,7 +257,11 @@ impl<S: Below> ClientRequest<S> {
         let Some((fresh, its_fetch)) = self.fresher(at_least, Vec::new()).await else {
             return Ok(Begun::new(answer, fetch, Subscribed::marked(error), marked));
         };
-        let from = error.superseded_by().unwrap_or(from);
+        // What is left from before the hint answers (rule M2); without such the poll begins behind it.
+        let from = match error.superseded_by() {
+            Some(by) if !has_an_answer(error.anyway()) => by,
+            _ => from,
+        };
         let (fresh, its_fetch) = still_a_poll(fresh, its_fetch, from)?;
         let subscribed = self.subscribe(&fresh, from);
         let subscribed = subscribed.unwrap_or_else(Subscribed::marked);
@@ -315,6 +348,17 @@ fn still_a_poll(answer: Answer, fetch: Fetch, from: Position) -> Result<(Answer,
             from: Some(from),
         }),
     }
+}
+
+/// Whether any of the messages that have come answers.
+fn has_an_answer(mut subscription: Subscription) -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    while let task::Poll::Ready(delivery) = subscription.poll_next(&mut cx) {
+        if matches!(delivery, Delivery::Message { message, .. } if is_an_answer(&message)) {
+            return true;
+        }
+    }
+    false
 }
 
 // === impl Begun ===

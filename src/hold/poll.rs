@@ -1,5 +1,8 @@
 //! A long poll that waits: what it hears, and what it answers with.
 
+use std::task::Poll::{Pending, Ready};
+use std::task::{Context, Waker};
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, response::Parts};
 use tokio::time::Instant;
@@ -15,7 +18,7 @@ use crate::body::EdgeBody;
 use crate::grip::{HoldChannel, Instruct};
 use crate::handoff::Keep;
 use crate::hub::{Delivery, Subscription};
-use crate::message::{PushedResponse, ResponseForm};
+use crate::message::{Message, PushedResponse, ResponseForm};
 use crate::position::Position;
 use crate::sync::Arc;
 use crate::time::after;
@@ -116,8 +119,30 @@ impl Poll {
     /// Gives up waiting for predecessors. The first message that answers, of those that waited for one.
     pub(super) fn give_up_waiting(&mut self) -> Option<Placed> {
         self.ids.release_overdue(after(Instant::now(), RESPONSE_PATIENCE));
-        std::iter::from_fn(|| self.ids.ready())
-            .find(|placed| matches!(placed.message.response, Some(ResponseForm::Send(_))))
+        std::iter::from_fn(|| self.ids.ready()).find(answers)
+    }
+
+    /// The first message that answers, of those that have come; and whether none were gone before it. For a poll that
+    /// does not go on: hints are not heard.
+    pub(super) fn come(&mut self) -> (Option<Placed>, bool) {
+        let mut complete = true;
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            if let Some(placed) = std::iter::from_fn(|| self.ids.ready()).find(answers) {
+                return (Some(placed), complete);
+            }
+            match self.subscription.poll_next(&mut cx) {
+                Ready(Delivery::Message { channel, at, message }) => {
+                    let placed = Placed { at, message };
+                    let placed = self.ids.offer(channel, placed, Instant::now);
+                    if let Some(placed) = placed.filter(answers) {
+                        return (Some(placed), complete);
+                    }
+                }
+                Ready(Delivery::Lagged { .. }) => complete = false,
+                Pending => return (None, complete),
+            }
+        }
     }
 
     /// `Grip-Last` of the channels whose ids are known.
@@ -162,6 +187,15 @@ impl Whole {
     fn pushed(self, pushed: &PushedResponse, marked: bool) -> Response<EdgeBody> {
         noting(Answer::pushed(self.parts, pushed), marked)
     }
+}
+
+/// Whether a long poll is answered with it.
+pub(super) fn is_an_answer(message: &Message) -> bool {
+    matches!(message.response, Some(ResponseForm::Send(_)))
+}
+
+fn answers(placed: &Placed) -> bool {
+    is_an_answer(&placed.message)
 }
 
 fn noting(mut response: Response<EdgeBody>, marked: bool) -> Response<EdgeBody> {
