@@ -592,7 +592,7 @@ async fn d5_a_log_that_lost_what_came_while_it_was_asked() {
             .await;
         assert!(is_marked(&response));
         assert_eq!(origin.calls(), if post { 1 } else { 2 });
-        assert_eq!(text(response).await, if post { "nothing\n" } else { "3" });
+        assert_eq!(text(response).await, "3");
     }
 }
 
@@ -913,5 +913,30 @@ async fn d5_what_is_left_before_a_hint_answers() {
         assert!(is_marked(&response));
         assert_eq!(text(response).await, "hi");
         assert_eq!(origin.calls(), 2);
+    }
+}
+
+/// A request that is not made again is answered by what is left.
+#[tokio::test(start_paused = true)]
+async fn d5_what_is_left_of_what_came_while_it_was_asked_answers_a_post() {
+    for left in [false, true] {
+        let edge = forgetful();
+        let origin = Origin::of(&edge, move |edge, _| async move {
+            tokio::time::sleep(Duration::from_secs(16)).await;
+            for n in 1..=3 {
+                publish(&edge, bytes(&n.to_string())).await;
+            }
+            if left {
+                publish(&edge, answer(200, &[], "hi")).await;
+            }
+            Ok(poll("nothing\n"))
+        });
+        let begun = Instant::now();
+        let service = origin.held(edge.hold_layer());
+        let response = send(&service, request(Method::POST, "/", &[])).await;
+        assert!(begun.elapsed() < Duration::from_secs(17));
+        assert!(is_marked(&response));
+        assert_eq!(text(response).await, if left { "hi" } else { "nothing\n" });
+        assert_eq!(origin.calls(), 1);
     }
 }

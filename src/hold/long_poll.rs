@@ -251,6 +251,11 @@ impl<S: Below> ClientRequest<S> {
             Err(error) => error,
         };
         if !self.original.is_repeatable() {
+            if has_an_answer(error.anyway()) {
+                let subscribed = self.subscribe(&answer, from);
+                let subscribed = subscribed.unwrap_or_else(Subscribed::marked);
+                return Ok(Begun::new(answer, fetch, subscribed, true));
+            }
             return Err(Turn::Done(self.at_once(answer).await));
         }
         let at_least = error.at_least().unwrap_or_else(|| self.shared.options.hub.now());
