@@ -588,3 +588,24 @@ async fn a_hold_may_last_for_ever() {
         "its own timeout counts"
     );
 }
+
+/// States do not say what they follow. One that is older than the body is not the last that a client sees.
+#[tokio::test(start_paused = true)]
+async fn d2_a_state_that_the_body_contains_comes_after_an_older_one() {
+    let edge = Edge::new();
+    let state = |n: &str, prev_id: &str| {
+        Order::from_iter([Publication::new(channel("t"), with_ids(n, n, prev_id)).latest()])
+    };
+    // Both are stored, but not published before the body is made.
+    let origin = Origin::new(|_, _| async {
+        let held = [("grip-hold", "stream"), ("grip-channel", "t; prev-id=2")];
+        Ok(reply(200, &held, "2"))
+    });
+    let mut response = origin.get(&edge).await;
+    edge.submit(state("1", "0")).await.expect("accepted");
+    assert_eq!(ready(response.body_mut()), ["2", "1"]);
+    edge.submit(state("2", "1")).await.expect("accepted");
+    assert_eq!(ready(response.body_mut()), ["2"]);
+    edge.submit(state("3", "2")).await.expect("accepted");
+    assert_eq!(ready(response.body_mut()), ["3"]);
+}

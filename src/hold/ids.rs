@@ -5,7 +5,8 @@
 //!
 //! - A message *fits* if it has no `prev-id` (or is `no-seq`), or if its `prev-id` is `at`. It is delivered, and
 //!   its id becomes `at`.
-//! - The message whose id is `at`, or is the one that the body names, is skipped.
+//! - The message whose id is `at`, or is the one that the body names, is skipped. Not so the latter if others were
+//!   delivered before it of which is not known what they follow: the client would stay on what may be older than its body.
 //! - Any other is *withheld*. When its predecessor is delivered, it follows. When a message is skipped, what leads
 //!   up to it by `prev-id` is part of the body as well, and is forgotten: that is how a replay that begins below
 //!   what the body contains stays silent.
@@ -67,6 +68,8 @@ struct Track {
     bodiless: bool,
     /// A message followed its predecessor.
     chained: bool,
+    /// Before any did, one was delivered of which is not known what it follows: it may be older than the body.
+    overtaken: bool,
     /// In the order of the log, each with the end of its patience.
     withheld: VecDeque<(Placed, Instant)>,
     bytes: usize,
@@ -166,11 +169,15 @@ impl Track {
     fn offer(&mut self, placed: Placed, deadline: impl FnOnce() -> Instant) -> Option<Placed> {
         let message = &placed.message;
         if message.id.is_some() && message.id == self.contained {
-            match self.bodiless {
-                true => self.give(placed),
-                false => self.skip(message),
+            if self.bodiless {
+                self.give(placed);
+                return self.ready.pop_front();
             }
-            return self.ready.pop_front();
+            self.forget_what_leads_to(message);
+            if !self.overtaken {
+                self.skip(message);
+                return self.ready.pop_front();
+            }
         }
         if message.id.is_some() && message.id == self.at {
             return None;
@@ -178,6 +185,7 @@ impl Track {
         if self.fits(message) {
             let follows = message.prev_id.is_some() && !message.no_seq;
             self.chained |= follows;
+            self.overtaken |= !self.chained && message.id.is_some();
             self.moved_on |= follows;
             self.move_to(message);
             self.follow();
@@ -200,7 +208,7 @@ impl Track {
         message.no_seq || self.at.is_none() || message.prev_id.is_none() || message.prev_id == self.at
     }
 
-    /// The body contains this message, and what leads up to it.
+    /// The body contains this message.
     fn skip(&mut self, message: &Message) {
         if !self.chained {
             // What was delivered so far said nothing of the order.
@@ -208,6 +216,10 @@ impl Track {
             self.chained = true;
             self.follow();
         }
+    }
+
+    /// The body contains what leads up to this message, as it does this one.
+    fn forget_what_leads_to(&mut self, message: &Message) {
         self.contained = message.prev_id.clone();
         while let Some(index) =
             self.withheld_where(|message| message.id.is_some() && message.id == self.contained)
@@ -258,6 +270,7 @@ impl Track {
     /// meanwhile.
     fn give_up(&mut self, first: &Placed) {
         if !self.moved_on {
+            self.overtaken |= !self.chained;
             self.chained = true;
             self.move_to(&first.message);
             self.follow();
@@ -425,13 +438,21 @@ mod tests {
     }
 
     #[test]
-    fn messages_without_a_predecessor_fit_and_the_one_of_the_body_is_still_skipped() {
+    fn messages_without_a_predecessor_fit_and_the_last_of_them_comes_last() {
+        let mut hold = Hold::new(Some("10"));
+        assert_eq!(offer_all(&mut hold, &[("10", ""), ("11", "")]), ["11"]);
+        // Older than the body: what that contains comes after it.
+        let mut hold = Hold::new(Some("10"));
+        assert_eq!(
+            offer_all(&mut hold, &[("8", ""), ("11", "10"), ("9", ""), ("10", "")]),
+            ["8", "9", "10", "11"]
+        );
         let mut hold = Hold::new(Some("10"));
         let got = offer_all(
             &mut hold,
             &[("9", ""), ("10", ""), ("11", "10"), ("x", ""), ("12", "x")],
         );
-        assert_eq!(got, ["9", "11", "x", "12"]);
+        assert_eq!(got, ["9", "10", "11", "x", "12"]);
         // One without an id: what comes next fits.
         assert_eq!(
             offer_all(&mut hold, &[("", "12"), ("20", "19"), ("21", "20")]),
@@ -442,6 +463,21 @@ mod tests {
             ..message("30", "29")
         };
         assert_eq!(hold.offer(unordered), ["30"]);
+    }
+
+    /// The client was sent what is older than its body: it does not stay on that.
+    #[test]
+    fn what_the_body_contains_follows_what_was_given_up_on() {
+        let mut hold = Hold::new(Some("10"));
+        assert!(offer_all(&mut hold, &[("8", "7")]).is_empty());
+        assert_eq!(hold.wait(STREAM_PATIENCE), ["8"]);
+        let rest = [("9", "8"), ("10", "9"), ("11", "10")];
+        assert_eq!(offer_all(&mut hold, &rest), ["9", "10", "11"]);
+        assert_eq!(hold.ids.deadline(), None);
+        let last = MOST + 10;
+        let mut hold = Hold::new(Some(&last.to_string()));
+        let got = (1..=last).flat_map(|n| hold.offer(message(&n.to_string(), &(n - 1).to_string())));
+        assert_eq!(got.last(), Some(last.to_string()));
     }
 
     /// X1: a replay that begins far below what the body contains stays silent, and what follows goes out.
