@@ -175,8 +175,12 @@ impl Track {
             }
             self.forget_what_leads_to(message);
             if !self.overtaken {
-                self.skip(message);
+                self.pass(message);
                 return self.ready.pop_front();
+            }
+            if !self.fits(message) {
+                self.pass(message);
+                return Some(placed);
             }
         }
         if message.id.is_some() && message.id == self.at {
@@ -208,8 +212,8 @@ impl Track {
         message.no_seq || self.at.is_none() || message.prev_id.is_none() || message.prev_id == self.at
     }
 
-    /// The body contains this message.
-    fn skip(&mut self, message: &Message) {
+    /// The body contains this message, so what follows it goes out.
+    fn pass(&mut self, message: &Message) {
         if !self.chained {
             // What was delivered so far said nothing of the order.
             self.at = message.id.clone();
@@ -473,6 +477,15 @@ mod tests {
         assert_eq!(hold.wait(STREAM_PATIENCE), ["8"]);
         let rest = [("9", "8"), ("10", "9"), ("11", "10")];
         assert_eq!(offer_all(&mut hold, &rest), ["9", "10", "11"]);
+        assert_eq!(hold.ids.deadline(), None);
+        // Out of order, as from another node.
+        let mut hold = Hold::new(Some("10"));
+        let unordered = Message {
+            no_seq: true,
+            ..message("12", "11")
+        };
+        assert_eq!(hold.offer(unordered), ["12"]);
+        assert_eq!(offer_all(&mut hold, &[("10", "9"), ("11", "10")]), ["10", "11"]);
         assert_eq!(hold.ids.deadline(), None);
         let last = MOST + 10;
         let mut hold = Hold::new(Some(&last.to_string()));
