@@ -559,6 +559,28 @@ mod tests {
             prop_assert_eq!(hold.ids.deadline(), None);
         }
 
+        /// In the order of the log, whether or not messages say what they follow: no client stays on an older one.
+        #[test]
+        fn d2_the_last_of_the_log_is_what_a_client_has_last(
+            chained in any::<bool>(),
+            pauses in prop::collection::vec(0u64..7, 1..30),
+            contained in 0usize..30,
+        ) {
+            let contained = contained.min(pauses.len());
+            let mut hold = Hold::new(Some(&contained.to_string()));
+            let mut got = vec![contained];
+            for (n, pause) in pauses.iter().enumerate() {
+                let prev_id = if chained { n.to_string() } else { String::new() };
+                let mut out = hold.wait(Duration::from_secs(*pause));
+                out.extend(hold.offer(message(&(n + 1).to_string(), &prev_id)));
+                got.extend(out.iter().map(|id| id.parse::<usize>().expect("a number")));
+            }
+            got.extend(hold.wait(STREAM_PATIENCE).iter().map(|id| id.parse::<usize>().expect("a number")));
+            prop_assert_eq!(got.last(), Some(&pauses.len()), "{:?}", got);
+            prop_assert!(got[1..].is_sorted(), "{:?}", got);
+            prop_assert!((contained + 1..=pauses.len()).all(|n| got.contains(&n)), "{:?}", got);
+        }
+
         /// Whatever is missing: everything that came goes out, once, at most five seconds late.
         #[test]
         fn d2_nothing_is_kept(
