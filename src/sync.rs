@@ -10,6 +10,20 @@ pub(crate) use self::model::{Mutex, RwLock};
 #[cfg(gripstack_shuttle)]
 pub(crate) use shuttle::sync::{Arc, atomic};
 
+/// A number of the thread: others have others, until there are very many.
+pub(crate) fn thread_number() -> usize {
+    #[cfg(gripstack_shuttle)]
+    return usize::from(shuttle::current::me());
+    #[cfg(not(gripstack_shuttle))]
+    {
+        static NEXT: atomic::AtomicUsize = atomic::AtomicUsize::new(0);
+        thread_local! {
+            static NUMBER: usize = NEXT.fetch_add(1, atomic::Ordering::Relaxed);
+        }
+        NUMBER.with(|number| *number)
+    }
+}
+
 /// The model checker's locks behind the signatures of `parking_lot`.
 #[cfg(gripstack_shuttle)]
 mod model {

@@ -36,7 +36,7 @@ use crate::order::{Order, Target, TargetKey};
 use crate::position::{ClockId, Position, Stamp};
 use crate::settings::settings;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Arc, Mutex, RwLock};
+use crate::sync::{Arc, RwLock};
 
 pub use self::pins::Fetch;
 pub use self::sequencer::Conflict;
@@ -63,10 +63,8 @@ struct Inner {
     /// The last position applied. Written under the lock, before the messages of that position can be seen.
     now: AtomicU64,
     state: RwLock<State>,
-    pins: Mutex<Pins>,
+    pins: Pins,
     sequencer: Sequencer,
-    /// Fetches with a number below it are revoked. Written under the lock of the pins.
-    revoked: AtomicU64,
 }
 
 struct State {
@@ -172,9 +170,8 @@ impl Hub {
                 moments: Moments::default(),
                 sweep: None,
             }),
-            pins: Mutex::new(Pins::default()),
+            pins: Pins::default(),
             sequencer: Sequencer::new(limits.waiting_bytes),
-            revoked: AtomicU64::new(0),
         }))
     }
 
@@ -210,17 +207,6 @@ impl Hub {
         stamp.backdated(then(age), then(overlap))
     }
 
-    /// Reads the clock for a fetch. Call it before the request can leave; what comes back carries the fetch's
-    /// stamp. While the fetch is open the marks are kept back to its stamp, and the logs, these for at most 15 s.
-    pub fn begin_fetch(&self, now: Instant) -> Fetch {
-        let mut pins = self.0.pins.lock();
-        // Read under the pins' lock: later pins never have earlier positions.
-        let at = self.now();
-        let pin = pins.open(at, now);
-        drop(pins);
-        Fetch::new(self.clone(), self.stamp_at(at), now, pin)
-    }
-
     /// Messages, and bytes of them, that one order may have for one channel.
     #[cfg(feature = "publish")]
     pub(crate) fn order_limits(&self) -> (usize, usize) {
@@ -239,7 +225,7 @@ impl Hub {
         }
         // Dropped when no lock is held.
         let mut gone = Gone::new();
-        let pinned = self.0.pins.lock().oldest_for_logs(now);
+        let pinned = self.pinned(now);
         // Before the lock: URLs may be long.
         let marks = order.purges.iter().flat_map(|purge| {
             let keys = purge.target.mark_keys().into_iter().flatten();

@@ -1,4 +1,7 @@
 //! Fetches under way: how far back they need the logs, and the marks.
+//!
+//! Each thread pins in a shard of its own, for every request that may become a fetch does; what is asked of all is the
+//! least that the shards answer.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,10 +11,13 @@ use tokio::time::Instant;
 use super::Hub;
 use crate::mutants::mutant;
 use crate::position::{Position, Stamp};
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Mutex, thread_number};
 
 /// A fetch keeps the logs back to its stamp for so long.
 const LONGEST: Duration = Duration::from_secs(15);
+/// Shards of the pins.
+const SHARDS: usize = if cfg!(gripstack_shuttle) { 2 } else { 16 };
 /// Fetches of one position within this time share an entry.
 const TOGETHER: Duration = Duration::from_millis(100);
 
@@ -22,13 +28,25 @@ pub struct Fetch {
     hub: Hub,
     stamp: Stamp,
     since: Instant,
-    pin: u64,
+    pin: (u8, u64),
     released: AtomicBool,
 }
 
-/// Open fetches, oldest first. Positions, times and numbers only grow.
+/// All open fetches.
+pub(super) struct Pins(Box<[Shard]>);
+
+/// In lines of their own: what one costs its threads is nothing to those of the next.
+#[repr(align(64))]
 #[derive(Default)]
-pub(super) struct Pins {
+struct Shard {
+    open: Mutex<Open>,
+    /// Fetches with a number below it are revoked. Written under the lock.
+    revoked: AtomicU64,
+}
+
+/// Open fetches of one shard, oldest first. Positions, times and numbers only grow.
+#[derive(Default)]
+struct Open {
     entries: VecDeque<Pin>,
     /// How many of them are closed: those in the middle stay a while.
     closed: usize,
@@ -48,16 +66,6 @@ struct Pin {
 // === impl Fetch ===
 
 impl Fetch {
-    pub(super) fn new(hub: Hub, stamp: Stamp, since: Instant, pin: u64) -> Self {
-        Self {
-            hub,
-            stamp,
-            since,
-            pin,
-            released: AtomicBool::new(false),
-        }
-    }
-
     /// What everything that this fetch brings is stamped with.
     pub fn stamp(&self) -> Stamp {
         self.stamp
@@ -73,13 +81,18 @@ impl Fetch {
     /// stored any more (rule C4).
     #[cfg(any(test, feature = "cache"))]
     pub(crate) fn is_revoked(&self) -> bool {
-        self.pin < self.hub.0.revoked.load(Ordering::Relaxed)
+        let (shard, number) = self.pin;
+        number
+            < self.hub.0.pins.0[usize::from(shard)]
+                .revoked
+                .load(Ordering::Relaxed)
     }
 
     /// Neither marks nor logs are kept for it any longer.
     pub(crate) fn release(&self) {
         if !self.released.swap(true, Ordering::Relaxed) {
-            self.hub.0.pins.lock().close(self.pin);
+            let (shard, number) = self.pin;
+            self.hub.0.pins.0[usize::from(shard)].open.lock().close(number);
         }
     }
 }
@@ -93,23 +106,61 @@ impl Drop for Fetch {
 // === impl Hub ===
 
 impl Hub {
+    /// Reads the clock for a fetch. Call it before the request can leave; what comes back carries the fetch's
+    /// stamp. While the fetch is open the marks are kept back to its stamp, and the logs, these for at most 15 s.
+    pub fn begin_fetch(&self, now: Instant) -> Fetch {
+        let shard = thread_number() % SHARDS;
+        let mut open = self.0.pins.0[shard].open.lock();
+        // Read under the lock: later pins of this shard never have earlier positions.
+        let at = self.now();
+        let number = open.open(at, now);
+        drop(open);
+        Fetch {
+            hub: self.clone(),
+            stamp: self.stamp_at(at),
+            since: now,
+            pin: (shard as u8, number),
+            released: AtomicBool::new(false),
+        }
+    }
+
     /// The position up to which whatever is under way has, or will have, seen all marks. Fetches that began before `floor`
     /// are revoked.
     pub(super) fn seen_by_fetches(&self, floor: Position) -> Position {
-        let mut pins = self.0.pins.lock();
-        if let Some(revoked) = pins.revoke_before(floor) {
-            self.0.revoked.store(revoked, Ordering::Relaxed);
-        }
-        // Under the lock: what begins after this reads no earlier position.
-        let oldest = pins.oldest().filter(|_| !mutant!("sweep-above-flight"));
-        oldest.unwrap_or_else(|| self.now())
+        let seen = |shard: &Shard| {
+            let mut open = shard.open.lock();
+            if let Some(revoked) = open.revoke_before(floor) {
+                shard.revoked.store(revoked, Ordering::Relaxed);
+            }
+            // Under the lock: what begins in this shard after this reads no earlier position.
+            let oldest = open.oldest().filter(|_| !mutant!("sweep-above-flight"));
+            oldest.unwrap_or_else(|| self.now())
+        };
+        self.0.pins.0.iter().map(seen).min().unwrap_or_default()
+    }
+
+    /// The position back to which the logs are needed. What begins after this is asked needs nothing from before the
+    /// order that is being applied.
+    pub(super) fn pinned(&self, now: Instant) -> Option<Position> {
+        let shards = self.0.pins.0.iter();
+        shards
+            .filter_map(|shard| shard.open.lock().oldest_for_logs(now))
+            .min()
     }
 }
 
 // === impl Pins ===
 
-impl Pins {
-    pub(super) fn open(&mut self, at: Position, now: Instant) -> u64 {
+impl Default for Pins {
+    fn default() -> Self {
+        Self(std::iter::repeat_with(Shard::default).take(SHARDS).collect())
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    fn open(&mut self, at: Position, now: Instant) -> u64 {
         if let Some(pin) = self.entries.back_mut()
             && pin.at == at
             && now.saturating_duration_since(pin.since) < TOGETHER
@@ -157,7 +208,7 @@ impl Pins {
     }
 
     /// The position back to which the logs are needed.
-    pub(super) fn oldest_for_logs(&mut self, now: Instant) -> Option<Position> {
+    fn oldest_for_logs(&mut self, now: Instant) -> Option<Position> {
         let counts = |pin: &&Pin| pin.open > 0 && now.saturating_duration_since(pin.since) <= LONGEST;
         let first = match self.entries.front()?.number >= self.logs_from {
             true => 0,
@@ -190,7 +241,7 @@ mod tests {
     fn the_oldest_open_fetch_keeps_the_logs_for_fifteen_seconds_and_the_marks_until_it_ends() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let mut pins = Pins::default();
+        let mut pins = Open::default();
         let first = pins.open(Position::new(1), at(0));
         let second = pins.open(Position::new(1), at(10));
         let third = pins.open(Position::new(4), at(20));
