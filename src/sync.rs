@@ -48,6 +48,12 @@ mod model {
         }
     }
 
+    impl<T: Default> Default for RwLock<T> {
+        fn default() -> Self {
+            Self::new(T::default())
+        }
+    }
+
     impl<T> RwLock<T> {
         pub(crate) fn new(value: T) -> Self {
             Self(shuttle::sync::RwLock::new(value))

@@ -2,7 +2,10 @@
 
 use gripstack::hub::LogLimits;
 use gripstack::message::PushedResponse;
-use gripstack::{Channel, Edge, Message};
+use gripstack::{Channel, Edge, Message, Order, Publication};
+
+/// Bytes of an idle channel.
+const IDLE: i64 = 256;
 
 /// Publishes so many messages, each made of its number. Returns what the heap grew by, and what the hub says that its
 /// channels hold.
@@ -35,6 +38,29 @@ fn response(fields: usize) -> Message {
 }
 
 type Make = fn(usize) -> (String, Message);
+
+/// Beside its name and its message.
+#[test]
+fn an_idle_channel_takes_at_most_so_much() {
+    let edge = Edge::new();
+    let message = std::sync::Arc::new(Message::bytes("m"));
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.build().expect("a runtime");
+    // Maps are half empty at some counts, and full at others.
+    for count in [60_000, 75_000, 90_000, 120_000] {
+        let name = |n| Channel::new(&format!("{count}-{n}")).expect("valid");
+        let names: Vec<_> = (0..count).map(name).collect();
+        let grown = allocation_counter::measure(|| {
+            for name in &names {
+                let order = Order::from_iter([Publication::new(name.clone(), message.clone())]);
+                runtime.block_on(edge.submit(order)).expect("accepted");
+            }
+        });
+        let each = grown.bytes_current / count;
+        println!("{count} channels more: {each} bytes each");
+        assert!(each <= IDLE, "{each} bytes each");
+    }
+}
 
 #[test]
 fn channels_take_about_what_they_are_counted_for() {

@@ -82,7 +82,7 @@ mod tests {
             hub.apply(order.clone(), now);
         }
         let applied = || {
-            let applied = &hub.0.state.read().applied;
+            let applied = &hub.0.orders.lock().applied;
             (applied.order.len(), applied.positions.len())
         };
         assert_eq!(applied(), (super::REMEMBERED, super::REMEMBERED));

@@ -81,6 +81,26 @@ impl Hub {
     /// Apart from what costs nothing.
     #[inline(never)]
     fn look_up(&self, since: &Since<'_>) -> Judgement {
+        self.look_up_once(since)
+            .unwrap_or_else(|at| self.look_up_again(since, at))
+    }
+
+    /// Of an order that was being applied, at this position, one half may have been seen.
+    #[cold]
+    #[inline(never)]
+    fn look_up_again(&self, since: &Since<'_>, mut at: Position) -> Judgement {
+        loop {
+            self.settle(at);
+            match self.look_up_once(since) {
+                Ok(judgement) => return judgement,
+                Err(other) => at = other,
+            }
+        }
+    }
+
+    /// What has happened up to the clock; or the position of something that was seen above it.
+    #[inline(always)]
+    fn look_up_once(&self, since: &Since<'_>) -> Result<Judgement, Position> {
         let Since {
             stamp,
             keys: ref own,
@@ -91,32 +111,34 @@ impl Hub {
             left_at,
             left_marks,
         } = *since;
-        let state = self.0.state.read();
-        // The clock does not move under this lock.
+        let marking = self.0.marking.read();
+        // Marks are set before the clock moves, so all up to here are set, and no more until this lock goes.
         let now = self.now();
         let happened = match seen {
             Some(seen) if seen.is_clean_with(channel_keys, now) => Happened::default(),
-            Some(seen) => seen.move_on(&state.marks, stamp.at, own, channel_keys, now),
-            None => state.marks.since(&[own[0], own[1], channel_keys], stamp.at),
+            Some(seen) => seen.move_on(&marking.marks, stamp.at, own, channel_keys, now),
+            None => marking.marks.since(&[own[0], own[1], channel_keys], stamp.at),
         };
+        let channel_purge = marking.last_channel_purge;
+        drop(marking);
         let happened = happened.and_left(left_marks, stamp.at);
         let mut judgement = Judgement {
             standing: happened.standing(),
             last_mark: happened.last,
             last_message: channels
                 .iter()
-                .map(|c| state.registry.last(c))
+                .map(|c| self.0.registry.last(c))
                 .fold(left_at, Position::max),
         };
         if more_channels {
-            let purged = state.last_channel_purge;
-            if purged > stamp.at {
+            if channel_purge > stamp.at {
                 judgement.standing = judgement.standing.max(Standing::Blocked);
-                judgement.last_mark = judgement.last_mark.max(purged);
+                judgement.last_mark = judgement.last_mark.max(channel_purge);
             }
             judgement.last_message = now;
         }
-        judgement
+        let last = judgement.last_mark.max(judgement.last_message);
+        if last > now { Err(last) } else { Ok(judgement) }
     }
 
     /// Adds the marks of channels that leave a URL; with `more`, of some that are not known, too.
@@ -130,17 +152,17 @@ impl Hub {
         if channels.peek().is_none() && !more {
             return;
         }
-        let state = self.0.state.read();
+        let marking = self.0.marking.read();
         for channel in channels {
-            left.add(&state.marks, channel);
+            left.add(&marking.marks, channel);
         }
         if more {
-            left.block(state.last_channel_purge);
+            left.block(marking.last_channel_purge);
         }
     }
 
     /// What a copy of an answer has seen that keeps its stamp, although it names these targets beside or instead.
     pub(crate) fn inherit(&self, seen: &Seen, stamp: Stamp, keys: &[TargetKey]) -> Seen {
-        seen.inherit(&self.0.state.read().marks, stamp.at, keys)
+        seen.inherit(&self.0.marking.read().marks, stamp.at, keys)
     }
 }

@@ -1,18 +1,27 @@
-//! The clock, the marks and the channels, behind one lock.
+//! The clock, the marks and the channels.
 //!
 //! ```text
-//! apply(order)   next position; marks set; the clock moves; messages appended; then, without the lock, wakes
+//! apply(order)   next position; marks set; messages appended; the clock moves; then, without a lock, wakes
 //! begin_fetch()  a stamp, taken before the request leaves, and a pin that keeps the logs back to it
 //! subscribe()    the only way in: from a stamp, so that nothing falls between an answer and its hold
 //! judge()        what happened to an answer's targets and channels since its stamp
 //! ```
 //!
-//! The clock moves before a message can be seen: whoever sees one and asks again arrives at or after it.
+//! Orders are applied one after the other, under a lock that only they take. The clock moves when all of an order is
+//! there, and nobody is shown what is above the clock: cursors stop there, and whoever asks for more than they show waits
+//! for the order that is being applied. So nobody sees half of it, and whoever sees a message and asks again arrives at
+//! or after it.
+//!
+//! Locks are taken in this order: the orders; the marks, or a shard of the channels, then the channel; a shard of the pins.
+//! A delivery takes its channel's and that of its row of readers, and so does a hold that begins or ends, beside its shard's.
 
 mod applied;
+mod cursor;
+mod expiry;
 #[cfg(any(feature = "cache", all(test, gripstack_shuttle)))]
 mod judge;
 mod moments;
+mod numbers;
 mod pins;
 mod registry;
 mod sequencer;
@@ -32,11 +41,11 @@ use tokio::time::Instant;
 use crate::marks::Marks;
 use crate::message::Channel;
 use crate::mutants::mutant;
-use crate::order::{Order, Target, TargetKey};
+use crate::order::{Order, PurgeMode, Target, TargetKey};
 use crate::position::{ClockId, Position, Stamp};
 use crate::settings::settings;
-use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Arc, RwLock};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Arc, Mutex, RwLock};
 
 pub use self::pins::Fetch;
 pub use self::sequencer::Conflict;
@@ -44,6 +53,7 @@ pub(crate) use self::sequencer::{Admitted, Outcome, Released, Sequencer, Watcher
 pub use self::subscription::{Delivery, SubscribeError, Subscription, Wants};
 
 use self::applied::Applied;
+use self::expiry::Expiry;
 #[cfg(feature = "cache")]
 pub(crate) use self::judge::{Judgement, Since};
 use self::moments::Moments;
@@ -51,7 +61,7 @@ use self::pins::Pins;
 use self::registry::Registry;
 #[cfg(feature = "cache")]
 pub(crate) use self::sweep::Sweep;
-use self::topic::{Gone, Item};
+use self::topic::{Gone, Item, Topic};
 
 /// The clock, the marks and the channels of one edge. A handle: clones share everything.
 #[derive(Clone)]
@@ -60,22 +70,35 @@ pub struct Hub(Arc<Inner>);
 struct Inner {
     clock: ClockId,
     overlap: Duration,
-    /// The last position applied. Written under the lock, before the messages of that position can be seen.
+    /// The last position applied. Written under the lock of the orders, when all of that position is there.
     now: AtomicU64,
-    state: RwLock<State>,
+    orders: Mutex<Orders>,
+    marking: RwLock<Marking>,
+    moments: RwLock<Moments>,
+    registry: Registry,
+    /// Of all messages, about.
+    bytes: AtomicUsize,
     pins: Pins,
     sequencer: Sequencer,
 }
 
-struct State {
-    marks: Marks,
-    registry: Registry,
+/// What whoever applies an order needs alone.
+#[derive(Default)]
+struct Orders {
     applied: Applied,
+    expiry: Expiry,
+}
+
+struct Marking {
+    marks: Marks,
     /// The last purge of a channel's key, whichever: it concerns URLs of which not all channels are remembered.
     last_channel_purge: Position,
-    moments: Moments,
     sweep: Option<std::sync::Weak<dyn sweep::Sweep>>,
 }
+
+/// Steps of forgetting that an order makes, beside two for each of its messages: so it takes not much longer after
+/// many messages have become too old, and yet more go than come.
+const STEPS: usize = 64;
 
 settings! {
     /// How much the channels remember. Start from the defaults and set what differs:
@@ -94,7 +117,8 @@ settings! {
         pub bytes: usize,
         /// Age of a message. Default 15 min.
         pub age: Duration,
-        /// Bytes of all channels together, with what each message and each channel takes itself. Default 256 MiB.
+        /// Bytes of all channels together, with what each message and each channel takes itself. Default 256 MiB. A 64th of
+        /// them is taken beside once channels are forgotten, for what remains of those.
         pub total_bytes: usize,
         /// How much earlier a replay starts where an answer came through a foreign cache: as long as that may wait for an
         /// origin's head, since it lets requests join those that it waits for. Default 15 s, the first-byte timeout.
@@ -162,14 +186,15 @@ impl Hub {
             clock: ClockId::random(),
             overlap: limits.overlap,
             now: AtomicU64::new(0),
-            state: RwLock::new(State {
+            orders: Mutex::default(),
+            marking: RwLock::new(Marking {
                 marks: Marks::new(),
-                registry: Registry::new(limits),
-                applied: Applied::default(),
                 last_channel_purge: Position::ZERO,
-                moments: Moments::default(),
                 sweep: None,
             }),
+            moments: RwLock::new(Moments::default()),
+            registry: Registry::new(limits),
+            bytes: AtomicUsize::new(0),
             pins: Pins::default(),
             sequencer: Sequencer::new(limits.waiting_bytes),
         }))
@@ -189,7 +214,7 @@ impl Hub {
     /// longer if that was long ago.
     #[cfg(any(feature = "hold", feature = "cache"))]
     pub(crate) fn current_at(&self, moment: Instant) -> Position {
-        self.0.state.read().moments.at(moment)
+        self.0.moments.read().at(moment)
     }
 
     /// What an answer is stamped with that a foreign cache between may have kept for this long, of a fetch stamped so that
@@ -210,12 +235,12 @@ impl Hub {
     /// Messages, and bytes of them, that one order may have for one channel.
     #[cfg(feature = "publish")]
     pub(crate) fn order_limits(&self) -> (usize, usize) {
-        self.0.state.read().registry.order_limits()
+        self.0.registry.order_limits()
     }
 
     /// Whether the order fits the logs.
     pub(crate) fn check(&self, order: &Order) -> Result<(), OrderTooLarge> {
-        self.0.state.read().registry.check(order)
+        self.0.registry.check(order)
     }
 
     /// Applies an order at the next position. One that was applied already, among the last 1,024, has its position.
@@ -225,7 +250,6 @@ impl Hub {
         }
         // Dropped when no lock is held.
         let mut gone = Gone::new();
-        let pinned = self.pinned(now);
         // Before the lock: URLs may be long.
         let marks = order.purges.iter().flat_map(|purge| {
             let keys = purge.target.mark_keys().into_iter().flatten();
@@ -233,15 +257,18 @@ impl Hub {
         });
         let marks: Vec<_> = marks.collect();
         let purges_a_channel = order.purges.iter().any(|purge| purge.target.is_of_channel());
-        let set = marks.len();
-        let (at, wakes) = {
-            let mut state = self.0.state.write();
-            if let Some(at) = state.applied.position(order.id) {
+        let pinned = std::cell::OnceCell::new();
+        let pinned = || *pinned.get_or_init(|| self.pinned(now));
+        let steps = STEPS + 2 * order.publications.len();
+        let mut called: Vec<Arc<Topic>> = Vec::new();
+        let (at, mut is_too_much) = {
+            let mut orders = self.0.orders.lock();
+            if let Some(at) = orders.applied.position(order.id) {
                 return at;
             }
             let at = self.now().next();
             if mutant!("split-order") && !order.publications.is_empty() && !order.purges.is_empty() {
-                drop(state);
+                drop(orders);
                 let purges = std::mem::take(&mut order.purges);
                 self.apply(order, now);
                 #[expect(
@@ -257,17 +284,7 @@ impl Hub {
                     now + Duration::from_millis(1),
                 );
             }
-            for (key, mode) in marks {
-                state.marks.set(key, mode, at, now);
-            }
-            state.applied.remember(order.id, at);
-            if purges_a_channel {
-                state.last_channel_purge = at;
-            }
-            self.0.now.store(at.get(), Ordering::SeqCst);
-            // Read here: the caller's may be of before somebody else's order.
-            state.moments.reached(at, Instant::now());
-            let mut wakes = Vec::new();
+            self.mark(&marks, purges_a_channel, at, now);
             for (nth, publication) in (0..).zip(std::mem::take(&mut order.publications)) {
                 let item = Item {
                     at,
@@ -276,22 +293,73 @@ impl Hub {
                     born: now,
                     message: publication.message,
                 };
-                wakes.extend(
-                    state
-                        .registry
-                        .append(publication.channel, item, pinned, &mut gone),
-                );
+                let registry = &self.0.registry;
+                if let Some((topic, appended)) =
+                    registry.append(&publication.channel, item, pinned, &mut gone)
+                {
+                    orders.expiry.has_appended(&topic, &appended);
+                    if appended.is_first {
+                        called.push(topic);
+                    }
+                }
             }
-            state.registry.forget_old(now, pinned, &mut gone);
-            (at, wakes)
+            orders.applied.remember(order.id, at);
+            self.0.now.store(at.get(), Ordering::SeqCst);
+            // Read here: the caller's may be of before somebody else's order.
+            self.0.moments.write().reached(at, Instant::now());
+            let is_too_much = self.forget_old(&mut orders, now, steps, pinned, &mut gone);
+            (at, is_too_much)
         };
-        for log in wakes {
-            log.wake();
+        for topic in called {
+            topic.call();
+            while let Some((row, _)) = topic.next_due() {
+                row.wake(topic.changes());
+            }
         }
-        if set > 0 {
-            self.has_marked(set);
+        if !marks.is_empty() {
+            self.has_marked(marks.len());
+        }
+        while is_too_much {
+            // Others come in between.
+            let mut orders = self.0.orders.lock();
+            is_too_much = self.forget_old(&mut orders, now, STEPS, pinned, &mut gone);
         }
         at
+    }
+
+    fn mark(&self, marks: &[(TargetKey, PurgeMode)], purges_a_channel: bool, at: Position, now: Instant) {
+        if marks.is_empty() {
+            return;
+        }
+        let mut marking = self.0.marking.write();
+        for (key, mode) in marks {
+            marking.marks.set(*key, *mode, at, now);
+        }
+        if purges_a_channel {
+            marking.last_channel_purge = at;
+        }
+    }
+
+    /// Returns whether there is still too much.
+    fn forget_old(
+        &self,
+        orders: &mut Orders,
+        now: Instant,
+        steps: usize,
+        pinned: impl Fn() -> Option<Position>,
+        gone: &mut Gone,
+    ) -> bool {
+        let expiry = &mut orders.expiry;
+        let is_too_much = expiry.forget(&self.0.registry, now, steps, pinned, gone);
+        self.0.bytes.store(expiry.bytes(), Ordering::Relaxed);
+        is_too_much
+    }
+
+    /// Comes back when the clock has come to this position, of which something was seen: so all of it is there.
+    fn settle(&self, at: Position) {
+        if at > self.now() {
+            drop(self.0.orders.lock());
+        }
     }
 
     /// Subscribes a hold, made from an answer with this stamp, to its channels: replays every message above the
@@ -302,22 +370,17 @@ impl Hub {
         stamp: Stamp,
         wants: Wants,
     ) -> Result<Subscription, SubscribeError> {
-        let at = if stamp.clock == self.0.clock {
-            stamp.replay
-        } else {
-            return Err(self.foreign(channels, wants));
-        };
-        let at = if mutant!("from-now") { self.now() } else { at };
-        let mut state = self.0.state.write();
-        let (mut floor, mut by) = (Position::ZERO, Position::ZERO);
-        for channel in channels {
-            let topic = state.registry.topic(channel);
-            floor = floor.max(topic.floor);
-            by = by.max(topic.last_unreplayable(wants));
+        if stamp.clock != self.0.clock {
+            let (anyway, ..) = self.join(channels, self.now(), wants);
+            return Err(SubscribeError::ForeignClock(anyway));
         }
-        let cursors = state.registry.cursors(channels, at);
-        drop(state);
-        let subscription = Subscription::new(self.clone(), cursors, wants);
+        let at = if mutant!("from-now") {
+            self.now()
+        } else {
+            stamp.replay
+        };
+        let (subscription, floor, by) = self.join(channels, at, wants);
+        self.settle(floor.max(by));
         let superseded_by = Some(by).filter(|by| *by > at);
         match superseded_by {
             _ if floor > at => Err(SubscribeError::Gap {
@@ -333,37 +396,47 @@ impl Hub {
         }
     }
 
-    fn foreign(&self, channels: &[Channel], wants: Wants) -> SubscribeError {
-        let mut state = self.0.state.write();
-        let now = self.now();
-        let cursors = state.registry.cursors(channels, now);
-        drop(state);
-        SubscribeError::ForeignClock(Subscription::new(self.clone(), cursors, wants))
+    /// Reads these channels from a position on. Up to where something may be gone, and the last message that cannot be
+    /// replayed, come with it.
+    fn join(
+        &self,
+        channels: &[Channel],
+        above: Position,
+        wants: Wants,
+    ) -> (Subscription, Position, Position) {
+        let (mut floor, mut by) = (Position::ZERO, Position::ZERO);
+        let mut cursors = Vec::with_capacity(channels.len());
+        for channel in channels {
+            let joined = self.0.registry.join(channel, above, wants);
+            floor = floor.max(joined.floor);
+            by = by.max(joined.unreplayable);
+            cursors.push(joined.cursor);
+        }
+        (Subscription::new(self.clone(), cursors, wants), floor, by)
     }
 
     /// The position of a channel's last message; of one that is not remembered, no less than that.
     pub fn last_message(&self, channel: &Channel) -> Position {
-        self.0.state.read().registry.last(channel)
+        let at = self.0.registry.last(channel);
+        self.settle(at);
+        at
     }
 
     /// The last message of any of these channels.
     #[cfg(feature = "cache")]
     pub(crate) fn last_message_of<'a>(&self, channels: impl Iterator<Item = &'a Channel>) -> Position {
-        let mut channels = channels.peekable();
-        if channels.peek().is_none() {
-            return Position::ZERO;
-        }
-        let state = self.0.state.read();
-        channels
-            .map(|channel| state.registry.last(channel))
-            .max()
-            .unwrap_or_default()
+        let at = channels.map(|channel| self.0.registry.last(channel)).max();
+        let at = at.unwrap_or_default();
+        self.settle(at);
+        at
     }
 
     /// The last purge that named this target. Where it is long ago that may be one of another target, but none that came
     /// before it.
     pub fn last_purge(&self, target: &Target) -> Position {
-        self.0.state.read().marks.last_of(TargetKey::of(target))
+        let at = self.0.marking.read().marks.last_of(TargetKey::of(target));
+        self.settle(at);
+        at
     }
 
     /// The items that wait for their predecessors.
@@ -373,27 +446,23 @@ impl Hub {
 
     /// Whether the channel's log has a message with this id.
     pub(crate) fn has(&self, channel: &Channel, id: &str) -> bool {
-        self.0.state.read().registry.has(channel, id)
+        self.0.registry.get(channel).is_some_and(|topic| topic.has(id))
     }
 
     pub(crate) fn last_id(&self, channel: &Channel) -> Option<std::sync::Arc<str>> {
-        self.0.state.read().registry.last_id(channel)
+        self.0.registry.get(channel)?.last_id()
     }
 
     /// A moment's figures.
     pub fn stats(&self) -> HubStats {
         let (waiting, waiting_bytes) = self.0.sequencer.waiting();
-        let state = self.0.state.read();
         HubStats {
             waiting,
             waiting_bytes,
-            marks: state.marks.forgettable(),
-            ..state.registry.stats()
+            bytes: self.0.bytes.load(Ordering::Relaxed),
+            marks: self.0.marking.read().marks.forgettable(),
+            ..self.0.registry.stats()
         }
-    }
-
-    fn release(&self, channels: &[Channel]) {
-        self.0.state.write().registry.drop_idle(channels);
     }
 }
 

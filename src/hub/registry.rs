@@ -1,47 +1,74 @@
-//! The channels, and floors for those that are no longer remembered.
+//! The channels, in shards by their names, and floors for those that are no longer remembered.
+//!
+//! A shard is locked to find a channel, to make one and to drop one: so nobody joins, or appends to, one that is dropped.
+//! Whoever reads from a channel has it, and asks no shard.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::borrow::Borrow;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
-use tokio::time::Instant;
-
-use super::topic::{Gone, Item, Topic};
+use super::subscription::Wants;
+use super::topic::{Appended, Gone, Item, Joined, Topic};
 use super::{HubStats, LogLimits, OrderTooLarge};
-use crate::log::{Cursor, Log};
 use crate::message::Channel;
 use crate::order::Order;
 use crate::position::Position;
-use crate::sync::Arc;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Arc, RwLock};
 
-/// Floors that forgotten channels share.
-const FLOORS: usize = 1_024;
+/// Shards of the channels.
+const SHARDS: usize = if cfg!(gripstack_shuttle) { 2 } else { 256 };
+/// Of this many bytes of all channels, one is for a floor that forgotten channels share.
+const BYTES_FOR_FLOORS: usize = 64;
 
 pub(super) struct Registry {
     limits: LogLimits,
-    /// In boxes, so that a map which grows under the lock moves little.
-    topics: HashMap<Channel, Box<Topic>>,
-    /// The last message of the forgotten channels that share a floor.
-    floors: Box<[Position]>,
+    shards: Box<[Shard]>,
     hasher: RandomState,
-    /// Every message by its channel and its number there, oldest first, and some that are already gone.
-    order: VecDeque<(Channel, u64)>,
-    entries: usize,
-    bytes: usize,
+    /// Floors of one shard.
+    floors: usize,
+}
+
+/// In lines of their own: what one costs its users is nothing to those of the next.
+#[repr(align(64))]
+#[derive(Default)]
+struct Shard {
+    channels: RwLock<Channels>,
+    readers: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Channels {
+    topics: HashSet<Named>,
+    /// For each forgotten channel two of them are no less than its last message. Empty until one is forgotten.
+    floors: Box<[u64]>,
+}
+
+/// Found by its name.
+struct Named(Arc<Topic>);
+
+/// Where a channel belongs.
+#[derive(Clone, Copy)]
+struct Slot {
+    shard: usize,
+    floors: [usize; 2],
 }
 
 // === impl Registry ===
 
 impl Registry {
     pub(super) fn new(limits: LogLimits) -> Self {
+        let floors = limits.total_bytes / BYTES_FOR_FLOORS / size_of::<u64>() / SHARDS;
         Self {
             limits: limits.entries(limits.entries.max(1)),
-            topics: HashMap::new(),
-            floors: vec![Position::ZERO; FLOORS].into(),
+            shards: std::iter::repeat_with(Shard::default).take(SHARDS).collect(),
             hasher: RandomState::new(),
-            order: VecDeque::new(),
-            entries: 0,
-            bytes: 0,
+            floors: floors.clamp(16, 1 << 20),
         }
+    }
+
+    pub(super) fn limits(&self) -> &LogLimits {
+        &self.limits
     }
 
     /// Messages, and bytes of them, that one order may have for one channel.
@@ -84,124 +111,154 @@ impl Registry {
         Ok(())
     }
 
-    /// Appends, and forgets what that pushes out. Returns the log, if somebody may have to be woken.
+    /// Appends: see [`Topic::append`].
     pub(super) fn append(
-        &mut self,
-        channel: Channel,
+        &self,
+        channel: &Channel,
         item: Item,
-        pinned: Option<Position>,
+        pinned: impl FnOnce() -> Option<Position>,
         gone: &mut Gone,
-    ) -> Option<Arc<Log<Item>>> {
-        let limits = self.limits;
-        let topic = self.topic(&channel);
-        let before = (topic.entries, topic.weight(&channel));
-        let number = topic.append(item, gone)?;
-        while topic.bytes > limits.bytes
-            || (topic.entries > limits.entries && topic.oldest().is_some_and(|(at, _)| !needed(at, pinned)))
-        {
-            if !topic.evict(gone) {
-                break;
-            }
-        }
-        let log = topic.log.clone();
-        let after = (topic.entries, topic.weight(&channel));
-        self.entries = self.entries + after.0 - before.0;
-        self.bytes = self.bytes + after.1 - before.1;
-        self.order.push_back((channel, number));
-        Some(log)
+    ) -> Option<(Arc<Topic>, Appended)> {
+        self.with(channel, |_, topic| {
+            let appended = topic.append(item, &self.limits, pinned, gone)?;
+            Some((topic.clone(), appended))
+        })
     }
 
-    /// Forgets what is too old, or too much in all, and channels that are left with nothing.
-    pub(super) fn forget_old(&mut self, now: Instant, pinned: Option<Position>, gone: &mut Gone) {
-        while let Some((channel, number)) = self.order.front() {
-            if let Some(topic) = self.topics.get_mut(channel)
-                && topic.log.has(*number)
-                && let Some((at, born)) = topic.oldest()
-            {
-                let old = now.saturating_duration_since(born) > self.limits.age && !needed(at, pinned);
-                if !old && self.bytes <= self.limits.total_bytes {
-                    break;
-                }
-                let before = topic.weight(channel);
-                topic.evict(gone);
-                self.entries -= 1;
-                self.bytes = self.bytes + topic.weight(channel) - before;
-                if topic.log.has(*number) {
-                    continue;
-                }
-            }
-            if let Some((channel, _)) = self.order.pop_front() {
-                self.drop_idle(std::slice::from_ref(&channel));
-            }
-        }
-        // Channels that evict for themselves, and states that replaced others, leave their entries here.
-        if self.order.len() > 2 * self.entries + 1_024 {
-            let topics = &self.topics;
-            self.order
-                .retain(|(channel, number)| topics.get(channel).is_some_and(|topic| topic.log.has(*number)));
+    /// A reader of a channel from the first message above a position on.
+    pub(super) fn join(&self, channel: &Channel, above: Position, wants: Wants) -> Joined {
+        self.with(channel, |shard, topic| {
+            shard.readers.fetch_add(1, Ordering::Relaxed);
+            topic.join(above, wants)
+        })
+    }
+
+    /// A reader of a channel has gone.
+    pub(super) fn has_left(&self, topic: &Topic) {
+        let shard = &self.shards[self.slot(topic.name.as_str()).shard];
+        shard.readers.fetch_sub(1, Ordering::Relaxed);
+        if topic.is_idle() {
+            self.drop_idle(&topic.name);
         }
     }
 
-    /// Drops those that have neither messages nor readers; their floor is remembered.
-    pub(super) fn drop_idle(&mut self, channels: &[Channel]) {
-        for channel in channels {
-            let Some(topic) = self.topics.get(channel) else {
-                continue;
-            };
-            if topic.entries == 0 && topic.log.readers() == 0 {
-                let last = topic.last.max(topic.floor);
-                self.topics.remove(channel);
-                let floor = self.floor_slot(channel);
-                self.floors[floor] = self.floors[floor].max(last);
-            }
-        }
-    }
-
-    /// A channel, as it is remembered.
-    pub(super) fn topic(&mut self, channel: &Channel) -> &mut Topic {
-        let floor = self.floors[self.floor_slot(channel)];
-        self.topics
-            .entry(channel.clone())
-            .or_insert_with(|| Box::new(Topic::new(floor)))
-    }
-
-    pub(super) fn cursors(&mut self, channels: &[Channel], above: Position) -> Vec<(Channel, Cursor<Item>)> {
-        let cursor = |channel: &Channel| {
-            let log = &self.topic(channel).log;
-            (channel.clone(), log.read_from(|item| item.at > above))
+    /// Drops a channel that has neither messages nor readers; its floor is remembered.
+    pub(super) fn drop_idle(&self, name: &Channel) {
+        let slot = self.slot(name.as_str());
+        let mut channels = self.shards[slot.shard].channels.write();
+        let Some(Named(topic)) = channels.topics.get(name.as_str()) else {
+            return;
         };
-        channels.iter().map(cursor).collect()
+        if !topic.is_idle() {
+            return;
+        }
+        let last = topic.last();
+        let dropped = channels.topics.take(name.as_str());
+        channels.raise_floor(slot, self.floors, last);
+        // A channel's name may be a user's last.
+        drop(channels);
+        drop(dropped);
     }
 
     pub(super) fn last(&self, channel: &Channel) -> Position {
-        self.topics
-            .get(channel)
-            .map_or_else(|| self.floors[self.floor_slot(channel)], |topic| topic.last)
-    }
-
-    pub(super) fn has(&self, channel: &Channel, id: &str) -> bool {
-        self.topics.get(channel).is_some_and(|topic| topic.has(id))
-    }
-
-    pub(super) fn last_id(&self, channel: &Channel) -> Option<std::sync::Arc<str>> {
-        self.topics.get(channel)?.last_id.clone()
-    }
-
-    pub(super) fn stats(&self) -> HubStats {
-        HubStats {
-            channels: self.topics.len(),
-            bytes: self.bytes,
-            subscriptions: self.topics.values().map(|topic| topic.log.readers()).sum(),
-            ..HubStats::default()
+        let slot = self.slot(channel.as_str());
+        let channels = self.shards[slot.shard].channels.read();
+        match channels.topics.get(channel.as_str()) {
+            Some(Named(topic)) => topic.last(),
+            None => channels.floor(slot),
         }
     }
 
-    fn floor_slot(&self, channel: &Channel) -> usize {
-        (self.hasher.hash_one(channel) % FLOORS as u64) as usize
+    pub(super) fn get(&self, channel: &Channel) -> Option<Arc<Topic>> {
+        let channels = &self.shards[self.slot(channel.as_str()).shard].channels;
+        let Named(topic) = channels.read().topics.get(channel.as_str())?.clone();
+        Some(topic)
+    }
+
+    /// What the shards count.
+    pub(super) fn stats(&self) -> HubStats {
+        let mut stats = HubStats::default();
+        for shard in &self.shards {
+            stats.channels += shard.channels.read().topics.len();
+            stats.subscriptions += shard.readers.load(Ordering::Relaxed);
+        }
+        stats
+    }
+
+    /// A channel, which is made if it is not remembered, and is not dropped meanwhile.
+    fn with<R>(&self, channel: &Channel, f: impl FnOnce(&Shard, &Arc<Topic>) -> R) -> R {
+        let slot = self.slot(channel.as_str());
+        let shard = &self.shards[slot.shard];
+        {
+            let channels = shard.channels.read();
+            if let Some(Named(topic)) = channels.topics.get(channel.as_str()) {
+                return f(shard, topic);
+            }
+        }
+        let mut channels = shard.channels.write();
+        // Somebody else may have made it.
+        if let Some(Named(topic)) = channels.topics.get(channel.as_str()) {
+            return f(shard, topic);
+        }
+        let topic = Arc::new(Topic::new(channel.clone(), channels.floor(slot)));
+        channels.topics.insert(Named(topic.clone()));
+        f(shard, &topic)
+    }
+
+    fn slot(&self, name: &str) -> Slot {
+        let hash = self.hasher.hash_one(name);
+        let part = |shift, n| ((hash >> shift) % n as u64) as usize;
+        Slot {
+            shard: part(0, SHARDS),
+            floors: [part(8, self.floors), part(36, self.floors)],
+        }
     }
 }
 
-/// Whether a fetch that is under way since `pinned` needs the message at this position.
-fn needed(at: Position, pinned: Option<Position>) -> bool {
-    pinned.is_some_and(|pinned| at > pinned)
+// === impl Channels ===
+
+impl Channels {
+    /// No less than the last message of a forgotten channel. What speaks for another one as well is most often only one
+    /// of its two.
+    fn floor(&self, slot: Slot) -> Position {
+        let at = |floor: usize| self.floors.get(floor).copied().unwrap_or_default();
+        Position::new(at(slot.floors[0]).min(at(slot.floors[1])))
+    }
+
+    fn raise_floor(&mut self, slot: Slot, floors: usize, last: Position) {
+        if self.floors.is_empty() {
+            self.floors = vec![0; floors].into();
+        }
+        for floor in slot.floors {
+            self.floors[floor] = self.floors[floor].max(last.get());
+        }
+    }
 }
+
+// === impl Named ===
+
+impl Clone for Named {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl Borrow<str> for Named {
+    fn borrow(&self) -> &str {
+        self.0.name.as_str()
+    }
+}
+
+impl Hash for Named {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.name.as_str().hash(state);
+    }
+}
+
+impl PartialEq for Named {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+impl Eq for Named {}

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::Hub;
+use super::cursor::{Cursor, Found};
 use super::topic::Item;
-use crate::log::{Cursor, Next};
 use crate::message::{Channel, Message};
 use crate::position::Position;
 
@@ -14,7 +14,7 @@ use crate::position::Position;
 #[derive(Debug)]
 pub struct Subscription {
     hub: Hub,
-    channels: Vec<(Channel, Cursor<Item>)>,
+    channels: Vec<Cursor>,
     wants: Wants,
 }
 
@@ -85,39 +85,29 @@ enum Look {
 // === impl Subscription ===
 
 impl Subscription {
-    pub(super) fn new(hub: Hub, channels: Vec<(Channel, Cursor<Item>)>, wants: Wants) -> Self {
+    pub(super) fn new(hub: Hub, channels: Vec<Cursor>, wants: Wants) -> Self {
         Self { hub, channels, wants }
     }
 
     /// The channels, in the order of subscribing.
     pub fn channels(&self) -> impl Iterator<Item = &Channel> {
-        self.channels.iter().map(|(channel, _)| channel)
+        self.channels.iter().map(|cursor| &cursor.topic().name)
     }
 
     /// The position of the last message of one of the channels.
     #[cfg(feature = "hold")]
     pub(crate) fn last_message(&self, channel: usize) -> Position {
-        self.hub.last_message(&self.channels[channel].0)
+        let last = self.channels[channel].topic().last();
+        self.hub.settle(last);
+        last
     }
 
     /// The next message. With several channels, that of the lowest position; of one position, that which its publisher
     /// wrote first.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery> {
-        let first = match ready!(self.poll_first(self.channels.len(), cx)) {
-            // Channels that were looked at before it was there may have an earlier one by now. What came before it is
-            // there, for it is.
-            Look::Item(channel, item) if channel > 0 => match self.poll_first(channel, cx) {
-                Poll::Ready(Look::Item(other, earlier)) if earlier.is_before(&item) => {
-                    Look::Item(other, earlier)
-                }
-                Poll::Ready(Look::Lagged(other)) => Look::Lagged(other),
-                Poll::Ready(Look::Item(..)) | Poll::Pending => Look::Item(channel, item),
-            },
-            first => first,
-        };
-        Poll::Ready(match first {
+        Poll::Ready(match ready!(self.poll_first(cx)) {
             Look::Item(channel, item) => {
-                self.channels[channel].1.advance();
+                self.channels[channel].advance();
                 Delivery::Message {
                     channel,
                     at: item.at,
@@ -125,36 +115,44 @@ impl Subscription {
                 }
             }
             Look::Lagged(channel) => {
-                self.channels[channel].1.skip_to_tail();
+                self.channels[channel].skip_to_tail();
                 Delivery::Lagged { channel }
             }
         })
     }
 
-    /// The first message of the first so many channels, without moving past it; or one of them that has lagged.
-    fn poll_first(&mut self, channels: usize, cx: &mut Context<'_>) -> Poll<Look> {
-        let mut first: Option<(usize, Item)> = None;
-        for (index, (_, cursor)) in self.channels[..channels].iter_mut().enumerate() {
-            loop {
-                match cursor.poll_peek(cx) {
-                    Poll::Ready(Next::Entry(item)) if !wanted(&item.message, self.wants) => {
-                        cursor.advance();
-                        continue;
-                    }
-                    Poll::Ready(Next::Entry(item)) => {
-                        if first.as_ref().is_none_or(|(_, other)| item.is_before(other)) {
-                            first = Some((index, item));
+    /// The first message of all channels, without moving past it; or one of them that has lagged.
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Look> {
+        loop {
+            // The same for all channels: what is at or below it is there, on each.
+            let upto = self.hub.now();
+            let mut first: Option<(usize, Item)> = None;
+            let mut is_ahead = false;
+            for (index, cursor) in self.channels.iter_mut().enumerate() {
+                loop {
+                    match cursor.peek(upto, cx.waker()) {
+                        Found::Item(item) if !wanted(&item.message, self.wants) => {
+                            cursor.advance();
+                            continue;
                         }
+                        Found::Item(item) => {
+                            if first.as_ref().is_none_or(|(_, other)| item.is_before(other)) {
+                                first = Some((index, item));
+                            }
+                        }
+                        Found::Lagged => return Poll::Ready(Look::Lagged(index)),
+                        Found::Ahead => is_ahead = true,
+                        Found::Nothing => {}
                     }
-                    Poll::Ready(Next::Lagged) => return Poll::Ready(Look::Lagged(index)),
-                    Poll::Ready(Next::End(_)) | Poll::Pending => {}
+                    break;
                 }
-                break;
             }
-        }
-        match first {
-            Some((channel, item)) => Poll::Ready(Look::Item(channel, item)),
-            None => Poll::Pending,
+            return match first {
+                Some((channel, item)) => Poll::Ready(Look::Item(channel, item)),
+                // Who moved the clock meanwhile may have woken everybody before this one waited.
+                None if is_ahead && self.hub.now() > upto => continue,
+                None => Poll::Pending,
+            };
         }
     }
 
@@ -174,8 +172,11 @@ fn wanted(message: &Message, wants: Wants) -> bool {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let names: Vec<Channel> = self.channels.drain(..).map(|(channel, _)| channel).collect();
-        self.hub.release(&names);
+        for cursor in self.channels.drain(..) {
+            let topic = cursor.topic().clone();
+            drop(cursor);
+            self.hub.0.registry.has_left(&topic);
+        }
     }
 }
 

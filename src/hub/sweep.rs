@@ -25,15 +25,15 @@ impl Hub {
     /// From now on marks are forgotten when it says so.
     #[cfg(any(test, feature = "cache"))]
     pub(crate) fn attach(&self, sweep: Weak<dyn Sweep>) {
-        self.0.state.write().sweep = Some(sweep);
+        self.0.marking.write().sweep = Some(sweep);
     }
 
     /// Called where marks were set.
     pub(super) fn has_marked(&self, set: usize) {
-        let state = self.0.state.read();
-        let forgettable = state.marks.forgettable();
-        let sweep = state.sweep.as_ref().and_then(Weak::upgrade);
-        drop(state);
+        let marking = self.0.marking.read();
+        let forgettable = marking.marks.forgettable();
+        let sweep = marking.sweep.as_ref().and_then(Weak::upgrade);
+        drop(marking);
         match sweep {
             Some(sweep) => sweep.marked(set, forgettable),
             // Nothing is stored that would have to see them.
@@ -47,28 +47,28 @@ impl Hub {
     #[cfg(any(test, feature = "cache"))]
     pub(crate) fn begin_pass(&self, bound: usize) -> Position {
         let floor = {
-            let state = self.0.state.read();
-            let is_beyond = state.marks.forgettable() > bound;
-            is_beyond.then(|| state.marks.all_but(bound / 4))
+            let marking = self.0.marking.read();
+            let is_beyond = marking.marks.forgettable() > bound;
+            is_beyond.then(|| marking.marks.all_but(bound / 4))
         };
         self.seen_by_fetches(floor.unwrap_or_default())
     }
 
     /// Forgets marks up to this position, at most so many. Returns whether there may be more.
     pub(crate) fn forget(&self, upto: Position, at_most: usize) -> bool {
-        self.0.state.write().marks.forget(upto, at_most)
+        self.0.marking.write().marks.forget(upto, at_most)
     }
 
     /// Whether all marks above this position are remembered, as they are for what has a pin from there on.
     #[cfg(any(test, feature = "cache"))]
     pub(crate) fn remembers_marks_above(&self, at: Position) -> bool {
-        self.0.state.read().marks.forgotten() <= at
+        self.0.marking.read().marks.forgotten() <= at
     }
 
     /// The oldest mark that can be forgotten, and the last of all.
     #[cfg(any(test, feature = "cache"))]
     pub(crate) fn marked_from_to(&self) -> (Option<Position>, Position) {
-        let marks = &self.0.state.read().marks;
+        let marks = &self.0.marking.read().marks;
         (marks.oldest(), marks.last())
     }
 }

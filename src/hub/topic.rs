@@ -1,4 +1,8 @@
 //! One channel: its log, and what is known of what the log no longer holds.
+//!
+//! Most channels have no readers, no ids and no states: what these need is there only with them.
+//!
+//! The last entry may be replaced: who has not read it reads only the new one, who has reads that as well.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -6,18 +10,22 @@ use std::sync::LazyLock;
 
 use tokio::time::Instant;
 
+use super::LogLimits;
+use super::cursor::Cursor;
+use super::numbers::Numbers;
 use super::subscription::Wants;
-use crate::log::Log;
+use crate::log::readers::{Readers, Row, Seat};
 use crate::message::{Channel, Form, Message, ResponseForm, StreamForm};
 use crate::position::Position;
-use crate::sync::Arc;
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sync::{Arc, RwLock};
 
-/// What a message takes beside itself: its places in the log and in the order of all. Measured.
-const ENTRY_WEIGHT: usize = 112;
+/// What a message takes beside itself: its place in the log. Measured.
+const ENTRY_WEIGHT: usize = 64;
 /// What an id takes beside itself. Measured.
 const ID_WEIGHT: usize = 64;
 /// What a channel takes beside its name and its messages. Measured.
-const CHANNEL_WEIGHT: usize = 512;
+const CHANNEL_WEIGHT: usize = 208;
 
 /// States that were replaced and whose ids are remembered, of one channel.
 const REPLACED_IDS: usize = 64;
@@ -37,15 +45,32 @@ pub(crate) struct Item {
 /// Messages that are no longer needed. They are a user's: they are dropped when no lock is held.
 pub(super) type Gone = Vec<std::sync::Arc<Message>>;
 
-pub(crate) struct Topic {
-    pub(crate) log: Arc<Log<Item>>,
+pub(super) struct Topic {
+    pub(super) name: Channel,
+    /// How often something was appended.
+    changes: AtomicU32,
+    /// It stands among those that expire. Guarded by the lock of the orders.
+    pub(super) expires: AtomicBool,
+    state: RwLock<State>,
+}
+
+struct State {
+    entries: VecDeque<Item>,
+    numbers: Numbers,
+    /// A reader that has not come to this number has missed something that is gone.
+    missed: u64,
     /// What was accepted at or before it may be gone.
-    pub(crate) floor: Position,
-    /// The last message; of what is gone, no less than that.
-    pub(crate) last: Position,
-    pub(crate) last_id: Option<std::sync::Arc<str>>,
-    pub(crate) entries: usize,
-    pub(crate) bytes: usize,
+    floor: Position,
+    /// Of its messages.
+    bytes: usize,
+    readers: Option<Box<Readers>>,
+    more: Option<Box<More>>,
+}
+
+/// What is known of ids, of states, and of what asks for fetches.
+#[derive(Default)]
+struct More {
+    last_id: Option<std::sync::Arc<str>>,
     ids: HashMap<std::sync::Arc<str>, u32>,
     /// Hashes of the ids of the last states that were replaced.
     replaced_ids: VecDeque<u64>,
@@ -55,136 +80,345 @@ pub(crate) struct Topic {
     last_response_act: Position,
 }
 
+/// What an append did.
+pub(super) struct Appended {
+    /// It is the first one of its order here.
+    pub(super) is_first: bool,
+    /// The weight before and after.
+    pub(super) weight: [usize; 2],
+}
+
+/// Where a new reader begins.
+pub(super) struct Joined {
+    pub(super) cursor: Cursor,
+    pub(super) floor: Position,
+    /// The last message that cannot be replayed to it, but asks for a fetch.
+    pub(super) unreplayable: Position,
+}
+
+/// What stands at a reader's place.
+pub(super) enum There {
+    /// The next message, and its number.
+    Item(u64, Item),
+    /// A message that the clock has not come to.
+    Ahead,
+    Nothing,
+    /// Messages are gone that the reader has not had.
+    Lagged,
+}
+
 // === impl Item ===
 
 impl Item {
     /// Whether it was accepted before the other one, or written before it in the same order.
     pub(super) fn is_before(&self, other: &Self) -> bool {
-        (self.at, self.nth) < (other.at, other.nth)
+        self.place() < other.place()
+    }
+
+    pub(super) fn place(&self) -> (Position, u32) {
+        (self.at, self.nth)
     }
 }
 
 // === impl Topic ===
 
 impl Topic {
-    pub(super) fn new(floor: Position) -> Self {
+    pub(super) fn new(name: Channel, floor: Position) -> Self {
         Self {
-            log: Arc::new(Log::endless()),
-            floor,
-            last: floor,
-            last_id: None,
-            entries: 0,
-            bytes: 0,
-            ids: HashMap::new(),
-            replaced_ids: VecDeque::new(),
-            last_states: Default::default(),
-            last_stream_act: Position::ZERO,
-            last_response_act: Position::ZERO,
+            name,
+            changes: AtomicU32::new(0),
+            expires: AtomicBool::new(false),
+            state: RwLock::new(State {
+                entries: VecDeque::new(),
+                numbers: Numbers::default(),
+                missed: 0,
+                floor,
+                bytes: 0,
+                readers: None,
+                more: None,
+            }),
+        }
+    }
+
+    /// Appends, or puts a state in the place of the one before it, which nobody needs who has not had it; and forgets what
+    /// that pushes out, but nothing that a fetch needs which is under way since `pinned`, unless there are too many bytes.
+    /// `None` for a message that is already here, or was. Wakes nobody: [`Topic::call`] does that, when the clock has
+    /// come to it.
+    pub(super) fn append(
+        &self,
+        item: Item,
+        limits: &LogLimits,
+        pinned: impl FnOnce() -> Option<Position>,
+        gone: &mut Gone,
+    ) -> Option<Appended> {
+        let mut state = self.state.write();
+        if item.message.id.as_ref().is_some_and(|id| state.has(id)) {
+            gone.push(item.message);
+            return None;
+        }
+        let is_first = state.last() < item.at;
+        let before = state.weight(&self.name);
+        state.append(item, gone);
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        while state.bytes > limits.bytes && state.evict(gone) {}
+        if state.entries.len() > limits.entries {
+            let pinned = pinned();
+            while state.entries.len() > limits.entries
+                && state.oldest().is_some_and(|item| !needed(item.at, pinned))
+            {
+                state.evict(gone);
+            }
+        }
+        let weight = [before, state.weight(&self.name)];
+        Some(Appended { is_first, weight })
+    }
+
+    /// Forgets the oldest message. Returns the weight before and after.
+    pub(super) fn evict(&self, gone: &mut Gone) -> [usize; 2] {
+        let mut state = self.state.write();
+        let before = state.weight(&self.name);
+        state.evict(gone);
+        [before, state.weight(&self.name)]
+    }
+
+    /// The place of the oldest message that is still here, and when it came.
+    pub(super) fn oldest(&self) -> Option<((Position, u32), Instant)> {
+        let state = self.state.read();
+        state.oldest().map(|item| (item.place(), item.born))
+    }
+
+    /// The last message; of what is gone, no less than that.
+    pub(super) fn last(&self) -> Position {
+        self.state.read().last()
+    }
+
+    pub(super) fn last_id(&self) -> Option<std::sync::Arc<str>> {
+        self.state.read().more.as_ref()?.last_id.clone()
+    }
+
+    /// Whether a message with this id is here, or was replaced by a newer state.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.state.read().has(id)
+    }
+
+    /// Whether it has neither messages nor readers.
+    pub(super) fn is_idle(&self) -> bool {
+        self.state.read().is_idle()
+    }
+
+    /// A reader from the first message above a position on.
+    pub(super) fn join(self: &Arc<Self>, above: Position, wants: Wants) -> Joined {
+        let mut state = self.state.write();
+        let place = state.entries.partition_point(|item| item.at <= above);
+        let next = state.numbers.number(place);
+        let seat = state.readers.get_or_insert_default().join();
+        Joined {
+            floor: state.floor,
+            unreplayable: state.last_unreplayable(wants),
+            cursor: Cursor::new(self.clone(), next, seat),
+        }
+    }
+
+    /// A reader goes.
+    pub(super) fn leave(&self, seat: &Seat) {
+        let gone = {
+            let mut state = self.state.write();
+            let waker = state.readers.as_mut().and_then(|readers| readers.leave(seat));
+            (waker, state.readers.take_if(|readers| readers.len() == 0))
+        };
+        drop(gone);
+    }
+
+    /// How often something was appended: to be read before a look.
+    pub(super) fn changes(&self) -> u32 {
+        self.changes.load(Ordering::SeqCst)
+    }
+
+    /// What stands at this number for who may read up to this position.
+    pub(super) fn look(&self, next: u64, upto: Position) -> There {
+        let state = self.state.read();
+        if next < state.missed {
+            return There::Lagged;
+        }
+        let (place, number) = state.numbers.at_or_after(next);
+        match state.entries.get(place) {
+            Some(item) if item.at <= upto => There::Item(number, item.clone()),
+            Some(_) => There::Ahead,
+            None => There::Nothing,
+        }
+    }
+
+    /// The number of the oldest message, or of the next one if there is none.
+    pub(super) fn first(&self) -> u64 {
+        self.state.read().numbers.first()
+    }
+
+    /// All readers are to be woken that have not seen the last change. Returns how many there are.
+    pub(super) fn call(&self) -> usize {
+        if self.state.read().readers.is_none() {
+            return 0;
+        }
+        let mut state = self.state.write();
+        state.readers.as_mut().map_or(0, |readers| readers.call())
+    }
+
+    /// Readers to be woken, and whether there are more.
+    pub(super) fn next_due(&self) -> Option<(Arc<Row>, bool)> {
+        self.state.write().readers.as_mut()?.next_due()
+    }
+
+    /// Bytes of memory that so many messages, of so many bytes, take under this name, about; without ids.
+    pub(super) fn weight_of(name: &Channel, entries: usize, bytes: usize) -> usize {
+        CHANNEL_WEIGHT + name.as_str().len() + bytes + entries * ENTRY_WEIGHT
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn is_idle(&self) -> bool {
+        self.entries.is_empty() && self.readers.is_none()
+    }
+
+    fn oldest(&self) -> Option<&Item> {
+        self.entries.front()
+    }
+
+    fn last(&self) -> Position {
+        // The last one is never needless, so the floor is no less once it is gone.
+        self.entries.back().map_or(self.floor, |item| item.at)
+    }
+
+    fn has(&self, id: &str) -> bool {
+        self.more.as_ref().is_some_and(|more| more.has(id))
+    }
+
+    /// The last message that cannot be replayed to such a hold, but asks for a fetch.
+    fn last_unreplayable(&self, wants: Wants) -> Position {
+        match (&self.more, wants) {
+            (Some(more), Wants::Stream) => more.last_stream_act,
+            (Some(more), Wants::Response) => more.last_response_act,
+            (None, _) | (_, Wants::Socket) => Position::ZERO,
         }
     }
 
     /// Bytes of memory that it takes under this name, about. Without messages it is only there for its readers, who
     /// are not counted.
-    pub(super) fn weight(&self, name: &Channel) -> usize {
-        match self.entries {
+    fn weight(&self, name: &Channel) -> usize {
+        match self.entries.len() {
             0 => 0,
             entries => {
-                let ids = self.ids.len() * ID_WEIGHT + self.replaced_ids.capacity() * size_of::<u64>();
-                Self::weight_of(name, entries, self.bytes) + ids
+                Topic::weight_of(name, entries, self.bytes)
+                    + self.more.as_ref().map_or(0, |more| more.weight())
             }
         }
     }
 
-    /// The same of so many messages, of so many bytes, without ids.
-    pub(super) fn weight_of(name: &Channel, entries: usize, bytes: usize) -> usize {
-        CHANNEL_WEIGHT + name.as_str().len() + bytes + entries * ENTRY_WEIGHT
-    }
-
-    /// Appends, or puts a state in the place of the one before it, which nobody needs who has not had it. Returns its
-    /// number in the log; `None` for a message that is already here, or was.
-    pub(super) fn append(&mut self, item: Item, gone: &mut Gone) -> Option<u64> {
+    fn append(&mut self, item: Item, gone: &mut Gone) {
         let message = item.message.clone();
-        if message.id.as_ref().is_some_and(|id| self.has(id)) {
-            gone.push(item.message);
-            return None;
-        }
+        let (at, latest) = (item.at, item.latest);
         if let Some(id) = &message.id {
-            *self.ids.entry(id.clone()).or_default() += 1;
+            let more = self.more.get_or_insert_default();
+            *more.ids.entry(id.clone()).or_default() += 1;
         }
-        self.last = item.at;
-        self.last_id = message.id.clone();
+        if let Some(more) = &mut self.more {
+            more.last_id = message.id.clone();
+        }
         if matches!(message.stream, Some(StreamForm::Close | StreamForm::Hint)) {
-            self.last_stream_act = item.at;
+            self.more.get_or_insert_default().last_stream_act = at;
         }
         if matches!(message.response, Some(ResponseForm::Hint)) {
-            self.last_response_act = item.at;
+            self.more.get_or_insert_default().last_response_act = at;
         }
         self.bytes += message.weight();
-        let latest = item.latest;
-        let number = if latest && self.ends_with_a_state_for(&message) {
-            let old = self.log.replace_last(item);
-            self.forget(&old);
-            if let Some(id) = &old.message.id {
-                self.remember_replaced(id);
+        let replaced = self
+            .entries
+            .back_mut()
+            .filter(|last| latest && last.is_replaced_by(&message));
+        match replaced {
+            Some(last) => {
+                let old = std::mem::replace(last, item);
+                self.numbers.replace_last(self.entries.len());
+                self.forget(&old);
+                if let (Some(more), Some(id)) = (&mut self.more, &old.message.id) {
+                    more.remember_replaced(id);
+                }
+                gone.push(old.message);
             }
-            gone.push(old.message);
-            self.log.last()?
-        } else {
-            self.entries += 1;
-            self.log.append(item)
-        };
+            None => {
+                if self.entries.capacity() == 0 {
+                    // Most have one message.
+                    self.entries.reserve_exact(1);
+                }
+                self.entries.push_back(item);
+            }
+        }
         if latest {
+            let number = self.numbers.number(self.entries.len() - 1);
+            let more = self.more.get_or_insert_default();
             for form in Form::ALL {
                 if form.is_sent_by(&message) {
-                    self.last_states[form as usize] = Some(number);
+                    more.last_states[form as usize] = Some(number);
                 }
             }
         }
-        Some(number)
     }
 
-    /// Whether a message with this id is here, or was replaced by a newer state.
-    pub(super) fn has(&self, id: &str) -> bool {
-        self.ids.contains_key(id) || (!self.replaced_ids.is_empty() && self.replaced_ids.contains(&hash(id)))
-    }
-
-    /// Forgets the oldest message, if there is one: for whoever may need it, [`Topic::floor`] has risen. A state is
-    /// needed by nobody once a newer one is here.
-    pub(super) fn evict(&mut self, gone: &mut Gone) -> bool {
-        let first = self.log.first();
-        let newer = |form: Form| self.last_states[form as usize].is_some_and(|last| last > first);
-        let needed = self.log.with_entries(|entries| {
-            let Some(item) = entries.next() else { return true };
-            let mut forms = Form::ALL.into_iter().filter(|form| form.is_in(&item.message));
-            !item.latest || !forms.all(|form| form.is_sent_by(&item.message) && newer(form))
-        });
-        let Some(item) = self.log.pop_front(needed) else {
+    /// Forgets the oldest message, if there is one: for whoever may need it, the floor has risen. A state is needed by
+    /// nobody once a newer one is here.
+    fn evict(&mut self, gone: &mut Gone) -> bool {
+        let first = self.numbers.first();
+        let Some(item) = self.entries.pop_front() else {
             return false;
         };
-        self.entries -= 1;
-        self.forget(&item);
+        let newer = |form: Form| {
+            let last = self
+                .more
+                .as_ref()
+                .and_then(|more| more.last_states[form as usize]);
+            last.is_some_and(|last| last > first)
+        };
+        let mut forms = Form::ALL.into_iter().filter(|form| form.is_in(&item.message));
+        let needed = !item.latest || !forms.all(|form| form.is_sent_by(&item.message) && newer(form));
         if needed {
+            self.missed = first + 1;
             self.floor = self.floor.max(item.at);
         }
+        self.numbers.pop_front();
+        self.forget(&item);
         gone.push(item.message);
         true
-    }
-
-    /// Whether the last message carries a state which this newer one makes useless, whatever the hold.
-    fn ends_with_a_state_for(&self, newer: &Message) -> bool {
-        self.log.with_entries(|entries| {
-            entries
-                .next_back()
-                .is_some_and(|last| last.latest && newer.covers(&last.message))
-        })
     }
 
     /// What is kept beside the log of a message that leaves it.
     fn forget(&mut self, item: &Item) {
         self.bytes -= item.message.weight();
-        if let Some(id) = &item.message.id
-            && let Some(count) = self.ids.get_mut(id)
-        {
+        if let (Some(more), Some(id)) = (&mut self.more, &item.message.id) {
+            more.forget(id);
+        }
+    }
+}
+
+impl Item {
+    /// Whether it carries a state which this newer one makes useless, whatever the hold.
+    fn is_replaced_by(&self, newer: &Message) -> bool {
+        self.latest && newer.covers(&self.message)
+    }
+}
+
+// === impl More ===
+
+impl More {
+    fn has(&self, id: &str) -> bool {
+        self.ids.contains_key(id) || (!self.replaced_ids.is_empty() && self.replaced_ids.contains(&hash(id)))
+    }
+
+    fn weight(&self) -> usize {
+        size_of::<Self>() + self.ids.len() * ID_WEIGHT + self.replaced_ids.capacity() * size_of::<u64>()
+    }
+
+    fn forget(&mut self, id: &str) {
+        if let Some(count) = self.ids.get_mut(id) {
             *count -= 1;
             if *count == 0 {
                 self.ids.remove(id);
@@ -199,21 +433,11 @@ impl Topic {
         }
         self.replaced_ids.push_back(hash(id));
     }
+}
 
-    /// When the oldest message that is still here came, and where.
-    pub(super) fn oldest(&self) -> Option<(Position, Instant)> {
-        self.log
-            .with_entries(|entries| entries.next().map(|item| (item.at, item.born)))
-    }
-
-    /// The last message that cannot be replayed to such a hold, but asks for a fetch.
-    pub(super) fn last_unreplayable(&self, wants: Wants) -> Position {
-        match wants {
-            Wants::Stream => self.last_stream_act,
-            Wants::Response => self.last_response_act,
-            Wants::Socket => Position::ZERO,
-        }
-    }
+/// Whether a fetch that is under way since `pinned` needs the message at this position.
+pub(super) fn needed(at: Position, pinned: Option<Position>) -> bool {
+    pinned.is_some_and(|pinned| at > pinned)
 }
 
 fn hash(id: &str) -> u64 {

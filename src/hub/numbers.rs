@@ -7,6 +7,12 @@ use std::collections::VecDeque;
 pub(super) struct Numbers {
     /// Of the first entry that is still here, or of the next one if there is none.
     first: u64,
+    /// Most channels have no states.
+    replaced: Option<Box<Replaced>>,
+}
+
+#[derive(Debug, Default)]
+struct Replaced {
     /// Numbers between those of the entries that no entry has any more, oldest first.
     holes: VecDeque<Hole>,
     /// Numbers before `first` that were replaced.
@@ -29,62 +35,68 @@ impl Numbers {
         self.first
     }
 
-    /// The number that the next entry will have, if there are so many.
-    pub(super) fn next(&self, entries: usize) -> u64 {
-        self.number(entries)
-    }
-
     /// The first entry at or after a number: its place, and its own number.
     pub(super) fn at_or_after(&self, number: u64) -> (usize, u64) {
         let number = number.max(self.first);
-        let before = self.holes.partition_point(|hole| hole.start <= number);
-        match before.checked_sub(1).and_then(|last| self.holes.get(last)) {
+        let Some(replaced) = &self.replaced else {
+            return ((number - self.first) as usize, number);
+        };
+        let before = replaced.holes.partition_point(|hole| hole.start <= number);
+        match before.checked_sub(1).and_then(|last| replaced.holes.get(last)) {
             None => ((number - self.first) as usize, number),
             Some(hole) => {
                 let number = number.max(hole.end);
-                let missing = hole.missing - self.missing;
+                let missing = hole.missing - replaced.missing;
                 ((number - self.first - missing) as usize, number)
             }
         }
     }
 
-    /// The number of the entry at this place.
+    /// The number of the entry at this place; behind the last one, that of the next to come.
     pub(super) fn number(&self, place: usize) -> u64 {
-        let dense = self.first - self.missing + place as u64;
-        let before = self
+        let Some(replaced) = &self.replaced else {
+            return self.first + place as u64;
+        };
+        let dense = self.first - replaced.missing + place as u64;
+        let before = replaced
             .holes
             .partition_point(|hole| hole.end - hole.missing <= dense);
-        let last = before.checked_sub(1).and_then(|last| self.holes.get(last));
-        dense + last.map_or(self.missing, |hole| hole.missing)
+        let last = before.checked_sub(1).and_then(|last| replaced.holes.get(last));
+        dense + last.map_or(replaced.missing, |hole| hole.missing)
     }
 
     /// The first entry goes.
     pub(super) fn pop_front(&mut self) {
         self.first += 1;
-        if self.holes.front().is_some_and(|hole| hole.start == self.first)
-            && let Some(hole) = self.holes.pop_front()
+        if let Some(replaced) = &mut self.replaced
+            && replaced
+                .holes
+                .front()
+                .is_some_and(|hole| hole.start == self.first)
+            && let Some(hole) = replaced.holes.pop_front()
         {
             self.first = hole.end;
-            self.missing = hole.missing;
+            replaced.missing = hole.missing;
         }
     }
 
     /// The last of so many entries gets the next number.
     pub(super) fn replace_last(&mut self, entries: usize) {
         let last = self.number(entries - 1);
+        let replaced = self.replaced.get_or_insert_default();
         if last == self.first {
             self.first += 1;
-            self.missing += 1;
+            replaced.missing += 1;
             return;
         }
-        match self.holes.back_mut() {
+        match replaced.holes.back_mut() {
             Some(hole) if hole.end == last => {
                 hole.end += 1;
                 hole.missing += 1;
             }
             other => {
-                let missing = other.map_or(self.missing, |hole| hole.missing) + 1;
-                self.holes.push_back(Hole {
+                let missing = other.map_or(replaced.missing, |hole| hole.missing) + 1;
+                replaced.holes.push_back(Hole {
                     start: last,
                     end: last + 1,
                     missing,
@@ -109,7 +121,7 @@ mod tests {
             for step in steps {
                 match step {
                     0 | 1 => {
-                        prop_assert_eq!(numbers.next(naive.len()), next);
+                        prop_assert_eq!(numbers.number(naive.len()), next);
                         naive.push_back(next);
                         next += 1;
                     }
@@ -122,7 +134,8 @@ mod tests {
                     }
                     _ => {}
                 }
-                prop_assert!(numbers.holes.len() <= naive.len());
+                let holes = numbers.replaced.as_ref().map_or(0, |replaced| replaced.holes.len());
+                prop_assert!(holes <= naive.len());
                 prop_assert_eq!(numbers.first(), naive.front().copied().unwrap_or(next));
                 for (place, number) in naive.iter().enumerate() {
                     prop_assert_eq!(numbers.number(place), *number);
