@@ -28,11 +28,16 @@ mod sequencer;
 mod subscription;
 mod sweep;
 mod topic;
+mod waking;
 
 #[cfg(all(test, gripstack_shuttle))]
 pub(crate) mod model;
 #[cfg(all(test, gripstack_shuttle))]
 mod model_delivery;
+#[cfg(all(test, gripstack_shuttle))]
+mod model_waking;
+#[cfg(all(test, not(gripstack_shuttle)))]
+mod tests;
 
 use std::time::Duration;
 
@@ -62,6 +67,7 @@ use self::registry::Registry;
 #[cfg(feature = "cache")]
 pub(crate) use self::sweep::Sweep;
 use self::topic::{Gone, Item, Topic};
+use self::waking::Waking;
 
 /// The clock, the marks and the channels of one edge. A handle: clones share everything.
 #[derive(Clone)]
@@ -80,6 +86,7 @@ struct Inner {
     bytes: AtomicUsize,
     pins: Pins,
     sequencer: Sequencer,
+    waking: Waking,
 }
 
 /// What whoever applies an order needs alone.
@@ -197,6 +204,7 @@ impl Hub {
             bytes: AtomicUsize::new(0),
             pins: Pins::default(),
             sequencer: Sequencer::new(limits.waiting_bytes),
+            waking: Waking::default(),
         }))
     }
 
@@ -310,12 +318,7 @@ impl Hub {
             let is_too_much = self.forget_old(&mut orders, now, steps, pinned, &mut gone);
             (at, is_too_much)
         };
-        for topic in called {
-            topic.call();
-            while let Some((row, _)) = topic.next_due() {
-                row.wake(topic.changes());
-            }
-        }
+        self.wake(called);
         if !marks.is_empty() {
             self.has_marked(marks.len());
         }

@@ -115,6 +115,12 @@ impl Sequencer {
         }
     }
 
+    /// So that nobody else has it.
+    #[cfg(test)]
+    pub(super) fn lock(&self) -> impl Sized {
+        self.waiting.lock()
+    }
+
     /// Items that wait, and their bytes.
     pub(super) fn waiting(&self) -> (usize, usize) {
         let waiting = self.waiting.lock();

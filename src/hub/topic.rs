@@ -51,6 +51,8 @@ pub(super) struct Topic {
     changes: AtomicU32,
     /// It stands among those that expire. Guarded by the lock of the orders.
     pub(super) expires: AtomicBool,
+    /// It stands among those whose readers are woken. Guarded by their lock.
+    pub(super) is_woken: AtomicBool,
     state: RwLock<State>,
 }
 
@@ -128,6 +130,7 @@ impl Topic {
             name,
             changes: AtomicU32::new(0),
             expires: AtomicBool::new(false),
+            is_woken: AtomicBool::new(false),
             state: RwLock::new(State {
                 entries: VecDeque::new(),
                 numbers: Numbers::default(),
