@@ -12,7 +12,7 @@ use crate::message::{Channel, Message};
 /// How a surrogate key begins that is a channel's.
 pub(crate) const CHANNEL_KEY: &str = "ch:";
 
-/// Purges and publications in one step: it takes one position and is applied under one lock, so that whoever
+/// Purges and publications in one step: it takes one position and is applied as one, so that whoever
 /// sees one of its messages and asks again gets nothing older.
 ///
 /// ```
