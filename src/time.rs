@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 /// As long as for ever: no process lives so long, and every clock can add it to its present.
-const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+pub(crate) const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// One moment on both clocks. Ages, windows and timers use the monotonic one; `Date` and `Expires` arithmetic
 /// uses the wall clock.

@@ -12,6 +12,7 @@ use super::stats::Stats;
 use crate::body::EdgeBody;
 use crate::error::{BoxError, OriginError, OriginFailure};
 use crate::sync::{Arc, Mutex};
+use crate::time::after;
 use crate::trailers;
 
 /// How long a client may go on sending its body after the origin has answered completely. Then the connection is
@@ -82,8 +83,8 @@ impl Exchange {
     /// When the origin will have had `patience` for its answer. It is not its turn while the client sends.
     pub(super) fn deadline(&self, patience: Duration) -> Instant {
         match self.0.lock().upload {
-            UploadState::WaitsForClient => Instant::now() + patience,
-            UploadState::WaitsForOrigin(since) => since + patience,
+            UploadState::WaitsForClient => after(Instant::now(), patience),
+            UploadState::WaitsForOrigin(since) => after(since, patience),
         }
     }
 
@@ -248,7 +249,7 @@ where
                 };
                 if !*this.pausing {
                     *this.pausing = true;
-                    let until = Instant::now() + limit;
+                    let until = after(Instant::now(), limit);
                     match this.pause.as_mut().as_pin_mut() {
                         Some(pause) => pause.reset(until),
                         None => this.pause.set(Some(tokio::time::sleep_until(until))),

@@ -13,6 +13,7 @@ use super::headers::{ForwardedFor, Forwarding, HostPolicy};
 use super::route::{Route, Routes};
 use super::via::Via;
 use crate::sync::Arc;
+use crate::time::FOR_EVER;
 
 /// hyper's smallest buffer.
 const MIN_HEAD_BYTES: usize = 8 * 1024;
@@ -298,7 +299,8 @@ impl Builder {
         let client = |max_idle| {
             Client::builder(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(self.idle_timeout)
+                // hyper adds it to now.
+                .pool_idle_timeout(self.idle_timeout.min(FOR_EVER))
                 .pool_max_idle_per_host(max_idle)
                 .http1_max_buf_size(self.max_head_bytes)
                 .http1_max_headers(self.max_head_fields)

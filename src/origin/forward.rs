@@ -29,6 +29,7 @@ use crate::error::{BehindCache, CloseDelimited, OriginError, OriginFailure};
 use crate::hop_by_hop;
 use crate::request::{self, ClientInfo, is_https};
 use crate::sync::Arc;
+use crate::time::after;
 
 /// A service that forwards to one or several HTTP/1.1 origins. See [the module](super).
 ///
@@ -301,7 +302,7 @@ impl Inner {
             Method::GET | Method::HEAD => self.first_byte_timeout,
             _ => self.other_first_byte_timeout,
         };
-        let mut deadline = begun + patience;
+        let mut deadline = after(begun, patience);
         let mut answer = client.request(request);
         loop {
             match tokio::time::timeout_at(deadline, &mut answer).await {

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::request;
 use crate::sync::{Arc, Mutex};
+use crate::time::after;
 
 /// A request for another protocol on the client's connection.
 pub(super) struct Wanted {
@@ -100,7 +101,7 @@ impl Heard {
             if since.elapsed() >= silence {
                 return;
             }
-            tokio::time::sleep_until(since + silence).await;
+            tokio::time::sleep_until(after(since, silence)).await;
         }
     }
 }

@@ -6,6 +6,7 @@ use gripstack::EdgeBody;
 use gripstack::error::OriginFailure;
 use gripstack::origin::Origin;
 use http::{Request, StatusCode};
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
 use crate::support::*;
@@ -36,6 +37,40 @@ async fn sta_11_a_name_that_does_not_resolve_is_a_502() {
         .build()
         .unwrap();
     assert_failure(send(&origin, get("/")).await, OriginFailure::Dns).await;
+}
+
+#[tokio::test]
+async fn no_time_is_too_long() {
+    for method in ["GET", "POST"] {
+        let (more, rest) = tokio::sync::oneshot::channel();
+        let rest = Mutex::new(Some(rest));
+        let raw = RawOrigin::new(move |mut conn| {
+            let rest = rest.lock().take();
+            async move {
+                conn.head().await;
+                conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na").await;
+                rest.expect("one connection").await.unwrap();
+                conn.send(b"b").await;
+            }
+        })
+        .await;
+        let origin = raw
+            .builder()
+            .connect_timeout(Duration::MAX)
+            .first_byte_timeout(Duration::MAX)
+            .other_first_byte_timeout(Duration::MAX)
+            .between_bytes(Some(Duration::MAX))
+            .idle_timeout(Duration::MAX)
+            .build()
+            .unwrap();
+        let request = Request::builder().method(method).uri("/");
+        let request = request.body(EdgeBody::from("up")).unwrap();
+        let response = send(&origin, request).await;
+        let waiting = tokio::spawn(read(response));
+        tokio::task::yield_now().await;
+        more.send(()).unwrap();
+        assert_eq!(waiting.await.unwrap().unwrap(), "ab", "{method}");
+    }
 }
 
 #[tokio::test]

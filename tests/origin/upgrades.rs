@@ -67,7 +67,9 @@ async fn an_upgraded_connection_carries_bytes_both_ways() {
         conn.send(b"bye").await;
     })
     .await;
-    let mut client = TcpStream::connect(front(raw.origin()).await).await.unwrap();
+    // As long as for ever is a time, too.
+    let origin = raw.builder().stream_silence(Some(Duration::MAX)).build().unwrap();
+    let mut client = TcpStream::connect(front(origin).await).await.unwrap();
     client.write_all(ASK.as_bytes()).await.unwrap();
     let head = head_of(&mut client).await;
     assert!(head.starts_with("http/1.1 101 "), "{head}");
