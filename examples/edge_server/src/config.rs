@@ -206,12 +206,29 @@ impl Settings {
         }
         let max_connections = options.max_connections.unwrap_or(10_000);
         let max_origin_connections = options.max_origin_connections.unwrap_or(max_connections);
+        let head_fields = options.origin_head_fields.unwrap_or(1_000);
+        let first_byte = options
+            .origin_first_byte
+            .map_or(Duration::from_secs(15), |span| span.0);
+        let first_byte_others = options
+            .origin_first_byte_others
+            .map_or(Duration::from_secs(60), |span| span.0);
         for (name, number) in [
             ("max-connections", max_connections),
             ("max-origin-connections", max_origin_connections),
+            ("origin-head-fields", head_fields),
         ] {
             if number == 0 {
                 return Err(ConfigError::new(name, "is 0; at least 1 is needed"));
+            }
+        }
+        // Of pauses, no time is no limit: who takes it for that here would get 504 for everything.
+        for (name, time) in [
+            ("origin-first-byte", first_byte),
+            ("origin-first-byte-others", first_byte_others),
+        ] {
+            if time.is_zero() {
+                return Err(ConfigError::new(name, "is 0: each answer would be too late"));
             }
         }
         Ok(Self {
@@ -226,12 +243,8 @@ impl Settings {
             proxy_protocol,
             routes,
             origin_ca: options.origin_ca,
-            first_byte: options
-                .origin_first_byte
-                .map_or(Duration::from_secs(15), |span| span.0),
-            first_byte_others: options
-                .origin_first_byte_others
-                .map_or(Duration::from_secs(60), |span| span.0),
+            first_byte,
+            first_byte_others,
             pause: options
                 .origin_pause
                 .unwrap_or(Span(Duration::from_secs(30)))
@@ -242,7 +255,7 @@ impl Settings {
                 .limit(),
             head_bytes: usize::try_from(options.origin_head_bytes.map_or(64 << 10, |amount| amount.0))
                 .unwrap_or(usize::MAX),
-            head_fields: options.origin_head_fields.unwrap_or(1_000),
+            head_fields,
             via: options.via.unwrap_or_default(),
             keep_underscores: options.keep_underscores.unwrap_or(false),
             sign,

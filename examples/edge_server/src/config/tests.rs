@@ -277,6 +277,19 @@ fn holds_are_spread_over_less_than_the_drain_takes() {
 }
 
 #[test]
+fn what_no_answer_could_keep_is_no_limit() {
+    for option in ["origin-first-byte", "origin-first-byte-others"] {
+        refused(args(&[&format!("--{option}=0s")]), &[option, "each answer"]);
+        refused(file(&format!("{option} = \"0s\"")), &[option, "each answer"]);
+    }
+    refused(
+        args(&["--origin-head-fields=0"]),
+        &["origin-head-fields", "at least 1"],
+    );
+    assert!(args(&["--origin-pause=0s", "--origin-first-byte=1ms"]).is_ok());
+}
+
+#[test]
 fn the_proxy_protocol_needs_proxies() {
     refused(
         args(&["--proxy-protocol"]),
