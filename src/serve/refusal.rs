@@ -100,7 +100,8 @@ pub struct Refused {
     pub peer: Peer,
     /// Its method, if there is one.
     pub method: Option<Method>,
-    /// Its target, query included, if it got that far: at most 1,024 bytes, and what is not printable escaped.
+    /// Its target, query included, if it got that far: at most 1,024 bytes, without a user and a
+    /// password, and what is not printable escaped.
     pub target: Option<String>,
 }
 
@@ -153,7 +154,32 @@ impl Asked {
 }
 
 fn shown(target: &[u8]) -> String {
-    target[..target.len().min(MOST_TARGET)].escape_ascii().to_string()
+    let (before, after) = around_user(target);
+    let kept = before.len().min(MOST_TARGET);
+    let rest = after.len().min(MOST_TARGET - kept);
+    format!(
+        "{}{}",
+        before[..kept].escape_ascii(),
+        after[..rest].escape_ascii()
+    )
+}
+
+/// What is before a user and password, and after. A target with these is refused (RFC 9110 4.2.4), but they are nobody's
+/// business.
+fn around_user(target: &[u8]) -> (&[u8], &[u8]) {
+    if target.starts_with(b"/") {
+        return (target, b"");
+    }
+    let scheme = target.windows(3).position(|three| three == b"://");
+    let start = scheme.map_or(0, |at| at + 3);
+    let authority = target[start..]
+        .split(|byte| matches!(byte, b'/' | b'?' | b'#'))
+        .next()
+        .unwrap_or_default();
+    match authority.iter().rposition(|byte| *byte == b'@') {
+        Some(at) => (&target[..start], &target[start + at + 1..]),
+        None => (target, b""),
+    }
 }
 
 impl fmt::Display for Refusal {
@@ -183,6 +209,10 @@ mod tests {
         assert_eq!(asked(b"G@T /secret"), (None, None));
         assert_eq!(asked(b"\x16\x03\x01 /"), (None, None));
         assert_eq!(asked(b""), (None, None));
+        assert_eq!(asked(b"GET http://me:p@h@h/x@y "), some("GET", "http://h/x@y"));
+        assert_eq!(asked(b"GET HTTPS://me:p@h"), some("GET", "HTTPS://h"));
+        assert_eq!(asked(b"CONNECT me:p@h:80 "), some("CONNECT", "h:80"));
+        assert_eq!(asked(b"GET /a@b?c=http://d@e "), some("GET", "/a@b?c=http://d@e"));
         let long = [b"GET /".as_slice(), &[b'a'; 9_000]].concat();
         assert_eq!(asked(&long).1.map(|target| target.len()), Some(MOST_TARGET));
     }
