@@ -219,7 +219,13 @@ impl Inner {
         let begun = Instant::now();
         let mut connection = capture_connection(&mut request);
         let mut answer = self
-            .head(&self.client, request, asked.exchange.as_deref(), begun)
+            .head(
+                &self.client,
+                request,
+                asked.exchange.as_deref(),
+                &connection,
+                begun,
+            )
             .await;
         // An origin closes connections that are idle for long enough, and the next request may be on its way: its
         // end comes in the place of the answer. What is safe may be asked again (RFC 9110 9.2.2), once, where no such
@@ -230,7 +236,7 @@ impl Inner {
         {
             origin.stats().retry();
             connection = capture_connection(&mut again);
-            answer = self.head(&self.fresh, again, None, begun).await;
+            answer = self.head(&self.fresh, again, None, &connection, begun).await;
         }
         let answer = answer?;
         Answered::note(&connection);
@@ -295,6 +301,7 @@ impl Inner {
         client: &Client<Connector, Upload>,
         request: Request<Upload>,
         exchange: Option<&Exchange>,
+        connection: &CaptureConnection,
         begun: Instant,
     ) -> Result<Response<Incoming>, OriginError> {
         let patience = match *request.method() {
@@ -313,6 +320,13 @@ impl Inner {
             }
             match exchange.map(|exchange| exchange.deadline(patience)) {
                 Some(later) if later > Instant::now() => deadline = later,
+                // It was never asked: more time would not help.
+                _ if connection.connection_metadata().is_none() => {
+                    let detail = format!(
+                        "no connection after {patience:?}: not made, or as many as there may be are in use"
+                    );
+                    return Err(OriginError::new(OriginFailure::ConnectTimeout, detail));
+                }
                 _ => {
                     let detail = format!("no head after {patience:?}");
                     return Err(OriginError::new(OriginFailure::FirstByteTimeout, detail));

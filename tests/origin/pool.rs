@@ -239,8 +239,8 @@ async fn who_gets_no_connection_in_time_is_told_504() {
         .unwrap();
     let goes_on = send(&origin, get("/")).await;
     assert_eq!(goes_on.status(), StatusCode::OK);
-    let answer = send(&origin, get("/")).await;
-    assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+    // Not that the origin is slow: more time would not help.
+    assert_failure(send(&origin, get("/")).await, OriginFailure::ConnectTimeout).await;
     assert_eq!(raw.connections(), 1);
     drop(goes_on);
     // Its place is free.
