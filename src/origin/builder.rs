@@ -218,7 +218,8 @@ impl Builder {
     }
 
     /// Whether upgrades (WebSocket and others, not `h2c`) are passed through. On by default. An upgraded
-    /// connection goes past everything above; its time limit is [another](Self::stream_silence).
+    /// connection goes past everything above; its time limit is [another](Self::stream_silence). Once one side has ended, the other may
+    /// be silent for a minute.
     pub fn upgrades(mut self, on: bool) -> Self {
         self.upgrades = on;
         self
