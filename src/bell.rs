@@ -90,11 +90,11 @@ impl Listener {
         }
         // Wakers are their users': they are cloned and dropped without the lock.
         let mut new = None;
+        let shard = match self.place.parts() {
+            Some((shard, _)) => shard,
+            None => inner.turn.fetch_add(1, Ordering::Relaxed) % SHARDS,
+        };
         loop {
-            let shard = match self.place.parts() {
-                Some((shard, _)) => shard,
-                None => inner.turn.fetch_add(1, Ordering::Relaxed) % SHARDS,
-            };
             let mut wakers = inner.shards[shard].lock();
             if self.bell.has_rung() {
                 return Poll::Ready(());
@@ -203,6 +203,21 @@ mod tests {
         for mut listener in listeners.into_iter().chain([bell.listen()]) {
             assert!(listener.poll(&mut Context::from_waker(waker)).is_ready());
         }
+    }
+
+    #[test]
+    fn who_waits_is_spread_over_all_shards() {
+        let bell = Bell::new();
+        let mut listeners = [(); 2 * SHARDS].map(|()| bell.listen());
+        for listener in &mut listeners {
+            assert!(
+                listener
+                    .poll(&mut Context::from_waker(Waker::noop()))
+                    .is_pending()
+            );
+        }
+        let lengths = bell.0.shards.each_ref().map(|shard| shard.lock().len());
+        assert_eq!(lengths, [2; SHARDS]);
     }
 
     #[test]
