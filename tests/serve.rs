@@ -45,6 +45,32 @@ async fn text(response: Response<hyper::body::Incoming>) -> String {
     String::from_utf8(body.to_vec()).expect("text")
 }
 
+/// What is not yet sent lies in the kernel, of each reader that is slow.
+#[tokio::test]
+async fn a_reader_that_stands_still_takes_little_of_the_kernels_memory() {
+    let given = Arc::new(AtomicUsize::new(0));
+    let count = given.clone();
+    let service = service(move |_| {
+        let count = count.clone();
+        async move {
+            let frame = Bytes::from(vec![b'x'; 16 * 1024]);
+            let frames = tokio_stream::iter(std::iter::repeat_with(move || {
+                count.fetch_add(frame.len(), SeqCst);
+                Ok::<_, std::convert::Infallible>(Frame::data(frame.clone()))
+            }));
+            Response::new(EdgeBody::new(StreamBody::new(frames)))
+        }
+    });
+    let limits = Limits::new().stall(Duration::from_millis(300));
+    let (addr, server) = start_tcp(service, limits).await;
+    let mut client = connect(addr).await;
+    client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    until("it is cut", || server.stats.stalled() == 1).await;
+    let given = given.load(SeqCst);
+    println!("{given} bytes");
+    assert!(given <= 512 * 1024, "{given} bytes");
+}
+
 #[tokio::test]
 async fn both_protocols_on_one_port() {
     let (service, _) = echo();

@@ -64,6 +64,11 @@ pub trait Listener: Send + 'static {
 /// Silence after which TCP probes the peer, and the time between two probes.
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(15));
 
+/// Bytes that the kernel takes before it has sent them. Who reads slowly would have it keep megabytes, and gets them no
+/// sooner.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT_BYTES: u32 = 128 * 1024;
+
 impl Peer {
     /// A connection without TLS.
     pub fn new(remote: SocketAddr, local: SocketAddr) -> Self {
@@ -75,7 +80,8 @@ impl Peer {
     }
 }
 
-/// Sets TCP_NODELAY, for a push must not wait for an acknowledgement, and SO_KEEPALIVE (60 s, then every 15 s).
+/// Sets TCP_NODELAY, for a push must not wait for an acknowledgement, and SO_KEEPALIVE (60 s, then every 15 s); on Linux
+/// also TCP_NOTSENT_LOWAT (128 KiB).
 impl Listener for TcpListener {
     type Io = TcpStream;
 
@@ -84,7 +90,10 @@ impl Listener for TcpListener {
         stream.set_nodelay(true)?;
         let (idle, interval) = KEEP_ALIVE;
         let keep_alive = TcpKeepalive::new().with_time(idle).with_interval(interval);
-        SockRef::from(&stream).set_tcp_keepalive(&keep_alive)?;
+        let socket = SockRef::from(&stream);
+        socket.set_tcp_keepalive(&keep_alive)?;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
         let local = stream.local_addr()?;
         Ok((stream, Peer::new(remote, local)))
     }

@@ -46,7 +46,9 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     let keep_alive = TcpKeepalive::new()
         .with_time(Duration::from_secs(60))
         .with_interval(Duration::from_secs(15));
-    SockRef::from(stream).set_tcp_keepalive(&keep_alive)
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&keep_alive)?;
+    socket.set_tcp_notsent_lowat(128 * 1024)
 }
 
 fn answer<B>(request: &Request<B>, bytes: &Bytes) -> Response<Full<Bytes>> {
