@@ -1,5 +1,6 @@
 //! Compression that leaves alone what it would harm.
 
+mod budget;
 mod fair;
 mod gain;
 mod tags;
@@ -17,6 +18,7 @@ use tower_http::CompressionLevel;
 use tower_http::compression::predicate::Predicate;
 use tower_http::compression::{Compression, CompressionLayer};
 
+use self::budget::{Budget, Room};
 use self::fair::{Pieces, Turns, is_large};
 use self::gain::gains;
 
@@ -28,9 +30,12 @@ use self::gain::gains;
 /// The compressed form is another representation: its validator is weak, and `Vary` says so with each form. A HEAD and
 /// a 304 say what the answer with the body would (RFC 9110 9.3.2, 15.4.5), and a validator that was handed out is
 /// understood when it comes back.
-#[derive(Clone, Copy)]
+///
+/// Where compressors have all the memory that is theirs (128 MiB in all), answers go out as they are.
+#[derive(Clone)]
 pub struct CompressLayer {
     enabled: bool,
+    budget: Budget,
 }
 
 /// What [`CompressLayer`] makes.
@@ -43,13 +48,19 @@ pub struct Compress<S> {
 
 /// Judges each answer before it is compressed.
 #[derive(Clone)]
-struct Judging<S>(S);
+struct Judging<S> {
+    inner: S,
+    /// `None`: its client does not take it compressed.
+    budget: Option<Budget>,
+}
 
 /// Of an answer that nobody had encoded.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Verdict {
     /// There is a compressed form of it.
     gains: bool,
+    /// For making that.
+    room: Option<Room>,
     is_large: bool,
     /// It stands for an answer with a body.
     has_no_body: bool,
@@ -69,7 +80,10 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 impl CompressLayer {
     /// If not `enabled`, everything passes as it is.
     pub fn new(enabled: bool) -> Self {
-        Self { enabled }
+        Self {
+            enabled,
+            budget: Budget::new(),
+        }
     }
 }
 
@@ -81,8 +95,14 @@ impl<S: Clone> Layer<S> for CompressLayer {
             .quality(CompressionLevel::Precise(4))
             .compress_when(Judged);
         Compress {
-            plain: Judging(inner.clone()),
-            compressed: compression.layer(Judging(inner)),
+            plain: Judging {
+                inner: inner.clone(),
+                budget: None,
+            },
+            compressed: compression.layer(Judging {
+                inner,
+                budget: Some(self.budget.clone()),
+            }),
             enabled: self.enabled,
         }
     }
@@ -106,7 +126,7 @@ where
 
     fn call(&mut self, mut request: Request<EdgeBody>) -> Self::Future {
         if !self.enabled {
-            return Box::pin(self.plain.0.call(request));
+            return Box::pin(self.plain.inner.call(request));
         }
         tags::understand(request.headers_mut());
         if takes_compressed(request.headers()) {
@@ -132,7 +152,8 @@ where
     if verdict.gains {
         vary(&mut parts.headers);
     }
-    if parts.headers.contains_key(header::CONTENT_ENCODING) {
+    let is_compressed = parts.headers.contains_key(header::CONTENT_ENCODING);
+    if is_compressed {
         tags::weaken(&mut parts.headers);
         if parts.status == StatusCode::NOT_MODIFIED {
             parts.headers.remove(header::CONTENT_ENCODING);
@@ -144,6 +165,10 @@ where
         } => EdgeBody::empty(),
         Verdict { is_large: true, .. } => EdgeBody::new(Turns::new(body)),
         _ => EdgeBody::new(body),
+    };
+    let body = match verdict.room.filter(|_| is_compressed) {
+        Some(room) => room.keep(body),
+        None => body,
     };
     Response::from_parts(parts, body)
 }
@@ -188,14 +213,19 @@ where
     type Future = BoxFuture<Result<Response<EdgeBody>, Infallible>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.0.poll_ready(cx)
+        self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<EdgeBody>) -> Self::Future {
         let is_head = request.method() == Method::HEAD;
         let conditions = request.headers().get_all(header::IF_NONE_MATCH).iter();
         let has: Vec<HeaderValue> = conditions.cloned().collect();
-        let response = self.0.call(request);
+        let accept = request.headers().get_all(header::ACCEPT_ENCODING).iter();
+        let accept: HeaderMap = accept
+            .map(|field| (header::ACCEPT_ENCODING, field.clone()))
+            .collect();
+        let budget = self.budget.clone();
+        let response = self.inner.call(request);
         Box::pin(async move {
             let mut response = response.await?;
             if response.headers().contains_key(header::CONTENT_ENCODING) {
@@ -204,8 +234,12 @@ where
             let gains = gains(&response, is_head, &has);
             let has_no_body = is_head || response.status() == StatusCode::NOT_MODIFIED;
             let is_large = gains && !has_no_body && is_large(response.body());
+            let room = budget
+                .filter(|_| gains && !has_no_body)
+                .and_then(|budget| budget.take(&accept, response.body().size_hint().exact()));
             response.extensions_mut().insert(Verdict {
                 gains,
+                room,
                 is_large,
                 has_no_body,
             });
@@ -223,7 +257,7 @@ where
 impl Predicate for Judged {
     fn should_compress<B: Body>(&self, response: &Response<B>) -> bool {
         let verdict = response.extensions().get::<Verdict>();
-        verdict.is_some_and(|verdict| verdict.gains)
+        verdict.is_some_and(|verdict| verdict.gains && (verdict.has_no_body || verdict.room.is_some()))
     }
 }
 
@@ -305,6 +339,42 @@ mod tests {
             assert!(!response.headers().contains_key(header::CONTENT_LENGTH));
             assert_eq!(response.headers()[header::VARY], "accept-encoding");
         }
+    }
+
+    #[tokio::test]
+    async fn without_room_it_goes_out_plain_and_says_so() {
+        let text = "a".repeat(1_500_000);
+        let origin = move |_: Request<EdgeBody>| {
+            let mut response = Response::new(EdgeBody::from(text.clone()));
+            let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+            response.headers_mut().insert(header::CONTENT_TYPE, kind);
+            response
+                .headers_mut()
+                .insert(header::CONTENT_LENGTH, text.len().into());
+            async { Ok::<_, Infallible>(response) }
+        };
+        let service = CompressLayer::new(true).layer(service_fn(origin));
+        let ask = async || {
+            let request = Request::builder().header(header::ACCEPT_ENCODING, "br");
+            let request = request.body(EdgeBody::empty()).expect("the test made it well");
+            let response = service.clone().oneshot(request).await;
+            response.unwrap_or_else(|never| match never {})
+        };
+        let is_compressed =
+            |response: &Response<EdgeBody>| response.headers().contains_key(header::CONTENT_ENCODING);
+        let mut read_slowly = Vec::new();
+        let without = loop {
+            let response = ask().await;
+            if !is_compressed(&response) {
+                break response;
+            }
+            read_slowly.push(response);
+        };
+        assert_eq!(read_slowly.len(), 24);
+        assert_eq!(without.headers()[header::VARY], "accept-encoding");
+        assert_eq!(without.body().size_hint().exact(), Some(1_500_000));
+        read_slowly.pop();
+        assert!(is_compressed(&ask().await));
     }
 
     #[tokio::test]
