@@ -145,7 +145,9 @@ async fn run(settings: Settings) -> Result<(), ConfigError> {
         .limits(
             Limits::new()
                 .connections(files.clients)
-                .connections_per_client(settings.max_connections_per_client),
+                .connections_per_client(settings.max_connections_per_client)
+                // Origins are spoken to over HTTP/1, so what calls itself gRPC is a body like any other.
+                .grpc_silence(Limits::default().body_grace),
         )
         .trusted_proxies(settings.trusted_proxies.clone())
         .proxy_protocol(settings.proxy_protocol)
