@@ -11,7 +11,7 @@ use super::entry::Entry;
 use super::find::Departure;
 use super::flight::{Failure, Flight, Gone, Landed, Landing, Phase};
 use super::handle::Cache;
-use super::look::{Look, Needs};
+use super::look::Needs;
 use super::policy::{NoStore, Validators, VarySpec, is_error_status, strip_client_conditionals};
 use super::pump::{Pump, Pumped, put_together};
 use super::resource::{Resource, State};
@@ -163,15 +163,8 @@ impl<S: Below> FlightTask<S> {
 
     fn is_alive(&self, entry: &Entry) -> bool {
         let channels = self.resource().channels(self.cache.hub());
-        let needs = Needs::any(self.cache.hub());
-        let look = needs.look(
-            self.cache.hub(),
-            self.resource(),
-            entry,
-            &channels,
-            Instant::now(),
-        );
-        !matches!(look, Look::Dead)
+        self.cache
+            .is_alive(self.resource(), entry, &channels, Instant::now())
     }
 
     /// Rule C3: what is asked for a younger stamp is asked with a condition only if the validator is strong. If a `Vary`

@@ -99,6 +99,22 @@ struct Stored {
     fwd: Fwd,
 }
 
+impl Stored {
+    const NOTHING: Self = Self {
+        old: None,
+        why: None,
+        fwd: Fwd::UriMiss,
+    };
+
+    /// Nothing, if what there was is gone by now.
+    fn if_alive(self, is_alive: impl FnOnce(&Entry) -> bool) -> Self {
+        match &self.old {
+            Some(old) if !is_alive(old) => Self::NOTHING,
+            _ => self,
+        }
+    }
+}
+
 impl Asking<'_> {
     /// It wants less than the whole.
     fn wants_less(&self) -> bool {
@@ -195,11 +211,7 @@ impl Cache {
             }),
             Look::Dead => {
                 self.store().remove(resource.key(), &entry);
-                Err(Stored {
-                    old: None,
-                    why: None,
-                    fwd: Fwd::UriMiss,
-                })
+                Err(Stored::NOTHING)
             }
         }
     }
@@ -257,6 +269,10 @@ impl Cache {
         channels: &Channels,
         now: Instant,
     ) -> Found {
+        // From here on all marks are kept that it has not seen. Those before, as long as it is stored, for without the lock
+        // no sweep gets past it; if it left the store meanwhile, it is looked once more.
+        let pin = stored.old.is_some().then(|| self.hub().begin_fetch(now));
+        let stored = stored.if_alive(|old| self.is_alive(asking.resource, old, channels, now));
         let Stored { old, why, fwd } = stored;
         // Nobody gets what another one asked for, so nobody waits for that either.
         let each = old
@@ -266,8 +282,6 @@ impl Cache {
         let joinable = |flight: &&Arc<Flight>| {
             !each && flight.files_under() == variant && self.can_join(flight, asking, channels, now)
         };
-        // Under the lock, without which no sweep gets past the stored answer: it has seen all marks up to here.
-        let pin = old.is_some().then(|| self.hub().begin_fetch(now));
         if let Some(flight) = state.flights.iter().find(joinable) {
             if !paced {
                 flight.hurry();
@@ -290,15 +304,7 @@ impl Cache {
         if !each {
             state.flights.push(flight.clone());
         }
-        let departure = Box::new(Departure {
-            landing: Landing {
-                resource: asking.resource.clone(),
-                flight: flight.clone(),
-                pin: self.hub().begin_fetch(now),
-            },
-            old: old.clone(),
-            moves_the_stamp: why.is_some_and(Why::moves_the_stamp),
-        });
+        let departure = self.departure(asking.resource, &flight, (old.clone(), why), channels, now);
         let wait = Box::new(Wait {
             phase: flight.phase.subscribe(),
             flight,
@@ -353,15 +359,42 @@ impl Cache {
             .then(|| state.turn(variant, now, self.config().interval));
         let flight = Arc::new(Flight::new(variant, turn));
         state.flights.push(flight.clone());
-        Some(Box::new(Departure {
-            landing: Landing {
-                resource: resource.clone(),
-                flight,
-                pin: self.hub().begin_fetch(now),
-            },
-            old: Some(entry.clone()),
-            moves_the_stamp: why.moves_the_stamp(),
-        }))
+        let old = (Some(entry.clone()), Some(why));
+        Some(self.departure(resource, &flight, old, channels, now))
+    }
+
+    /// A flight, and what it takes along to validate: what that has not seen when the flight is pinned may be forgotten, so it
+    /// is looked at after that.
+    fn departure(
+        &self,
+        resource: &Arc<Resource>,
+        flight: &Arc<Flight>,
+        (old, why): (Option<Arc<Entry>>, Option<Why>),
+        channels: &Channels,
+        now: Instant,
+    ) -> Box<Departure> {
+        let landing = Landing {
+            resource: resource.clone(),
+            flight: flight.clone(),
+            pin: self.hub().begin_fetch(now),
+        };
+        Box::new(Departure {
+            landing,
+            old: old.filter(|old| self.is_alive(resource, old, channels, now)),
+            moves_the_stamp: why.is_some_and(Why::moves_the_stamp),
+        })
+    }
+
+    /// Whether a stored answer was not purged hard. It has seen all marks then.
+    pub(super) fn is_alive(
+        &self,
+        resource: &Resource,
+        entry: &Entry,
+        channels: &Channels,
+        now: Instant,
+    ) -> bool {
+        let look = Needs::any(self.hub()).look(self.hub(), resource, entry, channels, now);
+        !matches!(look, Look::Dead)
     }
 
     fn variant_wanted(&self, asking: &Asking<'_>, vary: Option<&VarySpec>) -> VariantKey {
@@ -387,5 +420,105 @@ impl State {
         let failures = self.failing.map_or(0, |(_, failures)| failures);
         let pause = (FIRST * 2u32.pow(failures.min(8))).min(LONGEST);
         self.failing = Some((now + pause, failures.saturating_add(1)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::header::ETAG;
+    use http::{Request, Response};
+    use tower::{Layer, ServiceExt, service_fn};
+
+    use super::super::key::RequestUrl;
+    use super::super::layer::EdgeCacheLayer;
+    use super::*;
+    use crate::body::EdgeBody;
+    use crate::order::{Order, PurgeMode, Target, Url};
+    use crate::testing::read_now;
+
+    /// A stored answer, and its URL.
+    async fn stored(cache: &Cache) -> (Arc<Resource>, Arc<Entry>) {
+        let origin = service_fn(|_: Request<EdgeBody>| async {
+            let response = Response::builder().header(CACHE_CONTROL, "max-age=60");
+            Ok::<_, Infallible>(
+                response
+                    .header(ETAG, "\"1\"")
+                    .body(String::from("1"))
+                    .expect("valid"),
+            )
+        });
+        let request = Request::get("http://h/").body(EdgeBody::empty()).expect("valid");
+        let service = EdgeCacheLayer::new(cache.clone()).layer(origin);
+        let response = service.oneshot(request).await.expect("no error");
+        read_now(&mut response.into_body()).expect("it is all there");
+        while cache.stats().entries == 0 {
+            tokio::task::yield_now().await;
+        }
+        let url = RequestUrl::Url(Url::new("h", "/"));
+        let key = url.key();
+        let resource = cache.index().get(&url, key).expect("its own").expect("it lives");
+        let variant = resource.state.lock().variants()[0];
+        let entry = cache.store().get(key, variant).expect("it is stored");
+        (resource, entry)
+    }
+
+    /// It was looked at, and then purged and displaced before it was pinned. Its mark is forgotten, for nothing needs it.
+    #[tokio::test]
+    async fn c4_what_is_purged_hard_after_it_was_looked_at_is_taken_along_by_nobody() {
+        for joins in [false, true] {
+            let cache = Cache::default();
+            let (resource, entry) = stored(&cache).await;
+            let (hub, now) = (cache.hub(), Instant::now());
+            let (needs, channels) = (Needs::any(hub), resource.channels(hub));
+            let (headers, extensions) = (HeaderMap::new(), Extensions::new());
+            let asking = Asking {
+                resource: &resource,
+                needs: &needs,
+                method: &Method::GET,
+                headers: &headers,
+                fields: Fields::NONE,
+                is_https: false,
+                extensions: &extensions,
+            };
+            let mut state = resource.state.lock();
+            let variant = entry.head.variant;
+            let look = needs.look(hub, &resource, &entry, &channels, now);
+            assert!(matches!(look, Look::Fresh { .. }));
+            hub.apply(Order::purge(Target::url("h", "/"), PurgeMode::Hard), now);
+            cache.store().remove(resource.key(), &entry);
+            let waits = |state: &mut State| {
+                let stored = Stored {
+                    old: Some(entry.clone()),
+                    why: Some(Why::Aged),
+                    fwd: Fwd::Stale,
+                };
+                match cache.find_flight(&asking, state, variant, stored, &channels, now) {
+                    Found::Wait { wait, departure } => (wait, departure),
+                    _ => panic!("it waits"),
+                }
+            };
+            let (waits, departure) = if joins {
+                let departure =
+                    cache.in_background(&resource, &mut state, &entry, Why::Expired, &channels, now);
+                let (wait, none) = waits(&mut state);
+                (wait, none.or(departure))
+            } else {
+                waits(&mut state)
+            };
+            // Nothing fails under the lock: what is dropped takes it.
+            drop(state);
+            let upto = hub.begin_pass(usize::MAX);
+            while hub.forget(upto, 1) {}
+            let departure = departure.expect("one departs");
+            for old in [&waits.old, &departure.old].into_iter().flatten() {
+                let excuse = cache.outage();
+                let excused = needs.may_have_old(hub, &resource, old, &channels, excuse, now);
+                assert!(excused.is_none(), "it comes back when the origin is down");
+            }
+            assert!(waits.old.is_none() && departure.old.is_none());
+            assert!(matches!(waits.fwd, Fwd::UriMiss) && !waits.paced);
+        }
     }
 }
