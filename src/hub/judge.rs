@@ -82,25 +82,22 @@ impl Hub {
     #[inline(never)]
     fn look_up(&self, since: &Since<'_>) -> Judgement {
         self.look_up_once(since)
-            .unwrap_or_else(|at| self.look_up_again(since, at))
+            .unwrap_or_else(|_| self.look_up_between_orders(since))
     }
 
-    /// Of an order that was being applied, at this position, one half may have been seen.
+    /// Of an order that was being applied one half may have been seen. Now none is: else a URL of many channels, with busy
+    /// publishers, would be looked up again and again.
     #[cold]
     #[inline(never)]
-    fn look_up_again(&self, since: &Since<'_>, mut at: Position) -> Judgement {
-        loop {
-            self.settle(at);
-            match self.look_up_once(since) {
-                Ok(judgement) => return judgement,
-                Err(other) => at = other,
-            }
-        }
+    fn look_up_between_orders(&self, since: &Since<'_>) -> Judgement {
+        let _orders = self.0.orders.lock();
+        let (Ok(judgement) | Err(judgement)) = self.look_up_once(since);
+        judgement
     }
 
-    /// What has happened up to the clock; or the position of something that was seen above it.
+    /// What has happened up to the clock; `Err`: or, of the order that is being applied, above it.
     #[inline(always)]
-    fn look_up_once(&self, since: &Since<'_>) -> Result<Judgement, Position> {
+    fn look_up_once(&self, since: &Since<'_>) -> Result<Judgement, Judgement> {
         let Since {
             stamp,
             keys: ref own,
@@ -138,7 +135,7 @@ impl Hub {
             judgement.last_message = now;
         }
         let last = judgement.last_mark.max(judgement.last_message);
-        if last > now { Err(last) } else { Ok(judgement) }
+        if last > now { Err(judgement) } else { Ok(judgement) }
     }
 
     /// Adds the marks of channels that leave a URL; with `more`, of some that are not known, too.

@@ -51,7 +51,8 @@ impl Seen {
             && self.clean_with.load(Ordering::Relaxed) == channels.name
     }
 
-    /// Applies what came since: to be called while the clock, which stands at `now`, cannot move.
+    /// Applies what came since: to be called under the lock of the marks, with a clock that is read under it. All marks up to
+    /// there are set, and some above it may be: those count, too.
     pub(crate) fn move_on(
         &self,
         marks: &Marks,
