@@ -35,6 +35,8 @@ pub(crate) mod model;
 #[cfg(all(test, gripstack_shuttle))]
 mod model_delivery;
 #[cfg(all(test, gripstack_shuttle))]
+mod model_shards;
+#[cfg(all(test, gripstack_shuttle))]
 mod model_waking;
 #[cfg(all(test, not(gripstack_shuttle)))]
 mod tests;
