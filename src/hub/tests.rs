@@ -152,6 +152,46 @@ fn without_a_runtime_the_publisher_wakes() {
     assert_eq!(woken.count(), CROWD);
 }
 
+/// Does something when it is woken first.
+struct Once(parking_lot::Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl Wake for Once {
+    fn wake(self: Arc<Self>) {
+        let first = self.0.lock().take();
+        if let Some(first) = first {
+            first();
+        }
+    }
+}
+
+/// However long it takes, for it is not counted on by others.
+#[test]
+fn a_publisher_without_a_runtime_wakes_only_its_own_readers() {
+    let hub = Hub::default();
+    let (_crowd, woken) = crowd(&hub, CROWD);
+    let runtime = runtime_with_one_worker();
+    let other = {
+        let (hub, woken, runtime) = (hub.clone(), woken.clone(), runtime.handle().clone());
+        move || {
+            runtime.spawn(async move { publish(&hub, "t") });
+            woken.reaches(CROWD);
+        }
+    };
+    let waker = Waker::from(Arc::new(Once(parking_lot::Mutex::new(Some(Box::new(other))))));
+    let mut own: Vec<_> = std::iter::repeat_with(|| subscribe(&hub, "u"))
+        .take(CROWD)
+        .collect();
+    for subscription in &mut own {
+        assert!(
+            subscription
+                .poll_next(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+    }
+    publish(&hub, "u");
+    woken.reaches(CROWD);
+}
+
 #[test]
 fn an_order_of_many_items_on_one_channel_wakes_it_once() {
     let hub = Hub::default();

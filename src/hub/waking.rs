@@ -2,7 +2,8 @@
 //! and whoever shares its thread has turns in between. A few readers it wakes itself.
 //!
 //! The tasks run where the publisher does. Where nobody may ever run them again, as in a runtime of one thread that its
-//! caller drives only while it publishes, a thread of that runtime does it; where there is no runtime, the publisher.
+//! caller drives only while it publishes, a thread of that runtime does it; where there is no runtime, the publisher: it
+//! wakes its own, and nobody counts on it.
 //! If a runtime ends and its tasks with it, the others go on, or else the last of them wakes who is left as it is dropped.
 
 use std::collections::VecDeque;
@@ -41,7 +42,7 @@ impl Hub {
     /// Wakes all readers of these channels that have not seen the last message: the clock has come to it.
     pub(super) fn wake(&self, topics: Vec<Arc<Topic>>) {
         let readers: usize = topics.iter().map(|topic| topic.call()).sum();
-        if readers <= FEW {
+        if readers <= FEW || !has_runtime() {
             for topic in topics {
                 while let Some((row, _)) = topic.next_due() {
                     row.wake(topic.changes());
@@ -53,6 +54,10 @@ impl Hub {
             spawn(turns);
         }
     }
+}
+
+fn has_runtime() -> bool {
+    cfg!(gripstack_shuttle) || tokio::runtime::Handle::try_current().is_ok()
 }
 
 /// Runs them in the publisher's runtime.
