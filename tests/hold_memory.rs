@@ -13,6 +13,9 @@ use tower::ServiceBuilder;
 
 const HOLDS: usize = 500;
 
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Half of it is the runtime's: a task, and the socket's registration.
 const MOST_BYTES: i64 = 1_100;
 
@@ -48,6 +51,17 @@ fn clients(addr: SocketAddr, count: usize) -> std::thread::JoinHandle<Vec<TcpStr
     std::thread::spawn(move || (0..count).map(|_| connect()).collect())
 }
 
+/// Drives the server until it has come to this.
+fn eventually(runtime: &tokio::runtime::Runtime, has_come: impl Fn() -> bool) {
+    let looking = async {
+        while !has_come() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let looked = runtime.block_on(async { tokio::time::timeout(PATIENCE, looking).await });
+    looked.expect("it came to this");
+}
+
 #[test]
 fn a_held_connection_takes_at_most_so_much() {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -69,19 +83,11 @@ fn a_held_connection_takes_at_most_so_much() {
     runtime.spawn(server.into_future());
     let hold = |count: usize, all: u64| {
         let clients = clients(addr, count);
-        runtime.block_on(async {
-            while stats.parked() < all {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        });
+        eventually(&runtime, || stats.parked() >= all);
         clients.join().expect("all are held")
     };
     let gone = || {
-        runtime.block_on(async {
-            while stats.open() > 0 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        });
+        eventually(&runtime, || stats.open() == 0);
     };
     // What is made once.
     let first = hold(50, 50);

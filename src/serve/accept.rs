@@ -19,7 +19,6 @@ use super::limits::Limits;
 use super::listener::{Listener, Peer};
 use super::refusal::Refused;
 use super::stats::{Open, Stats};
-use super::timer::after;
 #[cfg(feature = "tls")]
 use super::tls::Tls;
 use super::trusted::TrustedProxies;
@@ -27,6 +26,7 @@ use crate::body::EdgeBody;
 use crate::drain::DrainSignal;
 use crate::error::BoxError;
 use crate::sync::Arc;
+use crate::time::after;
 
 /// First and longest pause after a failed accept.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));

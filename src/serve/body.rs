@@ -18,10 +18,11 @@ use super::link::{InFlight, Link};
 use super::refusal::{Asked, Refusal};
 use super::stats::Stats;
 use super::streams::Handed;
-use super::timer::{Timer, after};
+use super::timer::Timer;
 use crate::error::BoxError;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::time::after;
 use crate::trailers;
 
 /// Largest piece in which a body is given to HTTP/2, so that each piece taken shows progress, in bytes.

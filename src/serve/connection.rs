@@ -23,7 +23,6 @@ use super::proxy_protocol;
 use super::socket::{Protocol, Socket};
 use super::stats::Open;
 use super::streams::{StreamExecutor, Streams};
-use super::timer::FAR;
 #[cfg(feature = "tls")]
 use super::tls::Tls;
 use super::transport::Transport;
@@ -31,6 +30,7 @@ use crate::bell::{Bell, Listener};
 use crate::body::EdgeBody;
 use crate::error::BoxError;
 use crate::sync::Arc;
+use crate::time::FOR_EVER;
 
 /// How long an HTTP/2 client without streams may take to close after GOAWAY.
 const GOAWAY_PATIENCE: Duration = Duration::from_secs(5);
@@ -416,8 +416,8 @@ fn http2_builder(limits: &Limits, executor: StreamExecutor) -> http2::Builder<St
         )
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         // hyper adds them to now.
-        .keep_alive_interval(limits.h2_ping.min(FAR))
-        .keep_alive_timeout(limits.h2_ping_timeout.min(FAR));
+        .keep_alive_interval(limits.h2_ping.min(FOR_EVER))
+        .keep_alive_timeout(limits.h2_ping_timeout.min(FOR_EVER));
     builder
 }
 

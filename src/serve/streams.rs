@@ -8,9 +8,10 @@ use hyper::rt::Executor;
 use tokio::time::{Instant, sleep_until};
 
 use super::stats::Stats;
-use super::timer::{Timer, after};
+use super::timer::Timer;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex};
+use crate::time::after;
 
 /// The streams of an HTTP/2 connection.
 pub(super) struct Streams {

@@ -3,22 +3,12 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use std::time::Duration;
-
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A timer for a deadline that may move between polls. It is registered once and moved on only when it fires
 /// early, so a deadline that is put off with every byte costs a comparison.
 #[derive(Default)]
 pub(super) struct Timer(Option<Pin<Box<Sleep>>>);
-
-/// Further off than this nobody waits; a limit of `Duration::MAX` is none.
-pub(super) const FAR: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-
-/// The moment so long after another one.
-pub(super) fn after(since: Instant, patience: Duration) -> Instant {
-    since + patience.min(FAR)
-}
 
 impl Timer {
     /// Ready when `deadline` has passed. The waker is kept for an earlier moment at most.

@@ -201,6 +201,15 @@ fn takes_compressed(headers: &HeaderMap) -> bool {
     takes && understood
 }
 
+/// Whether brotli is what a client gets that [takes it compressed](takes_compressed).
+fn takes_brotli(headers: &HeaderMap) -> bool {
+    let mut fields = headers.get_all(header::ACCEPT_ENCODING).iter();
+    fields.any(|field| {
+        let field = field.as_bytes().windows(2);
+        field.into_iter().any(|two| two.eq_ignore_ascii_case(b"br"))
+    })
+}
+
 // === impl Judging ===
 
 impl<S> Service<Request<EdgeBody>> for Judging<S>
@@ -220,10 +229,7 @@ where
         let is_head = request.method() == Method::HEAD;
         let conditions = request.headers().get_all(header::IF_NONE_MATCH).iter();
         let has: Vec<HeaderValue> = conditions.cloned().collect();
-        let accept = request.headers().get_all(header::ACCEPT_ENCODING).iter();
-        let accept: HeaderMap = accept
-            .map(|field| (header::ACCEPT_ENCODING, field.clone()))
-            .collect();
+        let in_brotli = self.budget.is_some() && takes_brotli(request.headers());
         let budget = self.budget.clone();
         let response = self.inner.call(request);
         Box::pin(async move {
@@ -236,7 +242,7 @@ where
             let is_large = gains && !has_no_body && is_large(response.body());
             let room = budget
                 .filter(|_| gains && !has_no_body)
-                .and_then(|budget| budget.take(&accept, response.body().size_hint().exact()));
+                .and_then(|budget| budget.take(in_brotli, response.body().size_hint().exact()));
             response.extensions_mut().insert(Verdict {
                 gains,
                 room,

@@ -15,8 +15,9 @@ use crate::body::{BoxedBody, EdgeBody};
 use crate::serve::limits::Limits;
 use crate::serve::socket::Linger;
 use crate::serve::stats::{Open, Stats};
-use crate::serve::timer::{Timer, after};
+use crate::serve::timer::Timer;
 use crate::sync::Arc;
+use crate::time::after;
 
 /// What of a body is gathered for one write, in bytes: more may come with the last frame.
 const GATHERED_BYTES: usize = 64 * 1024;

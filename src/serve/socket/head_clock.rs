@@ -5,8 +5,9 @@ use std::task::{Context, Poll, ready};
 use tokio::time::Instant;
 
 use crate::serve::limits::Limits;
-use crate::serve::timer::{Timer, after};
+use crate::serve::timer::Timer;
 use crate::sync::Arc;
+use crate::time::after;
 
 /// When the next head has to be there.
 pub(super) struct HeadClock {

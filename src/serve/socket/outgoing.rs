@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::serve::stats::Stats;
-use crate::serve::timer::{Timer, after};
+use crate::serve::timer::Timer;
+use crate::time::after;
 
 /// Looks at what becomes of writes.
 pub(super) struct Outgoing {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::serve::timer::{Timer, after};
+use crate::serve::timer::Timer;
+use crate::time::after;
 
 /// How long a client that cannot be seen has got nothing.
 ///
