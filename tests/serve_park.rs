@@ -18,7 +18,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use parking_lot::Mutex;
 use serve_support::*;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -512,5 +512,201 @@ async fn the_end_of_a_connection_has_a_time_limit() {
             assert!(start.elapsed().as_secs() < 60, "{parks}: for ever");
         }
         assert_eq!(server.stats.stalled(), u64::from(!leaves), "{parks}");
+    }
+}
+
+/// The text of a body, chunked or not, that may be cut anywhere.
+fn chunks(wire: &str) -> Vec<&str> {
+    let Some((head, body)) = wire.split_once("\r\n\r\n") else {
+        return Vec::new();
+    };
+    if !head.contains("chunked") {
+        return vec![body];
+    }
+    let is_text = |line: &&str| line.bytes().all(|byte| byte.is_ascii_lowercase());
+    body.split("\r\n").skip(1).step_by(2).filter(is_text).collect()
+}
+
+/// Chances that are the same each time.
+struct Chances(u64);
+
+impl Chances {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % n
+    }
+}
+
+/// Keeps what it takes until it is flushed, as TLS does, takes little at a time, and is often busy.
+struct Moody {
+    io: DuplexStream,
+    kept: Vec<u8>,
+    chances: Chances,
+}
+
+impl Moody {
+    fn is_busy(&mut self, cx: &mut Context<'_>) -> bool {
+        let busy = self.chances.below(3) == 0;
+        if busy {
+            cx.waker().wake_by_ref();
+        }
+        busy
+    }
+
+    fn poll_empty(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let Self { io, kept, .. } = self;
+        while !kept.is_empty() {
+            let written = std::task::ready!(Pin::new(&mut *io).poll_write(cx, kept))?;
+            kept.drain(..written);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+struct MoodyListener(PipeListener, Chances);
+
+impl gripstack::serve::Listener for MoodyListener {
+    type Io = Moody;
+
+    async fn accept(&mut self) -> std::io::Result<(Moody, gripstack::serve::Peer)> {
+        let (io, peer) = self.0.accept().await?;
+        let moody = Moody {
+            io,
+            kept: Vec::new(),
+            chances: Chances(self.1.below(u64::MAX) | 1),
+        };
+        Ok((moody, peer))
+    }
+}
+
+impl tokio::io::AsyncRead for Moody {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut tokio::io::ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        match self.is_busy(cx) {
+            true => Poll::Pending,
+            false => Pin::new(&mut self.io).poll_read(cx, buf),
+        }
+    }
+}
+
+impl tokio::io::AsyncWrite for Moody {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        if self.is_busy(cx) {
+            return Poll::Pending;
+        }
+        if self.kept.len() >= 256 {
+            std::task::ready!(self.poll_empty(cx))?;
+        }
+        let taken = buf.len().min(1 + self.chances.below(64) as usize);
+        self.kept.extend(&buf[..taken]);
+        Poll::Ready(Ok(taken))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        if self.is_busy(cx) {
+            return Poll::Pending;
+        }
+        std::task::ready!(self.poll_empty(cx))?;
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        std::task::ready!(self.poll_empty(cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// Whatever the moment at which a connection is parked: each byte once and in order, and an end where there was one.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_lost_or_doubled_however_a_socket_behaves() {
+    for seed in 1..=200_u64 {
+        let mut chances = Chances(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let is_old = chances.below(3) == 0;
+        let breaks = chances.below(4) == 0;
+        let (tell, told) = mpsc::unbounded_channel::<Step>();
+        let told = Arc::new(Mutex::new(Some(told)));
+        let service = service(move |_| {
+            let told = told.lock().take().expect("asked once");
+            async move {
+                let mut response =
+                    Response::new(EdgeBody::new(StreamBody::new(UnboundedReceiverStream::new(told))));
+                response.extensions_mut().insert(Held);
+                response
+            }
+        });
+        let (pipes, listener) = Pipes::new();
+        let moody = MoodyListener(listener, Chances(seed));
+        let server = Server::start(serve(moody, service), PATIENCE);
+        let client = pipes.connect([1, 3, 64, 4096][chances.below(4) as usize]);
+        let version = if is_old { "1.0" } else { "1.1" };
+        let (mut reader, mut writer) = tokio::io::split(client.io);
+        let sending = async move {
+            let request = format!("GET /hold HTTP/{version}\r\nHost: a\r\n\r\n");
+            writer.write_all(request.as_bytes()).await.expect("a pipe");
+            // Its client goes on, before and after it is parked.
+            let _ = writer.write_all(b"GET /more HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            writer
+        };
+        let mut pauses = Chances(chances.below(u64::MAX) | 1);
+        let reading = async move {
+            let mut wire = Vec::new();
+            let mut piece = [0; 37];
+            loop {
+                for _ in 0..pauses.below(20) {
+                    tokio::task::yield_now().await;
+                }
+                match reader.read(&mut piece).await.expect("a pipe") {
+                    0 => return wire,
+                    n => wire.extend(&piece[..n]),
+                }
+            }
+        };
+        let telling = async {
+            let mut all = Vec::new();
+            for _ in 0..chances.below(12) {
+                for _ in 0..chances.below(60) {
+                    tokio::task::yield_now().await;
+                }
+                let len = [1, 5, 300][chances.below(3) as usize];
+                let text: Vec<u8> = (0..len).map(|_| b'a' + chances.below(26) as u8).collect();
+                all.extend(&text);
+                tell.send(Ok(Frame::data(text.into()))).expect("it is read");
+            }
+            if breaks {
+                let _ = tell.send(Err("broken".into()));
+            }
+            drop(tell);
+            all
+        };
+        let (writer, wire, said) = soon(async { tokio::join!(sending, reading, telling) }).await;
+        drop(writer);
+        let said = String::from_utf8(said).expect("text");
+        let wire = String::from_utf8(wire).expect("text");
+        if breaks {
+            // What was not yet written is lost with it, but there is no end.
+            let text: String = chunks(&wire).concat();
+            assert!(
+                said.starts_with(&text) && !wire.contains("\r\n0\r\n"),
+                "{seed}: {said:?} is not {wire:?}"
+            );
+        } else {
+            let wire = normal(wire.as_bytes());
+            let end = if is_old { "" } else { "<end>\r\n" };
+            assert!(
+                wire.ends_with(&format!("\n\n{said}{end}")),
+                "{seed}: {said:?} is not {wire:?}"
+            );
+        }
+        until("it is gone", || server.stats.open() == 0).await;
+        assert_eq!(server.stats.parked(), 0);
     }
 }
