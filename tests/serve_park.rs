@@ -303,26 +303,59 @@ async fn a_client_that_goes_away_is_noticed() {
 
 #[tokio::test]
 async fn one_that_sent_more_than_is_read_ahead_is_noticed_too() {
-    let world = World::new(true);
-    let mut client = world.hold(GET).await;
-    client.send("x".repeat(5_000)).await;
-    world.say("a");
-    settle().await;
-    let hold = world.last();
-    assert!(!hold.is_closed());
-    drop(client);
-    soon(hold.closed()).await;
-    // With the request already, and before it is parked.
-    let client = world.hold(&format!("{GET}{}", "x".repeat(5_000))).await;
-    let hold = world.last();
-    drop(client);
-    soon(hold.closed()).await;
-    // And one that never stops is cut.
-    let mut client = world.hold(GET).await;
-    let hold = world.last();
-    let junk = vec![b'x'; 70 * 1024];
-    let _ = client.io.write_all(&junk).await;
-    soon(hold.closed()).await;
+    for (parks, upgrade) in [
+        (true, ""),
+        (false, ""),
+        (false, "Connection: upgrade\r\nUpgrade: h2c\r\n"),
+    ] {
+        let get = GET.replace("\r\n\r\n", &format!("\r\n{upgrade}\r\n"));
+        let world = World::new(parks);
+        let mut client = world.hold(&get).await;
+        client.send("x".repeat(5_000)).await;
+        world.say("a");
+        settle().await;
+        let hold = world.last();
+        assert!(!hold.is_closed());
+        drop(client);
+        soon(hold.closed()).await;
+        // With the request already, and before it is parked.
+        let client = world.hold(&format!("{get}{}", "x".repeat(5_000))).await;
+        let hold = world.last();
+        drop(client);
+        soon(hold.closed()).await;
+        // Before its answer, and again and again.
+        let mut client = world.hold(&format!("{get}{}", "x".repeat(5_000))).await;
+        let hold = world.last();
+        for _ in 0..10 {
+            client.send("x".repeat(5_000)).await;
+            settle().await;
+        }
+        assert!(!hold.is_closed());
+        client.io.shutdown().await.expect("a pipe");
+        soon(hold.closed()).await;
+        // And one that never stops is cut.
+        let mut client = world.hold(&get).await;
+        let hold = world.last();
+        let junk = vec![b'x'; 70 * 1024];
+        let _ = soon(client.io.write_all(&junk)).await;
+        soon(hold.closed()).await;
+    }
+}
+
+/// One that waits for a message is no stalled reader, whatever it sent.
+#[tokio::test(start_paused = true)]
+async fn one_that_sent_more_than_is_read_ahead_may_wait_for_as_long_as_others() {
+    for parks in [true, false] {
+        let world = World::new(parks);
+        let mut client = world.hold(&format!("{GET}{}", "x".repeat(5_000))).await;
+        let head = client.head().await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        world.say("a");
+        world.end();
+        assert!(client.rest().await.ends_with(b"1\r\na\r\n0\r\n\r\n"), "{parks}");
+        assert_eq!(world.server.stats.stalled(), 0);
+    }
 }
 
 #[tokio::test(start_paused = true)]

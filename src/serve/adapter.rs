@@ -18,7 +18,7 @@ use super::body::{Flow, Pace, Reading, RequestBody, ResponseBody};
 use super::connection::{Phase, Phases};
 use super::head::{is_printable, parse_length};
 use super::limits::Limits;
-use super::link::{InFlight, Link};
+use super::link::{Answered, InFlight, Link};
 use super::listener::Peer;
 use super::park::Framing;
 use super::refusal::{Asked, Refusal, Refused};
@@ -336,6 +336,11 @@ where
                 let is_read = me.reading.as_ref().is_none_or(|reading| reading.is_whole());
                 let held = exchange.holds(&response, is_read);
                 let is_held = response.extensions().get::<Held>().is_some();
+                let answered = match () {
+                    () if accepted => Answered::Upgraded,
+                    () if is_held => Answered::Held,
+                    () => Answered::Plainly,
+                };
                 if is_held && let Exchange::Http1 { link, .. } = &exchange {
                     link.waiting().begin();
                 }
@@ -345,9 +350,9 @@ where
                 match held {
                     Some((link, framing)) => response.map(|body| {
                         link.slot().fill(EdgeBody::new(body), framing);
-                        ResponseBody::slot(link, exchange.into_flow(accepted))
+                        ResponseBody::slot(link, exchange.into_flow(answered))
                     }),
-                    None => response.map(|body| ResponseBody::service(body, exchange.into_flow(accepted))),
+                    None => response.map(|body| ResponseBody::service(body, exchange.into_flow(answered))),
                 }
             }
             Outcome::Failed(why) => {
@@ -467,14 +472,14 @@ impl Exchange {
         if is_last {
             self.say_last(&mut response);
         }
-        response.map(|text| ResponseBody::text(text, self.into_flow(false)))
+        response.map(|text| ResponseBody::text(text, self.into_flow(Answered::Plainly)))
     }
 
-    /// Where the response's body goes. Whether the client may leave HTTP is decided with it.
-    fn into_flow(self, upgrade_accepted: bool) -> Flow {
+    /// Where the response's body goes. What becomes of the connection is decided with it.
+    fn into_flow(self, answered: Answered) -> Flow {
         match self {
             Self::Http1 { link, in_flight, .. } => {
-                link.decide_upgrade(upgrade_accepted);
+                link.answer(answered);
                 Flow::Http1 {
                     _in_flight: in_flight,
                 }

@@ -28,7 +28,7 @@ settings! {
         pub head: Duration,
         /// Longest wait for the next request on a connection. Default 60 s. HTTP/1 closes, HTTP/2 sends GOAWAY. Also how
         /// long the answer to an HTTP/1 client that sends 4 KiB and more behind its request may pause: the client would not be
-        /// seen to leave. It is cut, and counted among those who stalled.
+        /// seen to leave. It is cut, and counted among those who stalled. Of a held stream up to 64 KiB are read and dropped.
         pub idle: Duration,
         /// Longest head, request line and fields, in bytes; also the longest trailer section. Default 32 KiB.
         /// Answered with `431`.

@@ -12,7 +12,7 @@ use crate::waiting::{Requests, Waiting};
 /// at a time, so there is one in question at most.
 pub(super) struct Link {
     busy: AtomicBool,
-    upgrade: AtomicU8,
+    answered: AtomicU8,
     /// More has come than is read ahead.
     crowded: AtomicBool,
     refusal: Mutex<Option<(Refusal, Asked)>>,
@@ -21,12 +21,16 @@ pub(super) struct Link {
     slot: Slot,
 }
 
-/// What became of a request that asks to leave HTTP.
+/// How the request in question is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Upgrade {
-    Unanswered,
-    Refused,
-    Accepted,
+pub(super) enum Answered {
+    NotYet,
+    /// In HTTP, and others may follow.
+    Plainly,
+    /// By a hold, which is the last on its connection.
+    Held,
+    /// As it asked: what follows is HTTP no more.
+    Upgraded,
 }
 
 /// The answer to the request in hyper's hands is not yet written to its end. Dropping it says that it is.
@@ -38,7 +42,7 @@ impl Link {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             busy: AtomicBool::new(false),
-            upgrade: AtomicU8::new(Upgrade::Unanswered as u8),
+            answered: AtomicU8::new(Answered::NotYet as u8),
             crowded: AtomicBool::new(false),
             refusal: Mutex::new(None),
             reader: Mutex::new(None),
@@ -55,7 +59,7 @@ impl Link {
     /// The socket gives hyper a head.
     pub(super) fn begin(&self) {
         self.requests.begin();
-        self.upgrade.store(Upgrade::Unanswered as u8, Ordering::Relaxed);
+        self.answered.store(Answered::NotYet as u8, Ordering::Relaxed);
         self.crowded.store(false, Ordering::Relaxed);
         self.busy.store(true, Ordering::Release);
     }
@@ -84,22 +88,18 @@ impl Link {
         self.refusal.lock().take()
     }
 
-    pub(super) fn decide_upgrade(&self, accepted: bool) {
-        let upgrade = if accepted {
-            Upgrade::Accepted
-        } else {
-            Upgrade::Refused
-        };
-        self.upgrade.store(upgrade as u8, Ordering::Release);
+    /// The answer to the request in question begins.
+    pub(super) fn answer(&self, answered: Answered) {
+        self.answered.store(answered as u8, Ordering::Release);
         if self.crowded.load(Ordering::Acquire) {
             self.wake();
         }
     }
 
-    /// Whether the answer to the request in question has begun. If not, the socket is woken when it does.
-    pub(super) fn is_answered(&self) -> bool {
+    /// How the request in question is answered. If it is not yet, the socket is woken when it is.
+    pub(super) fn await_answer(&self) -> Answered {
         self.crowded.store(true, Ordering::Release);
-        self.upgrade() != Upgrade::Unanswered
+        self.answered()
     }
 
     fn wake(&self) {
@@ -109,11 +109,12 @@ impl Link {
         }
     }
 
-    pub(super) fn upgrade(&self) -> Upgrade {
-        match self.upgrade.load(Ordering::Acquire) {
-            upgrade if upgrade == Upgrade::Accepted as u8 => Upgrade::Accepted,
-            upgrade if upgrade == Upgrade::Refused as u8 => Upgrade::Refused,
-            _ => Upgrade::Unanswered,
+    pub(super) fn answered(&self) -> Answered {
+        match self.answered.load(Ordering::Acquire) {
+            answered if answered == Answered::Upgraded as u8 => Answered::Upgraded,
+            answered if answered == Answered::Plainly as u8 => Answered::Plainly,
+            answered if answered == Answered::Held as u8 => Answered::Held,
+            _ => Answered::NotYet,
         }
     }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, ReadBuf};
 
 /// Most that a client may send beyond its request. It is read, so that its going away is noticed, and dropped.
-const MOST_EXTRA_BYTES: u32 = 64 * 1024;
+pub(in crate::serve) const MOST_EXTRA_BYTES: u32 = 64 * 1024;
 
 /// What a client sends beyond its request.
 pub(super) struct Incoming {

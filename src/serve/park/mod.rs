@@ -12,4 +12,5 @@ mod parked;
 
 pub(super) use self::each::park;
 pub(super) use self::framing::Framing;
+pub(super) use self::incoming::MOST_EXTRA_BYTES;
 pub(super) use self::parked::Parked;

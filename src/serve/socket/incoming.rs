@@ -12,7 +12,8 @@ use super::unseen::Unseen;
 use crate::serve::framer::{Framer, Step};
 use crate::serve::head::HeadLimits;
 use crate::serve::limits::Limits;
-use crate::serve::link::{Link, Upgrade};
+use crate::serve::link::{Answered, Link};
+use crate::serve::park::MOST_EXTRA_BYTES;
 use crate::serve::refusal::{Asked, Refusal};
 use crate::serve::stats::Stats;
 use crate::sync::Arc;
@@ -32,6 +33,8 @@ pub(super) struct Incoming {
     http1: Option<Http1>,
     /// The client sends nothing more.
     is_over: bool,
+    /// Bytes behind the last request that were read and dropped.
+    dropped: usize,
 }
 
 /// What was read of the peer and not yet given on.
@@ -57,6 +60,7 @@ impl Incoming {
             unseen: Unseen::default(),
             http1: None,
             is_over: false,
+            dropped: 0,
         }
     }
 
@@ -89,13 +93,18 @@ impl Incoming {
         self.unseen.written();
     }
 
+    /// How many bytes have come behind the last request.
+    pub(super) fn extra(&self) -> usize {
+        self.dropped + self.ahead.bytes.len()
+    }
+
     /// Whether the client may have sent what nobody read.
     pub(super) fn has_unread(&self) -> bool {
         let left_in_http1 = match &self.http1 {
             Some(Http1 { framer, .. }) => framer.is_closed() || framer.is_in_body(),
             None => self.clock.is_first(),
         };
-        left_in_http1 || !self.ahead.is_empty()
+        left_in_http1 || self.extra() > 0
     }
 
     pub(super) fn poll_read<I: AsyncRead + Unpin>(
@@ -117,10 +126,10 @@ impl Incoming {
                 return Poll::Pending;
             }
             if framer.is_undecided() {
-                match link.upgrade() {
-                    Upgrade::Unanswered => {}
-                    Upgrade::Refused => framer.decide(false),
-                    Upgrade::Accepted => framer.decide(true),
+                match link.answered() {
+                    Answered::NotYet => {}
+                    Answered::Plainly | Answered::Held => framer.decide(false),
+                    Answered::Upgraded => framer.decide(true),
                 }
             }
             if framer.is_through() {
@@ -144,9 +153,18 @@ impl Incoming {
                     return Poll::Ready(Ok(()));
                 }
                 if self.is_over || self.ahead.bytes.len() >= EXTRA_BYTES {
-                    if !link.is_answered() {
+                    match link.await_answer() {
                         // How long that takes is the service's business.
-                        return Poll::Pending;
+                        Answered::NotYet => return Poll::Pending,
+                        // The last answer, so nothing of it is needed: as where the connection is parked.
+                        Answered::Held => {
+                            self.dropped += std::mem::take(&mut self.ahead.bytes).len();
+                            if self.dropped > MOST_EXTRA_BYTES as usize {
+                                return Poll::Ready(Ok(()));
+                            }
+                            continue;
+                        }
+                        Answered::Plainly | Answered::Upgraded => {}
                     }
                     ready!(self.unseen.poll(self.clock.limits().idle, cx));
                     stats.count_stall();

@@ -69,7 +69,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
 
     /// What is left of it when HTTP is over: what is below, and how many bytes came that nobody read.
     pub(super) fn into_parts(self) -> (I, usize, Open) {
-        (self.io, self.incoming.ahead.bytes().len(), self.open)
+        (self.io, self.incoming.extra(), self.open)
     }
 
     /// From here on bytes pass as they are.
