@@ -127,6 +127,31 @@ async fn q04_without_sequence_it_goes_out_at_once() {
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
+/// The first of a chain never comes: the rest goes out in its order, when the one that came first has waited long enough.
+#[tokio::test(start_paused = true)]
+async fn d1_q03_what_is_given_up_on_goes_out_after_what_leads_up_to_it() {
+    let edge = Edge::new();
+    let mut subscription = subscribe(&edge);
+    edge.publish(channel(), item("1", "0")).await.expect("accepted");
+    let start = Instant::now();
+    let mut late = Vec::new();
+    for (id, prev_id) in [("9", "8"), ("8", "7"), ("7", "6")] {
+        late.push(publish(&edge, item(id, prev_id)));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    for late in late {
+        late.await.expect("no panic");
+    }
+    assert_eq!(start.elapsed().as_secs(), 5);
+    assert_eq!(all(&mut subscription).await, "1789");
+    // Names that lead in a circle.
+    let circle = [publish(&edge, item("a", "b")), publish(&edge, item("b", "a"))];
+    for late in circle {
+        late.await.expect("no panic");
+    }
+    assert_eq!(all(&mut subscription).await.len(), 2);
+}
+
 /// Only one can follow; of the order of the second nothing is applied.
 #[tokio::test(start_paused = true)]
 async fn d1_q05_of_two_that_wait_for_the_same_one_the_second_is_refused() {

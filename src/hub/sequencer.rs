@@ -1,8 +1,9 @@
 //! Order within a channel, decided before the append.
 //!
 //! An item waits only if the channel's log knows a last id and the item names another one as its predecessor.
-//! It waits until its predecessor was appended, or five seconds. What waits is known by its id: whoever says it once
-//! more waits for the same outcome. Two items cannot follow the same one.
+//! It waits until its predecessor was appended, or five seconds; then it goes out after what leads up to it, as far as
+//! that waits as well. What waits is known by its id: whoever says it once more waits for the same outcome. Two items
+//! cannot follow the same one.
 //!
 //! Whoever waits need not be there any more, nor his runtime: each runtime from which items came has a watcher of its
 //! own while anything waits.
@@ -316,8 +317,28 @@ impl Waiting {
     }
 
     fn take(&mut self, channel: &Channel, wanted: impl Fn(&Waiter) -> bool) -> Option<Released> {
+        let index = self.channels.get(channel)?.iter().position(wanted)?;
+        self.remove(channel, index)
+    }
+
+    /// The item with this deadline, or the first of those that lead up to it.
+    fn take_first(&mut self, channel: &Channel, deadline: Instant) -> Option<Released> {
+        let waiters = self.channels.get(channel)?;
+        let mut first = waiters.iter().position(|waiter| waiter.deadline == deadline)?;
+        // Names may lead in a circle.
+        for _ in 0..waiters.len() {
+            let prev_id = predecessor(&waiters[first].released.publication);
+            let leads = |waiter: &Waiter| waiter.released.publication.message.id.as_ref() == prev_id;
+            match waiters.iter().position(leads) {
+                Some(earlier) => first = earlier,
+                None => break,
+            }
+        }
+        self.remove(channel, first)
+    }
+
+    fn remove(&mut self, channel: &Channel, index: usize) -> Option<Released> {
         let waiters = self.channels.get_mut(channel)?;
-        let index = waiters.iter().position(wanted)?;
         let waiter = waiters.remove(index);
         if waiters.is_empty() {
             self.channels.remove(channel);
@@ -339,8 +360,8 @@ impl Waiting {
 // === impl Watcher ===
 
 impl Watcher {
-    /// The oldest item that has waited long enough; else when to look again; `None`, and nothing more to watch, if
-    /// nothing waits.
+    /// The oldest item that has waited long enough, or the first of those that lead up to it: what follows that comes
+    /// after it by itself. Else when to look again; `None`, and nothing more to watch, if nothing waits.
     pub(crate) fn overdue(&mut self, now: Instant) -> Option<Result<Released, Instant>> {
         let mut waiting = self.hub.sequencer().waiting.lock();
         let oldest = waiting
@@ -356,9 +377,7 @@ impl Watcher {
             return Some(Err(deadline));
         }
         let channel = channel.clone();
-        waiting
-            .take(&channel, |waiter| waiter.deadline == deadline)
-            .map(Ok)
+        waiting.take_first(&channel, deadline).map(Ok)
     }
 }
 
