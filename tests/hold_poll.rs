@@ -940,3 +940,60 @@ async fn d5_what_is_left_of_what_came_while_it_was_asked_answers_a_post() {
         assert_eq!(origin.calls(), 1);
     }
 }
+
+/// Of a burst that its log could not keep, what is left waits for what is gone.
+#[tokio::test(start_paused = true)]
+async fn d3_what_is_left_and_waits_for_what_is_gone_answers_where_the_poll_does_not_go_on() {
+    for method in [Method::POST, Method::GET] {
+        let edge = forgetful();
+        let origin = Origin::new(|number, _| async move {
+            let channel = if number == 1 {
+                "t; prev-id=1"
+            } else {
+                "t; prev-id=1, u"
+            };
+            Ok(reply(
+                200,
+                &[("grip-hold", "response"), ("grip-channel", channel)],
+                "nothing\n",
+            ))
+        });
+        let mut waiting = start(&origin.held(edge.hold_layer()), request(method, "/", &[]));
+        assert!(waiting.now().await.is_none(), "it waits");
+        for n in 2..=5 {
+            publish_answer(&edge, &n.to_string(), &n.to_string(), &(n - 1).to_string()).await;
+        }
+        let response = waiting.now().await.expect("answered");
+        assert!(is_marked(&response));
+        assert_eq!(text(response).await, "4");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn l09_a_message_beside_a_hint_that_waits_for_another_is_not_lost() {
+    let edge = Edge::new();
+    let origin = Origin::new(|_, _| async { Ok(with_prev_id("1")) });
+    let waiting = origin.waiting(&edge).await;
+    let message = identified(answer(200, &[], "3\n"), "3", "2");
+    let order = Order::default()
+        .and(Publication::new(channel("t"), hint()))
+        .and(Publication::new(channel("t"), message));
+    edge.submit(order).await.expect("accepted");
+    let response = waiting.done().await;
+    assert_eq!(text(response).await, "3\n");
+}
+
+/// A message in another form has come all the same: there is no gap.
+#[tokio::test(start_paused = true)]
+async fn d2_a_poll_misses_nothing_where_a_message_was_for_streams_only() {
+    let edge = Edge::new();
+    let origin = Origin::new(|_, _| async { Ok(with_prev_id("1")) });
+    let mut waiting = origin.waiting(&edge).await;
+    publish(&edge, with_ids("2", "2", "1")).await;
+    assert!(waiting.now().await.is_none(), "it waits");
+    publish_answer(&edge, "3\n", "3", "2").await;
+    let response = waiting.now().await.expect("answered at once");
+    assert!(!is_marked(&response));
+    assert_eq!(text(response).await, "3\n");
+    assert_eq!(origin.calls(), 1);
+}

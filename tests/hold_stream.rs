@@ -609,3 +609,35 @@ async fn d2_a_state_that_the_body_contains_comes_after_an_older_one() {
     edge.submit(state("3", "2")).await.expect("accepted");
     assert_eq!(ready(response.body_mut()), ["3"]);
 }
+
+/// What is withheld came before it.
+#[tokio::test(start_paused = true)]
+async fn d3_a_close_takes_nothing_that_is_withheld() {
+    let edge = Edge::new();
+    let held = [("grip-hold", "stream"), ("grip-channel", "t; prev-id=1")];
+    let origin = Origin::new(move |_, _| async move { Ok(reply(200, &held, "1")) });
+    let mut response = origin.get(&edge).await;
+    assert_eq!(ready(response.body_mut()), ["1"]);
+    publish(&edge, with_ids("3", "3", "2")).await;
+    publish(&edge, bytes("x")).await;
+    publish(&edge, close()).await;
+    let body = response.body_mut();
+    assert!(ready(body).is_empty(), "a gap");
+    assert_eq!(data(body).await, "3");
+    assert_eq!(ready(body), ["x", "end"]);
+}
+
+/// A message in another form has come all the same: there is no gap.
+#[tokio::test(start_paused = true)]
+async fn d2_a_stream_misses_nothing_where_a_message_was_for_long_polls_only() {
+    let edge = Edge::new();
+    let held = [("grip-hold", "stream"), ("grip-channel", "t; prev-id=1, u")];
+    let origin = Origin::new(move |_, _| async move { Ok(reply(200, &held, "1")) });
+    let mut response = origin.get(&edge).await;
+    let body = response.body_mut();
+    assert_eq!(ready(body), ["1"]);
+    publish(&edge, identified(answer(200, &[], "2"), "2", "1")).await;
+    assert!(ready(body).is_empty());
+    publish(&edge, with_ids("3", "3", "2")).await;
+    assert_eq!(ready(body), ["3"]);
+}

@@ -91,17 +91,18 @@ impl<S: Below> ClientRequest<S> {
         let channels = hold.map_or(&[][..], |hold| &hold.channels);
         let timeout = hold.map_or(Duration::ZERO, |hold| hold.timeout);
         let ids = Ids::new(channels, RESPONSE_PATIENCE);
+        let (deaf_to, marked) = (subscribed.deaf_to, subscribed.marked);
         Ok(Poll {
-            subscription: subscribed.subscription,
+            subscription: subscribed.following(&ids),
             ids: if may_be_news { ids.bodiless() } else { ids },
-            deaf_to: subscribed.deaf_to,
+            deaf_to,
             end: (
                 after(Instant::now(), timeout.min(self.shared.max_age())),
                 EndReason::Timeout,
             ),
             drained: self.drained(),
             instruct: answer.instruct.clone(),
-            marked: subscribed.marked,
+            marked,
             shared: self.shared.clone(),
             guard,
             answer: Whole {
@@ -132,7 +133,7 @@ impl<S: Below> ClientRequest<S> {
             Ok((answer, fetch)) => {
                 // A hold made of it starts behind the hint's order, of which the rest may be there.
                 if answer.mode() == Some(HoldMode::Response)
-                    && let Some(placed) = self.come(&mut poll)
+                    && let Some(placed) = self.come(&mut poll, at)
                 {
                     return Ok(poll.answered(&placed));
                 }
@@ -172,8 +173,10 @@ impl<S: Below> ClientRequest<S> {
             }
             fresh => fresh,
         };
-        if let Some(placed) = poll.give_up_waiting() {
-            self.mark(&mut poll);
+        // What it waits for may have come meanwhile.
+        if poll.ids.last_withheld().is_some()
+            && let Some(placed) = self.come(&mut poll, self.now())
+        {
             return poll.answered(&placed);
         }
         let Some((answer, fetch)) = fresh else {
@@ -181,7 +184,7 @@ impl<S: Below> ClientRequest<S> {
             return Err(poll);
         };
         if !poll.subscription.channels().eq(&answer.names()) {
-            if let Some(placed) = self.come(&mut poll) {
+            if let Some(placed) = self.come(&mut poll, self.now()) {
                 self.mark(&mut poll);
                 return poll.answered(&placed);
             }
@@ -216,16 +219,17 @@ impl<S: Below> ClientRequest<S> {
     /// Ends because it cannot ask for what it may have missed. What has come answers it.
     fn missed(&self, mut poll: Poll, reason: EndReason) -> Turn {
         self.mark(&mut poll);
-        let placed = poll.give_up_waiting().or_else(|| self.come(&mut poll));
+        let placed = poll.give_up_waiting();
+        let placed = placed.or_else(|| self.come(&mut poll, self.now()));
         match placed {
             Some(placed) => poll.answered(&placed).unwrap_or_else(|poll| poll.ended(reason)),
             None => poll.ended(reason),
         }
     }
 
-    /// The first message that answers, of those that have come.
-    fn come(&self, poll: &mut Poll) -> Option<Placed> {
-        let (placed, complete) = poll.come();
+    /// The first message that answers, of those that have come; up to this position although it waits for its predecessor.
+    fn come(&self, poll: &mut Poll, upto: Position) -> Option<Placed> {
+        let (placed, complete) = poll.come(upto);
         if !complete {
             self.mark(poll);
         }
@@ -323,6 +327,10 @@ impl<S: Below> ClientRequest<S> {
         }
         let named = |channel: &HoldChannel| grip_last(channel.name.as_str(), channel.prev_id.as_deref()?);
         (at_least, answer.channels().iter().filter_map(named).collect())
+    }
+
+    fn now(&self) -> Position {
+        self.shared.options.hub.now()
     }
 
     /// The timeout's answer, without waiting.

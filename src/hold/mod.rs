@@ -51,9 +51,9 @@
 //!
 //! Without ids a client may get a message that its initial body contains already, never the reverse. Where
 //! `Grip-Channel` names a `prev-id` and messages have ids, each comes once and in order. A message whose predecessor is
-//! missing waits 5 s for it, then goes out without it. A long poll asks the origin instead, after 0.2 s, with
-//! `Grip-Last`, which a cache keeps from it; where that holds once more or cannot be asked, the message goes out all the
-//! same. One that is not a GET gets its timeout answer.
+//! missing waits 5 s for it, then goes out without it; what comes later and names no predecessor, a `close` too, waits
+//! behind it. A long poll asks the origin instead, after 0.2 s, with `Grip-Last`, which a cache keeps from it; where
+//! that holds once more or cannot be asked, the message goes out all the same, as it does to one that is not a GET.
 //!
 //! What is published between two long polls of a client reaches it by an id, or when its time is up.
 //!

@@ -87,15 +87,24 @@ impl Poll {
                     continue;
                 }
                 () = tokio::time::sleep_until(until) => {
-                    return match until == end {
-                        true => Event::Over(reason),
-                        false => Event::Gap(self.ids.last_withheld().unwrap_or_default()),
-                    };
+                    if until == end {
+                        return Event::Over(reason);
+                    }
+                    self.ids.forget_overdue(until);
+                    match self.ids.last_withheld() {
+                        Some(last) => return Event::Gap(last),
+                        None => continue,
+                    }
                 }
             };
             match delivery {
                 Delivery::Message { channel, at, message } => {
                     let placed = Placed { at, message };
+                    let is_heard = self.is_hint(&placed) && self.ids.last_withheld().is_some();
+                    if is_heard {
+                        // It waits for nothing: the origin has what is withheld, too.
+                        return Event::Hint(at);
+                    }
                     if let Some(placed) = self.ids.offer(channel, placed, Instant::now)
                         && let Some(event) = self.event(placed)
                     {
@@ -111,9 +120,13 @@ impl Poll {
     fn event(&self, placed: Placed) -> Option<Event> {
         match &placed.message.response {
             Some(ResponseForm::Send(_)) => Some(Event::Message(placed)),
-            Some(ResponseForm::Hint) if placed.at > self.deaf_to => Some(Event::Hint(placed.at)),
-            Some(ResponseForm::Hint) | None => None,
+            Some(ResponseForm::Hint) => self.is_hint(&placed).then_some(Event::Hint(placed.at)),
+            None => None,
         }
+    }
+
+    fn is_hint(&self, placed: &Placed) -> bool {
+        matches!(placed.message.response, Some(ResponseForm::Hint)) && placed.at > self.deaf_to
     }
 
     /// Gives up waiting for predecessors. The first message that answers, of those that waited for one.
@@ -122,9 +135,10 @@ impl Poll {
         std::iter::from_fn(|| self.ids.ready()).find(answers)
     }
 
-    /// The first message that answers, of those that have come; and whether none were gone before it. For a poll that
-    /// does not go on: hints are not heard.
-    pub(super) fn come(&mut self) -> (Option<Placed>, bool) {
+    /// The first message that answers, of those that have come; and whether none are missing before it. For a poll that
+    /// does not go on: hints are not heard, and what waits for a predecessor does so no longer, if it is one of those up to
+    /// this position. Later ones are read once more.
+    pub(super) fn come(&mut self, upto: Position) -> (Option<Placed>, bool) {
         let mut complete = true;
         let mut cx = Context::from_waker(Waker::noop());
         loop {
@@ -140,6 +154,10 @@ impl Poll {
                     }
                 }
                 Ready(Delivery::Lagged { .. }) => complete = false,
+                Pending if self.ids.first_withheld().is_some_and(|first| first <= upto) => {
+                    let placed = self.give_up_waiting();
+                    return (placed, false);
+                }
                 Pending => return (None, complete),
             }
         }

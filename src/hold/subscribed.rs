@@ -1,5 +1,6 @@
 //! A subscription, and what is known of what it lacks.
 
+use super::ids::Ids;
 use crate::hub::{SubscribeError, Subscription};
 use crate::position::Position;
 
@@ -31,6 +32,15 @@ impl Subscribed {
             deaf_to: error.superseded_by().unwrap_or_default(),
             subscription: error.anyway(),
             marked: true,
+        }
+    }
+
+    /// Its subscription, for a hold with these ids: where they say what follows what, a message has come whatever form it
+    /// has.
+    pub(super) fn following(self, ids: &Ids) -> Subscription {
+        match ids.are_there() {
+            true => self.subscription.with_all_ids(),
+            false => self.subscription,
         }
     }
 }

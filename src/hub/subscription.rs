@@ -16,6 +16,8 @@ pub struct Subscription {
     hub: Hub,
     channels: Vec<Cursor>,
     wants: Wants,
+    /// Messages with an id come in whatever form.
+    all_ids: bool,
 }
 
 /// The kind of a hold: which form of a message it takes.
@@ -86,7 +88,19 @@ enum Look {
 
 impl Subscription {
     pub(super) fn new(hub: Hub, channels: Vec<Cursor>, wants: Wants) -> Self {
-        Self { hub, channels, wants }
+        Self {
+            hub,
+            channels,
+            wants,
+            all_ids: false,
+        }
+    }
+
+    /// The same one, that also brings what has an id but not the form that the hold takes.
+    #[cfg(feature = "hold")]
+    pub(crate) fn with_all_ids(mut self) -> Self {
+        self.all_ids = true;
+        self
     }
 
     /// The channels, in the order of subscribing.
@@ -131,7 +145,7 @@ impl Subscription {
             for (index, cursor) in self.channels.iter_mut().enumerate() {
                 loop {
                     match cursor.peek(upto, cx.waker()) {
-                        Found::Item(item) if !wanted(&item.message, self.wants) => {
+                        Found::Item(item) if !is_wanted(&item.message, self.wants, self.all_ids) => {
                             cursor.advance();
                             continue;
                         }
@@ -162,12 +176,13 @@ impl Subscription {
     }
 }
 
-fn wanted(message: &Message, wants: Wants) -> bool {
-    match wants {
+fn is_wanted(message: &Message, wants: Wants, all_ids: bool) -> bool {
+    let has_form = match wants {
         Wants::Stream => message.stream.is_some(),
         Wants::Response => message.response.is_some(),
         Wants::Socket => message.socket.is_some(),
-    }
+    };
+    has_form || (all_ids && message.id.is_some())
 }
 
 impl Drop for Subscription {
