@@ -983,6 +983,23 @@ async fn l09_a_message_beside_a_hint_that_waits_for_another_is_not_lost() {
     assert_eq!(text(response).await, "3\n");
 }
 
+/// Of what came before its request arrived, nothing is hidden by what came after it and answers nothing.
+#[tokio::test(start_paused = true)]
+async fn m2_a_message_that_answers_nothing_hides_no_older_one() {
+    let edge = Edge::new();
+    publish_answer(&edge, "1\n", "", "").await;
+    let origin = Origin::of(&edge, |edge, number| async move {
+        if number > 1 {
+            return Ok(poll("new\n"));
+        }
+        publish(&edge, bytes("for streams")).await;
+        Ok(old(&edge, poll("old\n")))
+    });
+    let response = origin.start(&edge).done().await;
+    assert_eq!(text(response).await, "new\n");
+    assert_eq!(origin.calls(), 2);
+}
+
 /// A message in another form has come all the same: there is no gap.
 #[tokio::test(start_paused = true)]
 async fn d2_a_poll_misses_nothing_where_a_message_was_for_streams_only() {
@@ -996,4 +1013,24 @@ async fn d2_a_poll_misses_nothing_where_a_message_was_for_streams_only() {
     assert!(!is_marked(&response));
     assert_eq!(text(response).await, "3\n");
     assert_eq!(origin.calls(), 1);
+}
+
+/// It came after the answer that the poll is held from, so it asks again, whatever else was gone.
+#[tokio::test(start_paused = true)]
+async fn d5_a_hint_after_the_younger_answer_is_heard() {
+    let limits = gripstack::hub::LogLimits::new().bytes(4_000);
+    let edge = Edge::builder().log_limits(limits).build();
+    let origin = Origin::of(&edge, |edge, number| async move {
+        if number == 3 {
+            return Ok(reply(200, &[], "new\n"));
+        }
+        for _ in 0..4 {
+            publish(&edge, bytes(&"x".repeat(1_500))).await;
+        }
+        publish(&edge, hint()).await;
+        Ok(poll("nothing\n"))
+    });
+    let response = origin.start(&edge).done().await;
+    assert_eq!(text(response).await, "new\n");
+    assert_eq!(origin.calls(), 3);
 }

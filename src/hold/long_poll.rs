@@ -272,8 +272,13 @@ impl<S: Below> ClientRequest<S> {
             _ => from,
         };
         let (fresh, its_fetch) = still_a_poll(fresh, its_fetch, from)?;
-        let subscribed = self.subscribe(&fresh, from);
-        let subscribed = subscribed.unwrap_or_else(Subscribed::marked);
+        // A hint that came after it was asked for is heard.
+        let deaf_to = its_fetch.stamp().at;
+        let marked_from = |error| Subscribed {
+            deaf_to,
+            ..Subscribed::marked(error)
+        };
+        let subscribed = self.subscribe(&fresh, from).unwrap_or_else(marked_from);
         Ok(Begun::new(fresh, its_fetch, subscribed, marked))
     }
 
@@ -304,7 +309,7 @@ impl<S: Below> ClientRequest<S> {
 
     /// What a younger answer has to reach, and the ids to ask it with; zero if this one will do. It is too old if
     /// one of its channels had a message after its stamp and before the request came, or knows another last id
-    /// than the answer does. Never more than the channel's own last message asks for: then one younger answer is
+    /// than the answer does; not, if what came since answers. Never more than the channel's own last message asks for: then one younger answer is
     /// enough for all who poll (rule M4).
     fn too_old(&self, answer: &Answer, from: Position) -> (Position, Vec<HeaderValue>) {
         let hub = &self.shared.options.hub;
@@ -312,21 +317,35 @@ impl<S: Below> ClientRequest<S> {
         let ours = stamp.clock == hub.stamp_at(from).clock;
         let mut at_least = Position::ZERO;
         for channel in answer.channels() {
-            let newest = hub.last_message(&channel.name);
-            if newest > from || newest == Position::ZERO {
+            let newest = hub.last_message_up_to(&channel.name, from);
+            if newest == Position::ZERO {
                 continue;
             }
             let aged = (!ours || newest > stamp.replay) && !mutant!("poll-old");
+            let is_last = hub.last_message(&channel.name) <= from;
             let other_id = match (&channel.prev_id, hub.last_id(&channel.name)) {
-                (Some(named), Some(last)) => *named != last,
+                (Some(named), Some(last)) => is_last && *named != last,
                 _ => false,
             };
             if aged || (other_id && self.asked == 0) {
                 at_least = at_least.max(newest);
             }
         }
+        if at_least != Position::ZERO && self.is_answered(answer, from) {
+            at_least = Position::ZERO;
+        }
         let named = |channel: &HoldChannel| grip_last(channel.name.as_str(), channel.prev_id.as_deref()?);
         (at_least, answer.channels().iter().filter_map(named).collect())
+    }
+
+    /// Whether something has come since the request arrived that answers it.
+    fn is_answered(&self, answer: &Answer, from: Position) -> bool {
+        let hub = &self.shared.options.hub;
+        let has_come = |channel: &HoldChannel| hub.last_message(&channel.name) > from;
+        answer.channels().iter().any(has_come)
+            && self
+                .subscribe(answer, from)
+                .is_ok_and(|s| has_an_answer(s.subscription))
     }
 
     fn now(&self) -> Position {

@@ -427,6 +427,12 @@ impl Hub {
         at
     }
 
+    /// The same of its last message up to there.
+    #[cfg(feature = "hold")]
+    pub(crate) fn last_message_up_to(&self, channel: &Channel, upto: Position) -> Position {
+        self.0.registry.last_up_to(channel, upto)
+    }
+
     /// The last message of any of these channels.
     #[cfg(feature = "cache")]
     pub(crate) fn last_message_of<'a>(&self, channels: impl Iterator<Item = &'a Channel>) -> Position {

@@ -169,6 +169,17 @@ impl Registry {
         }
     }
 
+    /// The last message up to a position; of what is gone, no less than that.
+    #[cfg(feature = "hold")]
+    pub(super) fn last_up_to(&self, channel: &Channel, upto: Position) -> Position {
+        let slot = self.slot(channel.as_str());
+        let channels = self.shards[slot.shard].channels.read();
+        match channels.topics.get(channel.as_str()) {
+            Some(Named(topic)) => topic.last_up_to(upto),
+            None => channels.floor(slot).min(upto),
+        }
+    }
+
     pub(super) fn get(&self, channel: &Channel) -> Option<Arc<Topic>> {
         let channels = &self.shards[self.slot(channel.as_str()).shard].channels;
         let Named(topic) = channels.read().topics.get(channel.as_str())?.clone();

@@ -195,6 +195,19 @@ impl Topic {
         self.state.read().last()
     }
 
+    /// The last message up to a position; of what is gone, no less than that.
+    #[cfg(feature = "hold")]
+    pub(super) fn last_up_to(&self, upto: Position) -> Position {
+        let state = self.state.read();
+        let place = state.entries.partition_point(|item| item.at <= upto);
+        if state.entries.get(place).is_some_and(|next| next.latest) {
+            // It may be in the place of one.
+            return upto;
+        }
+        let last = place.checked_sub(1).and_then(|last| state.entries.get(last));
+        last.map_or(state.floor, |item| item.at).min(upto)
+    }
+
     pub(super) fn last_id(&self) -> Option<std::sync::Arc<str>> {
         self.state.read().more.as_ref()?.last_id.clone()
     }
