@@ -415,7 +415,10 @@ impl Arrived {
         if let Some(json) = &self.json {
             vary = vary.with(VarySpec::of(&json.headers).names().iter().cloned());
         }
-        let vary = resource.rule(vary, is_error);
+        let (vary, is_looked_for) = match is_error {
+            true => resource.rule_of_error(vary, |variant| cache.has_page(resource, variant)),
+            false => (resource.rule(vary), true),
+        };
         let wrapper = self
             .json
             .as_ref()
@@ -461,7 +464,7 @@ impl Arrived {
                 body.size_hint().exact(),
             )),
             behind: self.behind,
-            storable: storable.is_ok(),
+            storable: storable.is_ok() && is_looked_for,
             fwd_status: None,
             is_error,
             why: storable.err(),
@@ -470,9 +473,15 @@ impl Arrived {
     }
 }
 
-// === impl Sent ===
+// === impl Cache ===
 
 impl Cache {
+    /// Whether something is stored of this variant that is no error.
+    fn has_page(&self, resource: &Resource, variant: VariantKey) -> bool {
+        let stored = self.store().peek(resource.key(), variant);
+        stored.is_some_and(|stored| !is_error_status(stored.head.status))
+    }
+
     /// The variant that a request is filed under.
     pub(super) fn variant(&self, vary: Option<&VarySpec>, sent: &Sent<'_>) -> VariantKey {
         self.variant_of(vary, sent.headers, sent.is_https, sent.by_hold)

@@ -119,7 +119,7 @@ impl Confirmation<'_> {
             false => resource.learn(cache.hub(), channels, more),
         };
         let vary = VarySpec::of(governs).with(VarySpec::of(&headers).names().iter().cloned());
-        let vary = resource.rule(vary, false);
+        let vary = resource.rule(vary);
         let hides_last_modified = old.hides_last_modified
             || cache.hides_date(resource, &headers, freshness.arrival(), named.as_ref());
         if hides_last_modified {

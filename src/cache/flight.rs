@@ -130,6 +130,11 @@ impl Flight {
         }
     }
 
+    /// Whether what it brings is kept, and no error.
+    pub(super) fn brings_a_page(&self) -> bool {
+        matches!(&*self.phase.borrow(), Phase::Landed(landed) if landed.storable && !landed.is_error)
+    }
+
     /// The variant that it is for, as far as that is known: the head may name more fields than were known.
     pub(super) fn files_under(&self) -> VariantKey {
         match &*self.phase.borrow() {

@@ -97,15 +97,33 @@ impl Resource {
     }
 
     /// What an answer with this `Vary` is filed under, and from now on all that come: the last one rules. One
-    /// without a field does not make the variants of the others one (RFC 9111 4.1), and an error makes nothing of
-    /// a page.
-    pub(super) fn rule(&self, vary: VarySpec, is_error: bool) -> Arc<VarySpec> {
+    /// without a field does not make the variants of the others one (RFC 9111 4.1).
+    pub(super) fn rule(&self, vary: VarySpec) -> Arc<VarySpec> {
+        self.state.lock().rule(vary)
+    }
+
+    /// The same of an error, which makes nothing of a page: while one is stored, or about to be, that stays where it is looked
+    /// for, and the error is told apart by its own fields beside. Returns whether it is looked for there.
+    pub(super) fn rule_of_error(
+        &self,
+        vary: VarySpec,
+        is_page: impl Fn(VariantKey) -> bool,
+    ) -> (Arc<VarySpec>, bool) {
         let mut state = self.state.lock();
-        match &state.vary {
-            Some(ruling) if !ruling.names().is_empty() && (is_error || vary.names().is_empty()) => {
-                ruling.clone()
+        let ruling = state.vary.clone();
+        let has_page = || {
+            let is_arriving = |flight: &Arc<Flight>| flight.brings_a_page();
+            state.variants.iter().copied().any(is_page) || state.flights.iter().any(is_arriving)
+        };
+        match ruling {
+            Some(ruling) if has_page() => {
+                let own = VarySpec::clone(&ruling).with(vary.names().iter().cloned());
+                match own == *ruling {
+                    true => (ruling, true),
+                    false => (Arc::new(own), false),
+                }
             }
-            _ => state.vary.insert(Arc::new(vary)).clone(),
+            _ => (state.rule(vary), true),
         }
     }
 
@@ -141,6 +159,14 @@ impl State {
         match &mut self.union {
             Some(union) => union.get(hub).into(),
             None => Snapshot::default(),
+        }
+    }
+
+    /// See [`Resource::rule`].
+    fn rule(&mut self, vary: VarySpec) -> Arc<VarySpec> {
+        match &self.vary {
+            Some(ruling) if !ruling.names().is_empty() && vary.names().is_empty() => ruling.clone(),
+            _ => self.vary.insert(Arc::new(vary)).clone(),
         }
     }
 

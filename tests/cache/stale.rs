@@ -370,3 +370,56 @@ async fn sta_04_an_answer_about_the_resource_ends_the_old_one_although_it_is_not
         assert_eq!(got.status, 503, "{code}: {got:?}");
     }
 }
+
+/// Error pages name other fields than pages do: those that their own coding depends on.
+#[tokio::test(start_paused = true)]
+async fn sta_03_an_error_that_varies_does_not_hide_what_can_still_be_served() {
+    for (of_page, of_error) in [
+        ("", "accept-encoding"),
+        ("accept", "accept-encoding"),
+        ("", "cookie"),
+    ] {
+        let world = World::new(move |call| {
+            let vary = if call.n == 1 { of_page } else { of_error };
+            let reply = match call.n {
+                1 => Reply::ok("good").cc("max-age=60"),
+                _ => Reply::ok("bad").code(503),
+            };
+            match vary {
+                "" => reply,
+                vary => reply.header("vary", vary),
+            }
+        });
+        world.get("/a").await;
+        pass(secs(61)).await;
+        for _ in 0..3 {
+            assert_eq!(world.get("/a").await.body, "good", "{of_page:?} {of_error:?}");
+            pass(secs(12)).await;
+        }
+    }
+}
+
+/// What an error says of its variants holds for it as for any answer.
+#[tokio::test(start_paused = true)]
+async fn sta_03_an_error_goes_to_nobody_who_asked_for_another_coding() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let world = World::new(move |call| match call.n {
+        1 => Reply::ok("good").cc("max-age=60").header("vary", "accept"),
+        _ => Reply::ok(call.header("accept-encoding").unwrap_or("none").to_owned())
+            .code(503)
+            .cc("max-age=5")
+            .header("vary", "accept-encoding")
+            .gated(&held),
+    });
+    world.get("/a").await;
+    let ask = |coding| get("/a").header("accept", "b").header("accept-encoding", coding);
+    let gzip = world.start(ask("gzip")).await;
+    let identity = world.start(ask("identity")).await;
+    gate.open();
+    assert_eq!(done(gzip).await.body, "gzip");
+    assert_eq!(done(identity).await.body, "identity");
+    settle().await;
+    assert_eq!(world.get(ask("identity")).await.body, "identity");
+    world.get("/a").await.expect_short("good", "hit");
+}
