@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::arrived::{Arrived, Disposition, Sent, look_at};
+use super::channels::Channels;
 use super::confirm::{Confirmation, Confirmed};
 use super::entry::Entry;
 use super::find::Departure;
@@ -445,9 +446,6 @@ async fn carry(
                 Some(body) => Arc::new(entry.with_body(body)),
                 None => entry,
             };
-            if is_error && has_better(&cache, &landing.resource, &entry) {
-                return;
-            }
             finish(&cache, &landing, Some(entry));
         }
         _ if is_error => {}
@@ -460,13 +458,18 @@ fn has_better(cache: &Cache, resource: &Resource, error: &Entry) -> bool {
     let Some(stored) = cache.store().get(resource.key(), error.head.variant) else {
         return false;
     };
-    let channels = resource.channels(cache.hub());
-    let needs = Needs::any(cache.hub());
-    let now = Instant::now();
-    !is_error_status(stored.head.status)
-        && needs
-            .may_have_old(cache.hub(), resource, &stored, &channels, cache.outage(), now)
+    gives_way(cache, resource, &resource.channels(cache.hub()), error, &stored)
+}
+
+/// Of an error and a page that can still be served when the origin fails, the page is kept, whichever came first.
+fn gives_way(cache: &Cache, resource: &Resource, channels: &Channels, error: &Entry, page: &Entry) -> bool {
+    let is_good = || {
+        let (hub, now) = (cache.hub(), Instant::now());
+        Needs::any(hub)
+            .may_have_old(hub, resource, page, channels, cache.outage(), now)
             .is_some()
+    };
+    is_error_status(error.head.status) && !is_error_status(page.head.status) && is_good()
 }
 
 /// Carries an answer that came outside the list of flights, because its URL was thought uncacheable.
@@ -474,11 +477,21 @@ pub(super) async fn carry_alone(cache: Cache, landing: Landing, landed: (Landed,
     carry(cache, landing, landed, false, to_all).await;
 }
 
-/// Rule C4: not if marks that it has not seen are forgotten, or if one of those that are not has killed it.
+/// Rule C4: not if marks that it has not seen are forgotten, or if one of those that are not has killed it. What gives way
+/// to it goes.
 fn may_be_stored(cache: &Cache, landing: &Landing, state: &mut State, entry: &Entry) -> bool {
-    let channels = state.channels(cache.hub());
-    let since = entry.since(&landing.resource.keys, &channels);
-    !landing.pin.is_revoked() && cache.hub().judge(since).standing != Standing::Dead
+    let (resource, channels) = (&*landing.resource, state.channels(cache.hub()));
+    let since = entry.since(&resource.keys, &channels);
+    if landing.pin.is_revoked() || cache.hub().judge(since).standing == Standing::Dead {
+        return false;
+    }
+    let Some(stored) = cache.store().peek(resource.key(), entry.head.variant) else {
+        return true;
+    };
+    if gives_way(cache, resource, &channels, &stored, entry) {
+        cache.store().remove(resource.key(), &stored);
+    }
+    !gives_way(cache, resource, &channels, entry, &stored)
 }
 
 fn finish(cache: &Cache, landing: &Landing, entry: Option<Arc<Entry>>) {

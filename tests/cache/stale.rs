@@ -423,3 +423,35 @@ async fn sta_03_an_error_goes_to_nobody_who_asked_for_another_coding() {
     assert_eq!(world.get(ask("identity")).await.body, "identity");
     world.get("/a").await.expect_short("good", "hit");
 }
+
+/// Its body was still arriving when the next fetch failed.
+#[tokio::test(start_paused = true)]
+async fn sta_03_an_error_does_not_keep_a_page_out_that_comes_later() {
+    for of_error in ["", "accept-encoding"] {
+        let gate = Gate::new();
+        let held = gate.clone();
+        let world = World::new(move |call| {
+            let reply = match call.n {
+                1 => {
+                    let steps = [Step::data("go"), Step::Wait(held.clone()), Step::data("od")];
+                    return Reply::stream(steps).cc("max-age=60");
+                }
+                _ => Reply::ok("bad").code(503).cc("max-age=300"),
+            };
+            match of_error {
+                "" => reply,
+                vary => reply.header("vary", vary),
+            }
+        });
+        let first = world.start("/a").await;
+        world.purge_url("/a", PurgeMode::SoftBlock).await;
+        assert_eq!(world.get("/a").await.body, "bad", "it has nothing better yet");
+        gate.open();
+        assert_eq!(done(first).await.body, "good");
+        settle().await;
+        for _ in 0..2 {
+            assert_eq!(world.get("/a").await.body, "good", "{of_error:?}");
+            pass(secs(12)).await;
+        }
+    }
+}
