@@ -20,6 +20,7 @@ use crate::body::{EdgeBody, Selected};
 use crate::grip;
 use crate::handoff::ClientHasIt;
 use crate::hub::Fetch;
+use crate::position::Stamp;
 use crate::request::Fields;
 use crate::sync::Arc;
 use crate::time::Now;
@@ -130,6 +131,7 @@ impl Visit {
         let (mut landed, body) = arrived.into_landed(&self.cache, &self.resource, sent, Ok(()));
         // Which variant it is cannot be told.
         landed.storable &= !self.is_of_url() || landed.entry.head.vary.names().is_empty();
+        landed.storable &= self.has_seen_marks(&landed.entry, sent.stamp);
         let landing = Landing {
             resource: self.resource.clone(),
             flight: Arc::new(Flight::new(landed.entry.head.variant, None)),
@@ -143,6 +145,18 @@ impl Visit {
         };
         response.headers_mut().extend(own);
         response
+    }
+
+    /// Lets an answer see all marks since its fetch, which may have begun before the pin did, if they are still there and have
+    /// not killed it (rule C4). Of those that come from now on the pin keeps all.
+    fn has_seen_marks(&self, entry: &Entry, fetched: Stamp) -> bool {
+        let hub = self.cache.hub();
+        let channels = self.resource.channels(hub);
+        let is_alive = self
+            .cache
+            .is_alive(&self.resource, entry, &channels, Instant::now());
+        // In this order: what is forgotten after it was seen does no harm.
+        is_alive && hub.remembers_marks_above(fetched.at)
     }
 
     /// Gives an answer that is for this request alone. `why` it is so.

@@ -52,7 +52,7 @@ pub(super) struct Passing {
 
 impl Passing {
     /// Of a request that is about to leave. It needs no pin: who asks on behalf of a hold has pinned the logs already, and
-    /// what is kept against all expectation only if no mark was forgotten meanwhile.
+    /// what is kept against all expectation sees its marks when it comes, if none was forgotten meanwhile.
     pub(super) fn new<B>(
         cache: &Cache,
         memo: Arc<Memo>,
@@ -138,8 +138,6 @@ impl Unlike {
         // Of the request no more is left than its URL.
         let visit = Visit::of_url(&cache, resource, stamp, (is_https, by_hold), reader);
         let pin = cache.hub().begin_fetch(Instant::now());
-        // From here on none is forgotten (rule C4).
-        let keeps = cache.hub().remembers_marks_above(stamp.at);
-        visit.settle(response, sent, (memo.why(), keeps), None, pin).await
+        visit.settle(response, sent, (memo.why(), true), None, pin).await
     }
 }

@@ -461,3 +461,27 @@ async fn pur_01_a_request_that_passes_has_seen_no_mark_that_was_forgotten() {
         assert!(world.try_response("/a").await.is_err(), "{memo} {key}");
     }
 }
+
+/// It was purged while its answer was under way; then the sweep forgets the mark while the body arrives.
+#[tokio::test(start_paused = true)]
+async fn c4_what_passed_and_is_kept_after_all_was_purged_all_the_same() {
+    let (head, body) = (Gate::new(), Gate::new());
+    let gates = (head.clone(), body.clone());
+    let world = World::new(move |call| match call.n {
+        1 => Reply::ok("no").cc("no-store"),
+        2 => Reply::stream([Step::data("o"), Step::Wait(gates.1.clone()), Step::data("ld")])
+            .cc("max-age=60")
+            .gated(&gates.0),
+        _ => Reply::fail(Refused("down")),
+    });
+    remembered(&world).await;
+    let passing = world.start("/a").await;
+    world.purge_url("/a", PurgeMode::Hard).await;
+    head.open();
+    settle().await;
+    pass(secs(10)).await;
+    body.open();
+    assert_eq!(done(passing).await.body, "old");
+    settle().await;
+    assert!(world.try_response("/a").await.is_err(), "it was purged");
+}
