@@ -32,6 +32,20 @@ fn asked_for_each() -> impl Iterator<Item = (&'static str, &'static str)> {
     POLICIES.into_iter().filter(move |(_, value)| !is_together(value))
 }
 
+/// Validators with policies by which they tell one client's answer from another's.
+fn kept() -> impl Iterator<
+    Item = (
+        (&'static str, &'static str, &'static str),
+        (&'static str, &'static str),
+    ),
+> {
+    let is_silent = |name: &str| name == "x-nothing" || name == "pragma";
+    let all = VALIDATORS
+        .into_iter()
+        .flat_map(|validator| POLICIES.map(|policy| (validator, policy)));
+    all.filter(move |(validator, policy)| validator.0 == "etag" || !is_silent(policy.0))
+}
+
 /// Ten bytes with this validator; it judges conditions as origins do.
 fn ten(call: &Call, name: &'static str, value: &str, condition: &str) -> Reply {
     let reply = match call.header(condition) == Some(value) {
@@ -52,61 +66,57 @@ fn tagged(call: &Call, version: &str) -> Reply {
 
 #[tokio::test(start_paused = true)]
 async fn clients_that_have_it_are_told_so_and_the_origin_is_asked_whether_it_is_right() {
-    for (name, value, condition) in VALIDATORS {
-        for (policy, of_policy) in POLICIES {
-            let world = World::new(move |call| ten(call, name, value, condition).header(policy, of_policy));
-            for n in 1..4 {
-                let got = world.get(get("/a").header(condition, value)).await;
-                assert_eq!(
-                    (got.status.as_u16(), got.body.as_str()),
-                    (304, ""),
-                    "{value} {of_policy} {n}"
-                );
-                assert_eq!(world.origin.count(), n);
-                // Of a URL that nobody knows, all of it is asked for.
-                assert_eq!(
-                    world.origin.last().header(condition).is_some(),
-                    n > 1,
-                    "{value} {of_policy} {n}"
-                );
-                settle().await;
-            }
-            let got = world.get("/a").await;
-            assert_eq!((got.status.as_u16(), got.body.as_str()), (200, "0123456789"));
+    for ((name, value, condition), (policy, of_policy)) in kept() {
+        let world = World::new(move |call| ten(call, name, value, condition).header(policy, of_policy));
+        for n in 1..4 {
+            let got = world.get(get("/a").header(condition, value)).await;
             assert_eq!(
-                world.origin.last().header(condition),
-                Some(value),
-                "no body comes twice"
+                (got.status.as_u16(), got.body.as_str()),
+                (304, ""),
+                "{value} {of_policy} {n}"
             );
-            let got = world.get(head("/a")).await;
-            assert_eq!((got.status.as_u16(), got.field("content-length")), (200, "10"));
+            assert_eq!(world.origin.count(), n);
+            // Of a URL that nobody knows, all of it is asked for.
+            assert_eq!(
+                world.origin.last().header(condition).is_some(),
+                n > 1,
+                "{value} {of_policy} {n}"
+            );
+            settle().await;
         }
+        let got = world.get("/a").await;
+        assert_eq!((got.status.as_u16(), got.body.as_str()), (200, "0123456789"));
+        assert_eq!(
+            world.origin.last().header(condition),
+            Some(value),
+            "no body comes twice"
+        );
+        let got = world.get(head("/a")).await;
+        assert_eq!((got.status.as_u16(), got.field("content-length")), (200, "10"));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn parts_of_it_can_be_had() {
-    for (name, value, condition) in VALIDATORS {
-        for (policy, of_policy) in POLICIES {
-            let world = World::new(move |call| ten(call, name, value, condition).header(policy, of_policy));
-            world.get("/a").await;
+    for ((name, value, condition), (policy, of_policy)) in kept() {
+        let world = World::new(move |call| ten(call, name, value, condition).header(policy, of_policy));
+        world.get("/a").await;
+        settle().await;
+        for _ in 0..2 {
+            let got = world.get(get("/a").header("range", "bytes=2-4")).await;
+            let case = format!("{value} {of_policy}");
+            assert_eq!((got.status.as_u16(), got.body.as_str()), (206, "234"), "{case}");
+            assert_eq!(got.field("content-range"), "bytes 2-4/10", "{case}");
+            assert_eq!(got.field("content-length"), "3", "{case}");
             settle().await;
-            for _ in 0..2 {
-                let got = world.get(get("/a").header("range", "bytes=2-4")).await;
-                let case = format!("{value} {of_policy}");
-                assert_eq!((got.status.as_u16(), got.body.as_str()), (206, "234"), "{case}");
-                assert_eq!(got.field("content-range"), "bytes 2-4/10", "{case}");
-                assert_eq!(got.field("content-length"), "3", "{case}");
-                settle().await;
-            }
-            let other = get("/a").header("range", "bytes=2-4").header("if-range", "\"4\"");
-            assert_eq!(world.get(other).await.body, "0123456789");
-            let got = world.get(get("/a").header("range", "bytes=10-")).await;
-            assert_eq!(
-                (got.status.as_u16(), got.field("content-range")),
-                (416, "bytes */10")
-            );
         }
+        let other = get("/a").header("range", "bytes=2-4").header("if-range", "\"4\"");
+        assert_eq!(world.get(other).await.body, "0123456789");
+        let got = world.get(get("/a").header("range", "bytes=10-")).await;
+        assert_eq!(
+            (got.status.as_u16(), got.field("content-range")),
+            (416, "bytes */10")
+        );
     }
 }
 
@@ -350,5 +360,28 @@ async fn a_304_that_holds_holds_those_whose_own_condition_it_answers() {
         let before = world.origin.count();
         pass(secs(1)).await;
         assert_eq!(world.origin.count(), before);
+    }
+}
+
+/// Of each client's page it may be right that it is as old as that.
+#[tokio::test(start_paused = true)]
+async fn what_may_be_for_one_client_is_not_told_from_others_by_a_date() {
+    for (policy, of_policy) in [
+        ("x-nothing", "1"),
+        ("pragma", "no-cache"),
+        ("cache-control", "stale-if-error=60"),
+    ] {
+        let world = World::new(move |call| {
+            let reply = match call.header("if-modified-since") {
+                Some(OLD) => Reply::not_modified(),
+                _ => Reply::ok(call.header("cookie").unwrap_or("nobody").to_owned()),
+            };
+            reply.header("last-modified", OLD).header(policy, of_policy)
+        });
+        for user in ["user=1", "user=2"] {
+            let got = world.get(get("/a").header("cookie", user)).await;
+            assert_eq!(got.body, user, "{of_policy}");
+            settle().await;
+        }
     }
 }

@@ -202,8 +202,11 @@ fn storable(response: &ResponseFacts<'_>, limits: &StoreLimits) -> Result<(), No
     }
     let windows = [policy.stale_while_revalidate, policy.stale_if_error];
     let stale = windows.into_iter().flatten().any(|window| !window.is_zero());
-    let validated = Validators::of(headers, freshness.arrival()).is_some();
-    let usable = if policy.always_validates() {
+    // What may be for one user has to be told from those of others: that nothing changed since a date is said of each.
+    let is_for_all = policy.is_explicit() || policy.always_validates();
+    let proves = |validators: Validators| is_for_all || validators.etag.is_some();
+    let validated = Validators::of(headers, freshness.arrival()).is_some_and(proves);
+    let usable = if policy.always_validates() || !is_for_all {
         validated
     } else {
         !freshness.lifetime().is_zero() || stale || validated
@@ -256,8 +259,8 @@ impl Verdict {
         self.storable.is_ok()
     }
 
-    /// Whether it may be kept, although nobody else gets it before the origin says so: `no-cache`, and what has a
-    /// validator and nothing that allows to reuse it without.
+    /// Whether it may be kept, although nobody else gets it before the origin says so: `no-cache`, and what has an
+    /// entity tag and nothing that allows to reuse it without.
     pub(crate) fn is_kept_for_validation(&self) -> bool {
         let is_validated = matches!(self.shareable, Err(NoStore::NoCache | NoStore::NoPermission));
         self.is_storable() && is_validated
