@@ -184,8 +184,9 @@ fn bring_up_to_date(stored: &mut HeaderMap, from: &HeaderMap, answered: Now) {
     if !from.contains_key(DATE) {
         stored.insert(DATE, format_http_date(answered.wall));
     }
-    if let Some(age) = from.get(AGE) {
-        stored.insert(AGE, age.clone());
+    match from.get(AGE) {
+        Some(age) => drop(stored.insert(AGE, age.clone())),
+        None => drop(stored.remove(AGE)),
     }
 }
 

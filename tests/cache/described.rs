@@ -73,3 +73,18 @@ async fn a_described_error_takes_the_place_of_nothing_good() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn it_is_as_old_as_the_304_that_confirmed_it_says() {
+    let world = World::new(|call| match call.is_conditional() {
+        false => instructs(r#"{"response":{"headers":{"ETag":"\"1\""},"body":"a"}}"#)
+            .cc("max-age=60")
+            .header("age", "50"),
+        true => Reply::not_modified().header("etag", "\"1\""),
+    });
+    world.get(by_hold()).await;
+    pass(secs(11)).await;
+    assert_eq!(world.get(by_hold()).await.field("age"), "");
+    pass(secs(20)).await;
+    world.get(by_hold()).await.expect_short("a", "hit");
+}
