@@ -39,4 +39,5 @@ mod unkept;
 mod unsafe_methods;
 mod validate;
 mod variants;
+mod versions;
 mod world;
