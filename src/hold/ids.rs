@@ -57,7 +57,6 @@ pub(super) struct Placed {
 pub(super) struct Ids {
     /// Empty if the body names no id.
     channels: Box<[Track]>,
-    patience: Duration,
 }
 
 /// One channel.
@@ -65,6 +64,7 @@ pub(super) struct Ids {
 struct Track {
     /// The body names an id.
     tracked: bool,
+    patience: Duration,
     at: Option<Arc<str>>,
     /// The next message, going back from the one that the body names, that is known to be in the body.
     contained: Option<Arc<str>>,
@@ -102,6 +102,7 @@ impl Ids {
         let tracked = channels.iter().any(|channel| channel.prev_id.is_some());
         let track = |channel: &HoldChannel| Track {
             tracked: channel.prev_id.is_some(),
+            patience,
             at: channel.prev_id.clone(),
             contained: channel.prev_id.clone(),
             ..Track::default()
@@ -112,7 +113,6 @@ impl Ids {
             } else {
                 Box::default()
             },
-            patience,
         }
     }
 
@@ -132,9 +132,11 @@ impl Ids {
         placed: Placed,
         now: impl FnOnce() -> Instant,
     ) -> Option<Placed> {
-        let patience = self.patience;
         match self.channels.get_mut(channel) {
-            Some(track) if track.tracked => track.offer(placed, || now() + patience),
+            Some(track) if track.tracked => {
+                let patience = track.patience;
+                track.offer(placed, || now() + patience)
+            }
             _ => Some(placed),
         }
     }

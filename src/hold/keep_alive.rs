@@ -1,11 +1,12 @@
 //! When a stream sends something into silence.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::grip::{KeepAlive, KeepAliveMode};
+use crate::grip::{Instruct, KeepAlive, KeepAliveMode};
 use crate::time::after;
 
 /// Keep-alives go out earlier than asked by at most this, at random: a message that reaches many holds at once
@@ -15,25 +16,28 @@ const MOST_JITTER: Duration = Duration::from_secs(1);
 /// The clock of a stream's keep-alives. It sets no timer: whoever asks sleeps until [`due`](Self::due).
 #[derive(Debug)]
 pub(super) struct KeepAliveClock {
-    content: Bytes,
-    /// The time asked for, less this hold's jitter.
-    period: Duration,
-    mode: KeepAliveMode,
+    /// Shared by all who are held from one answer. They ask for keep-alives.
+    instruct: Arc<Instruct>,
+    /// This hold's jitter.
+    earlier_ms: u32,
     since: Instant,
 }
 
 // === impl KeepAliveClock ===
 
 impl KeepAliveClock {
-    /// Starts now, or whenever it is told to.
-    pub(super) fn new(keep_alive: &KeepAlive, now: Instant) -> Self {
-        let jitter = MOST_JITTER.min(keep_alive.timeout / 4);
-        Self {
-            content: keep_alive.content.clone(),
-            period: keep_alive.timeout - jitter.mul_f64(fastrand::f64()),
-            mode: keep_alive.mode,
+    /// Starts now, or whenever it is told to. `None`: none are asked for.
+    pub(super) fn new(instruct: &Arc<Instruct>, now: Instant) -> Option<Self> {
+        let jitter = MOST_JITTER.min(asked(instruct)?.timeout / 4);
+        Some(Self {
+            instruct: instruct.clone(),
+            earlier_ms: jitter.mul_f64(fastrand::f64()).as_millis() as u32,
             since: now,
-        }
+        })
+    }
+
+    fn asked(&self) -> &KeepAlive {
+        asked(&self.instruct).expect("it was asked for when this was made")
     }
 
     /// Starts now.
@@ -43,12 +47,13 @@ impl KeepAliveClock {
 
     /// When the next one goes out.
     pub(super) fn due(&self) -> Instant {
-        after(self.since, self.period)
+        let earlier = Duration::from_millis(self.earlier_ms.into());
+        after(self.since, self.asked().timeout.saturating_sub(earlier))
     }
 
     /// Something else was sent. `now` is asked only where it counts.
     pub(super) fn sent(&mut self, now: impl FnOnce() -> Instant) {
-        if self.mode == KeepAliveMode::Idle {
+        if self.asked().mode == KeepAliveMode::Idle {
             self.since = now();
         }
     }
@@ -59,8 +64,12 @@ impl KeepAliveClock {
             return None;
         }
         self.since = now;
-        Some(self.content.clone())
+        Some(self.asked().content.clone())
     }
+}
+
+fn asked(instruct: &Instruct) -> Option<&KeepAlive> {
+    instruct.hold.as_ref()?.keep_alive.as_ref()
 }
 
 #[cfg(test)]
@@ -68,10 +77,10 @@ mod tests {
     use super::*;
 
     fn clock(mode: KeepAliveMode, start: Instant) -> KeepAliveClock {
-        KeepAliveClock::new(
-            &KeepAlive::text("ping\n", Duration::from_secs(2)).with_mode(mode),
-            start,
-        )
+        let keep_alive = KeepAlive::text("ping\n", Duration::from_secs(2)).with_mode(mode);
+        let instruct = Instruct::stream().channel("updates").keep_alive(keep_alive);
+        let instruct = instruct.build().expect("valid");
+        KeepAliveClock::new(&Arc::new(instruct), start).expect("asked for")
     }
 
     #[test]

@@ -64,15 +64,12 @@ impl<S: Below> ClientRequest<S> {
         }
         answer.parts.extensions.insert(Held);
         answer.parts.extensions.insert(guard.handle());
-        let hold = answer.instruct.hold.as_ref();
         let ids = Ids::new(answer.channels(), STREAM_PATIENCE);
         let deaf_to = subscribed.deaf_to;
         let live = Live {
             subscription: subscribed.following(&ids),
             ids,
-            clock: hold
-                .and_then(|hold| hold.keep_alive.as_ref())
-                .map(|keep_alive| KeepAliveClock::new(keep_alive, now)),
+            clock: KeepAliveClock::new(&answer.instruct, now),
             deaf_to,
             end,
             drained: self.drained(),

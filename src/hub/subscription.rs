@@ -14,7 +14,7 @@ use crate::position::Position;
 #[derive(Debug)]
 pub struct Subscription {
     hub: Hub,
-    channels: Vec<Cursor>,
+    channels: Box<[Cursor]>,
     wants: Wants,
     /// Messages with an id come in whatever form.
     all_ids: bool,
@@ -90,7 +90,7 @@ impl Subscription {
     pub(super) fn new(hub: Hub, channels: Vec<Cursor>, wants: Wants) -> Self {
         Self {
             hub,
-            channels,
+            channels: channels.into(),
             wants,
             all_ids: false,
         }
@@ -187,7 +187,7 @@ fn is_wanted(message: &Message, wants: Wants, all_ids: bool) -> bool {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        for cursor in self.channels.drain(..) {
+        for cursor in std::mem::take(&mut self.channels) {
             let topic = cursor.topic().clone();
             drop(cursor);
             self.hub.0.registry.has_left(&topic);
