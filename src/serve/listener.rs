@@ -81,20 +81,64 @@ impl Peer {
 }
 
 /// Sets TCP_NODELAY, for a push must not wait for an acknowledgement, and SO_KEEPALIVE (60 s, then every 15 s); on Linux
-/// also TCP_NOTSENT_LOWAT (128 KiB).
+/// also TCP_NOTSENT_LOWAT (128 KiB). Linux passes on what the listener has: it is set there once, not for each connection.
 impl Listener for TcpListener {
     type Io = TcpStream;
 
     async fn accept(&mut self) -> io::Result<(TcpStream, Peer)> {
         let (stream, remote) = TcpListener::accept(self).await?;
-        stream.set_nodelay(true)?;
-        let (idle, interval) = KEEP_ALIVE;
-        let keep_alive = TcpKeepalive::new().with_time(idle).with_interval(interval);
-        let socket = SockRef::from(&stream);
-        socket.set_tcp_keepalive(&keep_alive)?;
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
+        if !has_options(&SockRef::from(&stream))? {
+            set_options(&SockRef::from(&*self))?;
+            set_options(&SockRef::from(&stream))?;
+        }
         let local = stream.local_addr()?;
         Ok((stream, Peer::new(remote, local)))
+    }
+}
+
+/// Whether it has inherited them all.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn has_options(socket: &SockRef<'_>) -> io::Result<bool> {
+    // Which nobody but us sets: it is set last, and stands for all.
+    Ok(socket.tcp_notsent_lowat()? == UNSENT_BYTES)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn has_options(_: &SockRef<'_>) -> io::Result<bool> {
+    Ok(false)
+}
+
+fn set_options(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    let (idle, interval) = KEEP_ALIVE;
+    let keep_alive = TcpKeepalive::new().with_time(idle).with_interval(interval);
+    socket.set_tcp_keepalive(&keep_alive)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[tokio::test]
+    async fn each_connection_has_the_options() {
+        let mut listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let addr = listener.local_addr().expect("bound");
+        for nth in 0..3 {
+            let _client = TcpStream::connect(addr).await.expect("it listens");
+            let (stream, _) = Listener::accept(&mut listener).await.expect("somebody came");
+            let socket = SockRef::from(&stream);
+            let keep_alive = (
+                socket.keepalive().expect("known"),
+                socket.tcp_keepalive_time().expect("known"),
+                socket.tcp_keepalive_interval().expect("known"),
+            );
+            assert_eq!(keep_alive, (true, KEEP_ALIVE.0, KEEP_ALIVE.1), "{nth}");
+            assert!(socket.tcp_nodelay().expect("known"), "{nth}");
+            assert_eq!(socket.tcp_notsent_lowat().expect("known"), UNSENT_BYTES, "{nth}");
+        }
     }
 }
