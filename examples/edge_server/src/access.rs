@@ -40,17 +40,17 @@ pub struct Holds(Arc<AtomicU64>);
 /// One client that is held.
 struct Hold(Holds);
 
-/// A line in the making; written when it is dropped.
+/// A line in the making; written when it is dropped. A held client has it for as long as it is held.
 struct Line {
     is_control: bool,
     started: Instant,
     client: Option<ClientInfo>,
     method: Method,
-    host: String,
-    target: String,
+    /// The host, as long as this, and the target.
+    url: Box<str>,
+    host_bytes: usize,
     status: Option<StatusCode>,
     cache: Option<HeaderValue>,
-    hold: Option<Hold>,
     hold_end: Option<HoldEnd>,
     bytes: u64,
     end: End,
@@ -68,6 +68,13 @@ enum End {
 struct LoggedBody {
     inner: EdgeBody,
     line: Line,
+    _hold: Option<Hold>,
+}
+
+/// The body of a client that is held, where nothing of it is logged.
+struct HeldBody {
+    inner: EdgeBody,
+    _hold: Hold,
 }
 
 // === impl AccessLayer ===
@@ -115,33 +122,37 @@ impl AccessLayer {
         );
     }
 
-    fn begin(&self, request: &Request<EdgeBody>) -> Line {
+    /// The line of this request; `None`: none is wanted, whatever becomes of it.
+    fn begin(&self, request: &Request<EdgeBody>) -> Option<Line> {
+        // What succeeds on the control listener is told at DEBUG, what does not at INFO.
+        if !tracing::enabled!(target: "access", tracing::Level::INFO) {
+            return None;
+        }
         let uri = request.uri();
         let host = match uri.authority() {
-            Some(authority) => authority.as_str().to_owned(),
+            Some(authority) => authority.as_str().into(),
             None => {
                 let host = request.headers().get(header::HOST).map(HeaderValue::as_bytes);
-                String::from_utf8_lossy(host.unwrap_or_default()).into_owned()
+                String::from_utf8_lossy(host.unwrap_or_default())
             }
         };
         let target = match uri.path_and_query() {
             Some(target) if self.query => target.as_str(),
             _ => uri.path(),
         };
-        Line {
+        Some(Line {
             is_control: self.is_control,
             started: Instant::now(),
             client: request.extensions().get().copied(),
             method: request.method().clone(),
-            host,
-            target: target.to_owned(),
+            host_bytes: host.len(),
+            url: [&*host, target].concat().into(),
             status: None,
             cache: None,
-            hold: None,
             hold_end: None,
             bytes: 0,
             end: End::Abandoned,
-        }
+        })
     }
 }
 
@@ -170,18 +181,22 @@ where
     }
 
     fn call(&mut self, request: Request<EdgeBody>) -> Self::Future {
-        let mut line = self.layer.begin(&request);
+        let line = self.layer.begin(&request);
         let holds = self.layer.holds.clone();
         let response = self.inner.call(request);
         Box::pin(async move {
             let response = response.await?;
-            line.status = Some(response.status());
-            line.cache = response.headers().get(CACHE_STATUS).cloned();
-            line.hold_end = response.extensions().get().cloned();
-            if response.extensions().get::<Held>().is_some() {
-                line.hold = Some(holds.one_more());
-            }
-            Ok(response.map(|body| EdgeBody::new(LoggedBody::new(body, line))))
+            let hold = response.extensions().get::<Held>().map(|_| holds.one_more());
+            Ok(match (line, hold) {
+                (None, None) => response,
+                (None, Some(hold)) => response.map(|inner| EdgeBody::new(HeldBody { inner, _hold: hold })),
+                (Some(mut line), hold) => {
+                    line.status = Some(response.status());
+                    line.cache = response.headers().get(CACHE_STATUS).cloned();
+                    line.hold_end = response.extensions().get().cloned();
+                    response.map(|body| EdgeBody::new(LoggedBody::new(body, line, hold)))
+                }
+            })
         })
     }
 }
@@ -228,8 +243,8 @@ macro_rules! log_line {
             peer = $line.client.and_then(|client| client.addr).map(|addr| tracing::field::display(addr.ip())),
             proxy = $line.client.and_then(|client| client.proxy).map(tracing::field::display),
             method = %$line.method,
-            host = ?$line.host,
-            path = %$line.target,
+            host = ?$line.url[..$line.host_bytes],
+            path = %$line.url[$line.host_bytes..],
             status = $line.status.map(|status| status.as_u16()),
             cache = $line.cache.as_ref().map(tracing::field::debug),
             end = $end,
@@ -264,8 +279,12 @@ impl Drop for Line {
 // === impl LoggedBody ===
 
 impl LoggedBody {
-    fn new(inner: EdgeBody, line: Line) -> Self {
-        Self { inner, line }
+    fn new(inner: EdgeBody, line: Line, hold: Option<Hold>) -> Self {
+        Self {
+            inner,
+            line,
+            _hold: hold,
+        }
     }
 }
 
@@ -295,6 +314,28 @@ impl Body for LoggedBody {
             None => self.line.end = End::Complete,
         }
         Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+// === impl HeldBody ===
+
+impl Body for HeldBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.inner).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {

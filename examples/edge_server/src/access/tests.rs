@@ -86,10 +86,36 @@ fn read(body: EdgeBody) {
 
 #[test]
 fn the_wrapper_forwards_everything() {
-    check_body(|body| {
-        let line = AccessLayer::new(false).begin(&request(Method::GET, "/"));
-        LoggedBody::new(EdgeBody::new(body), line)
+    logged(|| {
+        check_body(|body| {
+            let line = AccessLayer::new(false).begin(&request(Method::GET, "/"));
+            LoggedBody::new(EdgeBody::new(body), line.expect("lines are wanted"), None)
+        });
     });
+    check_body(|body| HeldBody {
+        inner: EdgeBody::new(body),
+        _hold: Holds::default().one_more(),
+    });
+}
+
+#[test]
+fn clients_that_are_held_are_counted_whether_they_are_logged_or_not() {
+    let layer = AccessLayer::new(false);
+    let hold = || {
+        let mut response = Response::new(EdgeBody::new(ScriptedBody::new(&[b"one"], None)));
+        response.extensions_mut().insert(Held);
+        answer(&layer, request(Method::GET, "/"), response)
+    };
+    let unlogged = hold();
+    assert_eq!(layer.holds().count(), 1);
+    let lines = logged(|| {
+        let logged = hold();
+        assert_eq!(layer.holds().count(), 2);
+        drop(logged);
+        assert_eq!(layer.holds().count(), 1);
+    });
+    drop(unlogged);
+    assert_eq!((layer.holds().count(), lines.len()), (0, 1));
 }
 
 #[test]
