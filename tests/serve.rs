@@ -902,7 +902,7 @@ async fn dropping_the_server_cuts_its_connections() {
 mod tls {
     use std::net::SocketAddr;
 
-    use gripstack::serve::Tls;
+    use gripstack::serve::{Parking, Tls};
     use tokio_rustls::rustls::crypto::ring;
     use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
     use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -1057,7 +1057,7 @@ mod tls {
     #[tokio::test]
     async fn a_held_answer_is_parked_and_goes_on() {
         let identity = identity();
-        for parks in [true, false] {
+        for parking in [Parking::Off, Parking::Tasks, Parking::Lots] {
             let tls = Tls::from_pem(identity.chain.as_bytes(), identity.key.as_bytes()).expect("it fits");
             let (tell, told) = tokio::sync::mpsc::unbounded_channel::<Bytes>();
             let told = Arc::new(parking_lot::Mutex::new(Some(told)));
@@ -1072,12 +1072,12 @@ mod tls {
             });
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
             let addr = listener.local_addr().expect("bound");
-            let server = Server::start(serve(listener, service).tls(tls).parking(parks), PATIENCE);
+            let server = Server::start(serve(listener, service).tls(tls).parking(parking), PATIENCE);
             let mut client = Raw::new(connect(addr, &identity, &[]).await.expect("a handshake"));
             client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
             let head = soon(client.head()).await;
             assert!(head.contains("transfer-encoding: chunked"), "{head}");
-            if parks {
+            if parking != Parking::Off {
                 until("it is parked", || server.stats.parked() == 1).await;
             }
             let mut sent = Vec::new();

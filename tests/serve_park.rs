@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gripstack::body::Held;
-use gripstack::serve::{Limits, serve};
+use gripstack::serve::{Limits, Parking, serve};
 use gripstack::{BoxError, EdgeBody};
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::{Method, Response};
@@ -25,16 +25,19 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 
 type Step = Result<Frame<Bytes>, BoxError>;
 
+/// Not parked, and whoever goes on with what is.
+const WAYS: [Parking; 3] = [Parking::Off, Parking::Tasks, Parking::Lots];
+
 /// A server on pipes whose held answers say what a test sends.
 struct World {
     pipes: Pipes,
     server: Server,
     holds: Arc<Mutex<Vec<mpsc::UnboundedSender<Step>>>>,
-    parks: bool,
+    parking: Parking,
 }
 
 impl World {
-    fn new(parks: bool) -> Self {
+    fn new(parking: Parking) -> Self {
         let holds = Arc::<Mutex<Vec<mpsc::UnboundedSender<Step>>>>::default();
         let kept = holds.clone();
         let service = service(move |request| {
@@ -71,14 +74,16 @@ impl World {
         });
         let (pipes, listener) = Pipes::new();
         let server = Server::start(
-            serve(listener, service).limits(Limits::default()).parking(parks),
+            serve(listener, service)
+                .limits(Limits::default())
+                .parking(parking),
             PATIENCE,
         );
         Self {
             pipes,
             server,
             holds,
-            parks,
+            parking,
         }
     }
 
@@ -112,7 +117,10 @@ impl World {
     async fn held(&self) {
         until("it is held", || !self.holds.lock().is_empty()).await;
         settle().await;
-        assert_eq!(self.server.stats.parked(), u64::from(self.parks));
+        assert_eq!(
+            self.server.stats.parked(),
+            u64::from(self.parking != Parking::Off)
+        );
     }
 }
 
@@ -150,12 +158,14 @@ fn normal(wire: &[u8]) -> String {
     normal + body
 }
 
-/// Runs a script against both, and compares.
+/// Runs a script each way, and compares.
 async fn same<F: Future<Output = Vec<u8>>>(script: impl Fn(World) -> F) -> String {
-    let parked = normal(&soon(script(World::new(true))).await);
-    let unparked = normal(&soon(script(World::new(false))).await);
-    assert_eq!(parked, unparked);
-    parked
+    let [unparked, parked @ ..] = WAYS;
+    let unparked = normal(&soon(script(World::new(unparked))).await);
+    for way in parked {
+        assert_eq!(normal(&soon(script(World::new(way))).await), unparked, "{way:?}");
+    }
+    unparked
 }
 
 const GET: &str = "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -259,8 +269,8 @@ async fn what_a_socket_does_not_take_at_once_follows_in_order() {
     let long: String = (0..200_000).map(|n| char::from(b'a' + (n % 26) as u8)).collect();
     for (pipe, piece) in [(1, 50), (7, 1_000), (1_000, 100_000)] {
         let mut wires = Vec::new();
-        for parks in [true, false] {
-            let world = World::new(parks);
+        for parking in WAYS {
+            let world = World::new(parking);
             let mut client = world.pipes.connect(pipe);
             client.send(GET).await;
             let head = soon(client.head()).await;
@@ -273,7 +283,10 @@ async fn what_a_socket_does_not_take_at_once_follows_in_order() {
             world.end();
             let body = soon(client.rest()).await;
             let wire = normal(&[head.as_bytes(), &body].concat());
-            assert!(wire.ends_with(&format!("\n\n{text}<end>\r\n")), "{pipe} {parks}");
+            assert!(
+                wire.ends_with(&format!("\n\n{text}<end>\r\n")),
+                "{pipe} {parking:?}"
+            );
             wires.push(wire);
         }
         assert_eq!(wires[0], wires[1]);
@@ -282,10 +295,10 @@ async fn what_a_socket_does_not_take_at_once_follows_in_order() {
 
 #[tokio::test]
 async fn a_client_that_goes_away_is_noticed() {
-    for parks in [true, false] {
+    for parking in WAYS {
         // Closed, and half-closed: for a hold both mean gone.
         for half in [false, true] {
-            let world = World::new(parks);
+            let world = World::new(parking);
             let mut client = world.hold(GET).await;
             let hold = world.last();
             if half {
@@ -303,13 +316,14 @@ async fn a_client_that_goes_away_is_noticed() {
 
 #[tokio::test]
 async fn one_that_sent_more_than_is_read_ahead_is_noticed_too() {
-    for (parks, upgrade) in [
-        (true, ""),
-        (false, ""),
-        (false, "Connection: upgrade\r\nUpgrade: h2c\r\n"),
+    for (parking, upgrade) in [
+        (Parking::Lots, ""),
+        (Parking::Tasks, ""),
+        (Parking::Off, ""),
+        (Parking::Off, "Connection: upgrade\r\nUpgrade: h2c\r\n"),
     ] {
         let get = GET.replace("\r\n\r\n", &format!("\r\n{upgrade}\r\n"));
-        let world = World::new(parks);
+        let world = World::new(parking);
         let mut client = world.hold(&get).await;
         client.send("x".repeat(5_000)).await;
         world.say("a");
@@ -345,23 +359,26 @@ async fn one_that_sent_more_than_is_read_ahead_is_noticed_too() {
 /// One that waits for a message is no stalled reader, whatever it sent.
 #[tokio::test(start_paused = true)]
 async fn one_that_sent_more_than_is_read_ahead_may_wait_for_as_long_as_others() {
-    for parks in [true, false] {
-        let world = World::new(parks);
+    for parking in WAYS {
+        let world = World::new(parking);
         let mut client = world.hold(&format!("{GET}{}", "x".repeat(5_000))).await;
         let head = client.head().await;
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
         tokio::time::sleep(Duration::from_secs(3_600)).await;
         world.say("a");
         world.end();
-        assert!(client.rest().await.ends_with(b"1\r\na\r\n0\r\n\r\n"), "{parks}");
+        assert!(
+            client.rest().await.ends_with(b"1\r\na\r\n0\r\n\r\n"),
+            "{parking:?}"
+        );
         assert_eq!(world.server.stats.stalled(), 0);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_stands_still_is_cut() {
-    for parks in [true, false] {
-        let world = World::new(parks);
+    for parking in WAYS {
+        let world = World::new(parking);
         let mut client = world.pipes.connect(512);
         client.send(GET).await;
         client.head().await;
@@ -373,11 +390,11 @@ async fn a_reader_that_stands_still_is_cut() {
         assert_eq!(
             (start.elapsed().as_secs(), world.server.stats.stalled()),
             (30, 1),
-            "{parks}"
+            "{parking:?}"
         );
         drop(client);
         // One that takes a little from time to time goes on.
-        let world = World::new(parks);
+        let world = World::new(parking);
         let mut client = world.pipes.connect(512);
         client.send(GET).await;
         client.head().await;
@@ -390,14 +407,14 @@ async fn a_reader_that_stands_still_is_cut() {
             assert!(client.io.read(&mut some).await.expect("a pipe") > 0);
         }
         assert!(!hold.is_closed());
-        assert_eq!(world.server.stats.stalled(), 0, "{parks}");
+        assert_eq!(world.server.stats.stalled(), 0, "{parking:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_waits_for_what_is_parked_and_then_cuts_it() {
-    for parks in [true, false] {
-        let mut world = World::new(parks);
+    for parking in WAYS {
+        let mut world = World::new(parking);
         let mut client = world.hold(GET).await;
         let hold = world.last();
         world.server.begin_drain();
@@ -408,7 +425,7 @@ async fn a_drain_waits_for_what_is_parked_and_then_cuts_it() {
         assert_eq!(client.bytes(6).await, b"1\r\na\r\n");
         hold.closed().await;
         let drained = world.server.drained().await;
-        assert_eq!((drained.cut, drained.left), (1, 0), "{parks}");
+        assert_eq!((drained.cut, drained.left), (1, 0), "{parking:?}");
     }
 }
 
@@ -423,7 +440,7 @@ async fn what_cannot_be_parked_is_held_all_the_same() {
             "abc",
         ),
     ] {
-        let world = World::new(true);
+        let world = World::new(Parking::Lots);
         let mut client = world.pipes.connect(64 * 1024);
         client.send(request).await;
         until("it is held", || !world.holds.lock().is_empty()).await;
@@ -440,7 +457,7 @@ async fn what_cannot_be_parked_is_held_all_the_same() {
         );
     }
     // HEAD is answered at once.
-    let world = World::new(true);
+    let world = World::new(Parking::Lots);
     let mut client = world.pipes.connect(64 * 1024);
     client.send("HEAD /hold HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(soon(client.head()).await.contains("200 OK"));
@@ -452,15 +469,15 @@ async fn what_cannot_be_parked_is_held_all_the_same() {
 
 #[tokio::test]
 async fn a_request_that_comes_in_chunks_is_read_to_its_end_too() {
-    let world = World::new(true);
+    let world = World::new(Parking::Lots);
     let request = "POST /hold HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
     let _client = world.hold(request).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_over_is_let_go_however_slow_its_reader_is() {
-    for parks in [true, false] {
-        let world = World::new(parks);
+    for parking in WAYS {
+        let world = World::new(parking);
         let mut client = world.pipes.connect(16);
         client.send(GET).await;
         until("it is held", || !world.holds.lock().is_empty()).await;
@@ -470,7 +487,7 @@ async fn a_body_that_is_over_is_let_go_however_slow_its_reader_is() {
         world.fail();
         client.bytes(1).await;
         settle().await;
-        assert!(hold.is_closed(), "{parks}");
+        assert!(hold.is_closed(), "{parking:?}");
     }
 }
 
@@ -517,7 +534,11 @@ impl tokio::io::AsyncWrite for Stuck {
 
 #[tokio::test(start_paused = true)]
 async fn the_end_of_a_connection_has_a_time_limit() {
-    for (parks, leaves) in [(true, false), (false, false), (true, true)] {
+    let all = WAYS.map(|parking| (parking, false));
+    for (parking, leaves) in all
+        .into_iter()
+        .chain([(Parking::Lots, true), (Parking::Tasks, true)])
+    {
         let service = service(|_| async {
             let (tell, told) = mpsc::unbounded_channel::<Step>();
             tokio::spawn(async move {
@@ -530,7 +551,7 @@ async fn the_end_of_a_connection_has_a_time_limit() {
             response
         });
         let (pipes, listener) = Pipes::new();
-        let server = Server::start(serve(StuckListener(listener), service).parking(parks), PATIENCE);
+        let server = Server::start(serve(StuckListener(listener), service).parking(parking), PATIENCE);
         let start = tokio::time::Instant::now();
         let mut client = pipes.connect(4_096);
         client.send(GET).await;
@@ -542,9 +563,9 @@ async fn the_end_of_a_connection_has_a_time_limit() {
         }
         while server.stats.open() > 0 {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            assert!(start.elapsed().as_secs() < 60, "{parks}: for ever");
+            assert!(start.elapsed().as_secs() < 60, "{parking:?}: for ever");
         }
-        assert_eq!(server.stats.stalled(), u64::from(!leaves), "{parks}");
+        assert_eq!(server.stats.stalled(), u64::from(!leaves), "{parking:?}");
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
 use bytes::Bytes;
-use gripstack::serve::{Limits, Peer, Refusal, serve};
+use gripstack::serve::{Limits, Parking, Peer, Refusal, serve};
 use gripstack::{ClientInfo, EdgeBody};
 use http::uri::Scheme;
 use http::{Response, StatusCode};
@@ -445,12 +445,12 @@ async fn an_answer_that_ends_with_the_connection_says_no_more_than_that() {
         }
         response
     });
-    for parks in [true, false] {
+    for parking in [Parking::Off, Parking::Tasks, Parking::Lots] {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("loopback");
         let addr = listener.local_addr().expect("bound");
-        let _server = Server::start(serve(listener, service.clone()).parking(parks), PATIENCE);
+        let _server = Server::start(serve(listener, service.clone()).parking(parking), PATIENCE);
         for path in ["/", "/held"] {
             let mut client = connect(addr).await;
             client

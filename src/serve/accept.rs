@@ -1,5 +1,6 @@
 //! The accept loop and the drain.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::time::Duration;
@@ -17,6 +18,8 @@ use super::addresses::Addresses;
 use super::connection::{Connection, Lead, Phase};
 use super::limits::Limits;
 use super::listener::{Listener, Peer};
+use super::panics::guarded;
+use super::park::{Driver, Parking};
 use super::refusal::Refused;
 use super::stats::{Open, Stats};
 #[cfg(feature = "tls")]
@@ -73,7 +76,7 @@ pub struct Serve<L, S> {
     refusal_hook: Option<Box<RefusalHook>>,
     trusted: TrustedProxies,
     proxy_protocol: bool,
-    parks: bool,
+    parking: Parking,
     drain: Option<(Signal, Duration)>,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
@@ -111,7 +114,7 @@ where
         refusal_hook: None,
         trusted: TrustedProxies::default(),
         proxy_protocol: false,
-        parks: true,
+        parking: Parking::default(),
         drain: None,
         #[cfg(feature = "tls")]
         tls: None,
@@ -149,10 +152,10 @@ impl<L, S> Serve<L, S> {
         self
     }
 
-    /// Whether connections are parked under held answers (see the [module](super)). On by default; off, each keeps what
-    /// HTTP needs for a next request that never comes, some 23 KiB.
-    pub fn parking(mut self, on: bool) -> Self {
-        self.parks = on;
+    /// Whether connections are parked under held answers (see the [module](super)), and who goes on with them. Default
+    /// [`Parking::Lots`].
+    pub fn parking(mut self, parking: Parking) -> Self {
+        self.parking = parking;
         self
     }
 
@@ -245,7 +248,7 @@ impl<L, S> Serve<L, S> {
             refusal_hook: self.refusal_hook,
             trusted: self.trusted,
             proxy_protocol: self.proxy_protocol,
-            parks: self.parks,
+            driver: Driver::new(self.parking, lead.phases()),
             phases: lead.phases(),
         });
         let (mut signal, deadline) = match self.drain {
@@ -263,7 +266,12 @@ impl<L, S> Serve<L, S> {
                 #[cfg(feature = "tls")]
                 tls: self.tls.clone(),
             };
-            tokio::spawn(connection.run(io, open));
+            let stats = shared.stats.clone();
+            // In a box: a task is moved about as it begins and ends.
+            let mut running = Box::pin(connection.run(io, open));
+            tokio::spawn(poll_fn(move |cx| {
+                guarded(|| running.as_mut().poll(cx)).unwrap_or_else(|panicked| panicked.count(&stats))
+            }));
         };
         loop {
             tokio::select! {

@@ -20,7 +20,7 @@ use super::head::{is_printable, parse_length};
 use super::limits::Limits;
 use super::link::{Answered, InFlight, Link};
 use super::listener::Peer;
-use super::park::Framing;
+use super::park::{Driver, Framing};
 use super::refusal::{Asked, Refusal, Refused};
 use super::stats::Stats;
 use super::streams::{Handed, Streams};
@@ -47,7 +47,8 @@ pub(super) struct Shared {
     pub(super) refusal_hook: Option<Box<RefusalHook>>,
     pub(super) trusted: TrustedProxies,
     pub(super) proxy_protocol: bool,
-    pub(super) parks: bool,
+    /// Who goes on with what is parked; `None`: nothing is.
+    pub(super) driver: Option<Driver>,
     pub(super) phases: Phases,
     pub(super) addresses: Option<Arc<Addresses>>,
 }
@@ -149,7 +150,7 @@ where
                 let exchange = Exchange::Http1 {
                     link: link.clone(),
                     in_flight: link.in_flight(),
-                    framing: framing_of(&request).filter(|_| self.shared.parks),
+                    framing: framing_of(&request).filter(|_| self.shared.driver.is_some()),
                     version: request.version(),
                 };
                 (exchange, link.take_refusal())

@@ -18,7 +18,7 @@ use super::adapter::{Adapter, Shared, Side};
 use super::limits::Limits;
 use super::link::Link;
 use super::listener::Peer;
-use super::park::{Framing, Parked, park};
+use super::park::{Drive, Framing, Parked};
 use super::proxy_protocol;
 use super::socket::{Protocol, Socket};
 use super::stats::Open;
@@ -248,13 +248,14 @@ where
         Some(Transport::Plain(io))
     }
 
-    async fn run_http1<I>(self, mut socket: Socket<I>)
+    async fn run_http1<I>(self, mut socket: Socket<Transport<I>>)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let link = Link::new();
         socket.speak_http1(link.clone());
         let limits = self.shared.limits.clone();
+        let shared = self.shared.clone();
         let adapter = Adapter {
             service: self.service,
             shared: self.shared,
@@ -294,8 +295,9 @@ where
         };
         let (io, unread, open) = parts.io.into_inner().into_parts();
         let extra = unread + parts.read_buf.len();
-        let cut = self.phases.listen(Phase::Cutting);
-        park(Parked::new(io, goes_on, extra, limits, (open, cut)));
+        if let Some(driver) = &shared.driver {
+            driver.drive(Parked::new(io, goes_on, extra, limits, open));
+        }
     }
 
     async fn run_http2<I>(self, mut socket: Socket<I>)

@@ -374,7 +374,7 @@ fn serve(bytes: &[u8], piece: usize, reads: bool) -> (Vec<Seen>, Vec<u8>) {
                 addresses: None,
                 trusted: TrustedProxies::default(),
                 proxy_protocol: false,
-                parks: true,
+                driver: crate::serve::park::Driver::new(crate::serve::Parking::Lots, lead.phases()),
                 phases: lead.phases(),
             }),
             peer: Peer::new(address, address),

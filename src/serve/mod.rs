@@ -12,7 +12,8 @@
 //! * time: heads, bodies, readers and idle connections have deadlines ([`Limits`]);
 //! * numbers: connections, streams, buffers are bounded, and [`Stats`] counts what met a limit;
 //! * parking: a connection whose last answer is [held](crate::body::Held) leaves HTTP's state machine once all that there
-//!   is has been written; what goes on is its socket and the body, whatever layers made of that. Not so on HTTP/2, whose
+//!   is has been written; what goes on is its socket and the body, whatever layers made of that, in the hands of a few
+//!   tasks that have many of them ([`Parking`]). Not so on HTTP/2, whose
 //!   streams share a connection, for HEAD and where a request asks to leave HTTP (nothing is held), before the request's body
 //!   is read, and where the answer frames itself (`Content-Length`, `Transfer-Encoding`, `Trailer`);
 //! * a drain: stop accepting, tell clients and long-lived responses, wait, cut.
@@ -55,6 +56,7 @@ mod head;
 mod limits;
 mod link;
 mod listener;
+mod panics;
 mod park;
 mod proxy_protocol;
 mod refusal;
@@ -74,6 +76,7 @@ pub(crate) mod fuzz;
 pub use accept::{Drained, Serve, serve};
 pub use limits::Limits;
 pub use listener::{Listener, Peer};
+pub use park::Parking;
 pub use refusal::{Refusal, Refused};
 pub use stats::Stats;
 #[cfg(feature = "tls")]

@@ -141,7 +141,7 @@ impl Stats {
         self.0.failed.load(Relaxed)
     }
 
-    /// Panics of the service, answered with 500.
+    /// Panics of the service, answered with 500, and of bodies, which break off.
     pub fn panicked(&self) -> u64 {
         self.0.panicked.load(Relaxed)
     }

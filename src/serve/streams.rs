@@ -7,6 +7,7 @@ use std::time::Duration;
 use hyper::rt::Executor;
 use tokio::time::{Instant, sleep_until};
 
+use super::panics::guarded;
 use super::stats::Stats;
 use super::timer::Timer;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -126,7 +127,10 @@ impl<F: Future<Output = ()>> Future for StreamTask<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let me = self.project();
-        std::task::ready!(match me.future.poll(cx) {
+        let stats = &me.active.0.stats;
+        std::task::ready!(match guarded(|| me.future.poll(cx))
+            .unwrap_or_else(|panicked| panicked.count(stats))
+        {
             Poll::Ready(()) => return Poll::Ready(()),
             Poll::Pending => match me.handed {
                 Some(handed) if handed.waits_for_reader.load(Ordering::Acquire) => {
@@ -144,7 +148,7 @@ impl<F: Future<Output = ()>> Future for StreamTask<F> {
                 }
             },
         });
-        me.active.0.stats.count_stall();
+        stats.count_stall();
         Poll::Ready(())
     }
 }

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 use super::framing::Framing;
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
-use crate::bell::Listener;
 use crate::body::{BoxedBody, EdgeBody};
 use crate::serve::limits::Limits;
+use crate::serve::panics::guarded;
 use crate::serve::socket::Linger;
 use crate::serve::stats::{Open, Stats};
 use crate::serve::timer::Timer;
@@ -26,7 +26,12 @@ const GATHERED_BYTES: usize = 64 * 1024;
 ///
 /// The body is polled only when what it gave is written, so that a slow reader keeps one write's worth.
 pub(in crate::serve) struct Parked<I> {
-    io: I,
+    pub(super) io: I,
+    pub(super) going: Going,
+}
+
+/// All of it but the socket.
+pub(super) struct Going {
     body: BoxedBody,
     framing: Framing,
     incoming: Incoming,
@@ -35,7 +40,6 @@ pub(in crate::serve) struct Parked<I> {
     ending: Option<Box<Ending>>,
     limits: Arc<Limits>,
     open: Open,
-    cut: Listener,
 }
 
 /// What the socket did not take at once.
@@ -67,17 +71,16 @@ enum Ending {
 // === impl Parked ===
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Parked<I> {
-    /// `extra`: bytes that the client sent beyond its request. `cut`: rung when the server is past its patience.
+    /// `extra`: bytes that the client sent beyond its request.
     pub(in crate::serve) fn new(
         io: I,
         (body, framing): (EdgeBody, Framing),
         extra: usize,
         limits: Arc<Limits>,
-        (mut open, cut): (Open, Listener),
+        mut open: Open,
     ) -> Self {
         open.park();
-        Self {
-            io,
+        let going = Going {
             body: body.into_boxed(),
             framing,
             incoming: Incoming::new(extra),
@@ -85,26 +88,32 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Parked<I> {
             ending: None,
             limits,
             open,
-            cut,
-        }
+        };
+        Self { io, going }
     }
 
     /// Goes on until it has to wait. Ready when it is over: then it is to be dropped.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.cut.poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
+        guarded(|| self.going.poll(&mut self.io, cx))
+            .unwrap_or_else(|panicked| panicked.count(self.going.open.stats()))
+    }
+}
+
+// === impl Going ===
+
+impl Going {
+    fn poll<I: AsyncRead + AsyncWrite + Unpin>(&mut self, io: &mut I, cx: &mut Context<'_>) -> Poll<()> {
         let stall = self.limits.stall;
         if let Some(ending) = &mut self.ending {
-            return ending.poll(&mut self.io, &mut self.incoming, (stall, self.open.stats()), cx);
+            return ending.poll(io, &mut self.incoming, (stall, self.open.stats()), cx);
         }
-        if self.incoming.poll_gone(&mut self.io, cx).is_ready() {
+        if self.incoming.poll_gone(io, cx).is_ready() {
             return Poll::Ready(());
         }
         loop {
             let then = match &mut self.blocked {
                 Some(blocked) => {
-                    let is_written = ready!(blocked.poll(&mut self.io, stall, self.open.stats(), cx));
+                    let is_written = ready!(blocked.poll(io, stall, self.open.stats(), cx));
                     let then = blocked.then;
                     self.blocked = None;
                     match is_written {
@@ -117,7 +126,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Parked<I> {
                     if outgoing.is_empty() && then == Then::More {
                         return Poll::Pending;
                     }
-                    match outgoing.poll_write(&mut self.io, cx) {
+                    match outgoing.poll_write(io, cx) {
                         Poll::Ready(Ok(())) => then,
                         Poll::Ready(Err(_)) => return Poll::Ready(()),
                         Poll::Pending => {
@@ -132,7 +141,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Parked<I> {
                 Then::Cut => return Poll::Ready(()),
                 Then::End => {
                     self.ending = Some(Box::new(Ending::Shutdown(Instant::now(), Timer::default())));
-                    return self.poll(cx);
+                    return self.poll(io, cx);
                 }
             }
         }
