@@ -416,7 +416,10 @@ impl Arrived {
             vary = vary.with(VarySpec::of(&json.headers).names().iter().cloned());
         }
         let (vary, is_looked_for) = match is_error {
-            true => resource.rule_of_error(vary, |variant| cache.has_page(resource, variant)),
+            true => resource.rule_of_error(cache.hub(), vary, |variant, channels| {
+                let stored = cache.store().peek(resource.key(), variant);
+                stored.is_some_and(|stored| cache.is_good_page(resource, &stored, channels))
+            }),
             false => (resource.rule(vary), true),
         };
         let wrapper = self
@@ -476,12 +479,6 @@ impl Arrived {
 // === impl Cache ===
 
 impl Cache {
-    /// Whether something is stored of this variant that is no error.
-    fn has_page(&self, resource: &Resource, variant: VariantKey) -> bool {
-        let stored = self.store().peek(resource.key(), variant);
-        stored.is_some_and(|stored| !is_error_status(stored.head.status))
-    }
-
     /// The variant that a request is filed under.
     pub(super) fn variant(&self, vary: Option<&VarySpec>, sent: &Sent<'_>) -> VariantKey {
         self.variant_of(vary, sent.headers, sent.is_https, sent.by_hold)

@@ -12,7 +12,6 @@ use super::entry::Entry;
 use super::find::Departure;
 use super::flight::{Failure, Flight, Gone, Landed, Landing, Phase};
 use super::handle::Cache;
-use super::look::Needs;
 use super::policy::{NoStore, Validators, VarySpec, is_error_status, strip_client_conditionals};
 use super::pump::{Pump, Pumped, put_together};
 use super::resource::{Resource, State};
@@ -463,13 +462,7 @@ fn has_better(cache: &Cache, resource: &Resource, error: &Entry) -> bool {
 
 /// Of an error and a page that can still be served when the origin fails, the page is kept, whichever came first.
 fn gives_way(cache: &Cache, resource: &Resource, channels: &Channels, error: &Entry, page: &Entry) -> bool {
-    let is_good = || {
-        let (hub, now) = (cache.hub(), Instant::now());
-        Needs::any(hub)
-            .may_have_old(hub, resource, page, channels, cache.outage(), now)
-            .is_some()
-    };
-    is_error_status(error.head.status) && !is_error_status(page.head.status) && is_good()
+    is_error_status(error.head.status) && cache.is_good_page(resource, page, channels)
 }
 
 /// Carries an answer that came outside the list of flights, because its URL was thought uncacheable.
@@ -515,6 +508,9 @@ fn finish(cache: &Cache, landing: &Landing, entry: Option<Arc<Entry>>) {
                 state.outlive(cache.hub(), named, after(now, left));
             }
             cache.store().forget(resource.key(), surplus);
+        }
+        if !is_error_status(entry.head.status) {
+            state.stored_page(&entry.head.vary);
         }
         cache.store().insert(resource, entry);
     }

@@ -14,7 +14,7 @@ use super::flight::{Flight, Landing, Phase};
 use super::handle::Cache;
 use super::key::VariantKey;
 use super::look::{Look, Needs, Why};
-use super::policy::{Freshness, Fwd, RequestDirectives, VarySpec};
+use super::policy::{Freshness, Fwd, RequestDirectives, VarySpec, is_error_status};
 use super::resource::{Resource, State};
 use crate::hub::Fetch;
 use crate::mutants::mutant;
@@ -395,6 +395,13 @@ impl Cache {
     ) -> bool {
         let look = Needs::any(self.hub()).look(self.hub(), resource, entry, channels, now);
         !matches!(look, Look::Dead)
+    }
+
+    /// Whether it is no error and can still be served when the origin fails: no error takes its place, or hides it.
+    pub(super) fn is_good_page(&self, resource: &Resource, entry: &Entry, channels: &Channels) -> bool {
+        let (hub, now) = (self.hub(), Instant::now());
+        let may_have = || Needs::any(hub).may_have_old(hub, resource, entry, channels, self.outage(), now);
+        !is_error_status(entry.head.status) && may_have().is_some()
     }
 
     fn variant_wanted(&self, asking: &Asking<'_>, vary: Option<&VarySpec>) -> VariantKey {

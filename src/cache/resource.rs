@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::channels::{Named, Snapshot, Union};
+use super::channels::{Channels, Named, Snapshot, Union};
 use super::flight::Flight;
 use super::key::{RequestUrl, VariantKey};
 use super::policy::VarySpec;
@@ -40,6 +40,8 @@ pub(crate) struct Resource {
 pub(super) struct State {
     /// What its answers are filed under: see [`Resource::rule`].
     pub(super) vary: Option<Arc<VarySpec>>,
+    /// An error said so, when there was no page.
+    error_rules: bool,
     /// What its answers named, as long as they live.
     union: Option<Box<Union>>,
     pub(super) flights: Vec<Arc<Flight>>,
@@ -102,18 +104,21 @@ impl Resource {
         self.state.lock().rule(vary)
     }
 
-    /// The same of an error, which makes nothing of a page: while one is stored, or about to be, that stays where it is looked
-    /// for, and the error is told apart by its own fields beside. Returns whether it is looked for there.
+    /// The same of an error, which makes nothing of a page: while one can be served, or is about to be, that stays where it is
+    /// looked for, and the error is told apart by its own fields beside. Returns whether it is looked for there.
     pub(super) fn rule_of_error(
         &self,
+        hub: &Hub,
         vary: VarySpec,
-        is_page: impl Fn(VariantKey) -> bool,
+        is_good: impl Fn(VariantKey, &Channels) -> bool,
     ) -> (Arc<VarySpec>, bool) {
         let mut state = self.state.lock();
+        let channels = state.channels(hub);
         let ruling = state.vary.clone();
         let has_page = || {
             let is_arriving = |flight: &Arc<Flight>| flight.brings_a_page();
-            state.variants.iter().copied().any(is_page) || state.flights.iter().any(is_arriving)
+            let is_good = |variant: &VariantKey| is_good(*variant, &channels);
+            state.flights.iter().any(is_arriving) || state.variants.iter().any(is_good)
         };
         match ruling {
             Some(ruling) if has_page() => {
@@ -123,7 +128,11 @@ impl Resource {
                     false => (Arc::new(own), false),
                 }
             }
-            _ => (state.rule(vary), true),
+            _ => {
+                let ruling = state.rule(vary);
+                state.error_rules = true;
+                (ruling, true)
+            }
         }
     }
 
@@ -164,9 +173,17 @@ impl State {
 
     /// See [`Resource::rule`].
     fn rule(&mut self, vary: VarySpec) -> Arc<VarySpec> {
+        self.error_rules = false;
         match &self.vary {
             Some(ruling) if !ruling.names().is_empty() && vary.names().is_empty() => ruling.clone(),
             _ => self.vary.insert(Arc::new(vary)).clone(),
+        }
+    }
+
+    /// A page that is filed under these is stored: it is looked for there, although an error came while it arrived.
+    pub(super) fn stored_page(&mut self, vary: &Arc<VarySpec>) {
+        if std::mem::take(&mut self.error_rules) {
+            self.vary = Some(vary.clone());
         }
     }
 

@@ -10,6 +10,7 @@ mod conditions;
 mod confirmed;
 mod described;
 mod doors;
+mod errors;
 mod faults;
 mod foreign;
 mod grip;
