@@ -95,8 +95,12 @@ impl Visit {
             }
         };
         let disposition = arrived.disposition();
+        let asked_for = || {
+            let vary = self.resource.state.lock().vary.clone();
+            self.cache.variant(vary.as_deref(), &sent)
+        };
         self.cache
-            .take_note(&self.resource, &arrived, disposition, old.as_ref());
+            .take_note(&self.resource, &arrived, disposition, asked_for, old.as_ref());
         if let Some(error) = arrived.error()
             && let Some(old) = self.old_after_failure(old.as_ref(), Some(error))
         {

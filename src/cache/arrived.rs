@@ -336,7 +336,7 @@ impl Arrived {
     }
 
     /// Whether it puts an end to what was stored before, although it is not stored itself: not if it is only about
-    /// the one who asked, or says no to that one.
+    /// the one who asked or what that one wanted, or says no to that one.
     pub(super) fn supersedes(&self) -> bool {
         let (status, _) = self.seen();
         let is_last_word = match status {
@@ -345,7 +345,8 @@ impl Arrived {
             status => status.is_success() || status.is_redirection(),
         };
         let refused = self.verdict.storable.or(self.verdict.shareable).err();
-        is_last_word && self.unusable.is_none() && refused.is_some_and(|why| !why.is_of_its_request())
+        let is_of_all = |why: NoStore| !why.is_of_its_request() && !why.is_of_a_condition();
+        is_last_word && self.unusable.is_none() && refused.is_some_and(is_of_all)
     }
 
     /// Whether what becomes of it tells what becomes of the next answer of its URL.
@@ -384,6 +385,10 @@ impl Arrived {
     /// When it came.
     pub(super) fn arrival(&self) -> Arrival {
         self.freshness.arrival()
+    }
+
+    pub(super) fn stamp(&self) -> Stamp {
+        self.stamp
     }
 
     /// The channels that it names.

@@ -224,7 +224,8 @@ impl<S: Below> FlightTask<S> {
         let kept = disposition.kept();
         let is_of_its_request = verdict.shareable.is_err_and(NoStore::is_of_its_request);
         if moved || kept.is_err() && !is_of_its_request {
-            self.supersede();
+            let (of, old) = (self.flight().files_under(), self.departure.old.as_ref());
+            self.cache.supersede(self.resource(), of, entry.head.stamp, old);
         }
         let landed = Landed {
             entry: entry.clone(),
@@ -251,13 +252,6 @@ impl<S: Below> FlightTask<S> {
         );
     }
 
-    /// The origin has answered, and the answer is not kept: what was stored before is no longer its last word.
-    fn supersede(&self) {
-        if let Some(old) = &self.departure.old {
-            self.cache.store().remove(self.resource().key(), old);
-        }
-    }
-
     async fn land(mut self, arrived: Arrived, as_sent: &AsSent) {
         let sent = as_sent.sent();
         let disposition = arrived.disposition();
@@ -265,6 +259,7 @@ impl<S: Below> FlightTask<S> {
             self.resource(),
             &arrived,
             disposition,
+            || self.flight().files_under(),
             self.departure.old.as_ref(),
         );
         let in_background = self.leader.is_none();
@@ -470,12 +465,15 @@ pub(super) async fn carry_alone(cache: Cache, landing: Landing, landed: (Landed,
     carry(cache, landing, landed, false, to_all).await;
 }
 
-/// Rule C4: not if marks that it has not seen are forgotten, or if one of those that are not has killed it. What gives way
-/// to it goes.
+/// Rule C4: not if marks that it has not seen are forgotten, or if one of those that are not has killed it; nor if the origin
+/// has spoken since. What gives way to it goes.
 fn may_be_stored(cache: &Cache, landing: &Landing, state: &mut State, entry: &Entry) -> bool {
     let (resource, channels) = (&*landing.resource, state.channels(cache.hub()));
     let since = entry.since(&resource.keys, &channels);
-    if landing.pin.is_revoked() || cache.hub().judge(since).standing == Standing::Dead {
+    if landing.flight.is_superseded()
+        || landing.pin.is_revoked()
+        || cache.hub().judge(since).standing == Standing::Dead
+    {
         return false;
     }
     let Some(stored) = cache.store().peek(resource.key(), entry.head.variant) else {

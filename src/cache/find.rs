@@ -331,7 +331,8 @@ impl Cache {
             Phase::Landed(landed) => {
                 // Who comes after the head finds a stored answer that is not whole yet: like any other it has to be fresh.
                 let entry = &landed.entry;
-                (landed.storable && entry.head.freshness.is_fresh(now) || mutant!("join-any"))
+                let is_kept = landed.storable && !flight.is_superseded();
+                (is_kept && entry.head.freshness.is_fresh(now) || mutant!("join-any"))
                     && needs.is_served_by(self.hub(), resource, entry, channels)
             }
             Phase::Gone(_) => false,

@@ -22,6 +22,8 @@ pub(super) struct Flight {
     hurry: Notify,
     /// It is worth ending, although nobody waits any more.
     goes_on: AtomicBool,
+    /// A later answer was the last word: what it brings is not kept.
+    is_superseded: AtomicBool,
 }
 
 /// How far a flight is.
@@ -108,7 +110,24 @@ impl Flight {
             turn,
             hurry: Notify::new(),
             goes_on: AtomicBool::new(false),
+            is_superseded: AtomicBool::new(false),
         }
+    }
+
+    /// Its origin has said something else since, with this stamp: what it has brought by now is not kept, unless that is
+    /// younger.
+    pub(super) fn supersede(&self, stamp: Stamp) {
+        let is_older = |entry: &Entry| entry.head.stamp.at <= stamp.at;
+        let is_superseded = match &*self.phase.borrow() {
+            Phase::Landed(landed) => is_older(&landed.entry),
+            Phase::Gone(Gone::NotShareable { kept: Some(kept), .. }) => is_older(kept),
+            Phase::Waiting | Phase::Flying { .. } | Phase::Gone(_) => false,
+        };
+        self.is_superseded.fetch_or(is_superseded, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_superseded(&self) -> bool {
+        self.is_superseded.load(Ordering::Relaxed)
     }
 
     /// Somebody has waited long enough, and will come again: without an end it would never be served.
@@ -125,14 +144,16 @@ impl Flight {
     pub(super) fn may_be_stored(&self) -> bool {
         match &*self.phase.borrow() {
             Phase::Waiting | Phase::Flying { .. } => true,
-            Phase::Landed(landed) => landed.storable,
+            Phase::Landed(landed) => landed.storable && !self.is_superseded(),
             Phase::Gone(_) => false,
         }
     }
 
     /// Whether what it brings is kept, and no error.
     pub(super) fn brings_a_page(&self) -> bool {
-        matches!(&*self.phase.borrow(), Phase::Landed(landed) if landed.storable && !landed.is_error)
+        let is_page =
+            matches!(&*self.phase.borrow(), Phase::Landed(landed) if landed.storable && !landed.is_error);
+        is_page && !self.is_superseded()
     }
 
     /// The variant that it is for, as far as that is known: the head may name more fields than were known.

@@ -8,18 +8,22 @@ use super::channels::Named;
 use super::entry::Entry;
 use super::flight::Failure;
 use super::handle::Cache;
+use super::key::VariantKey;
 use super::memo::{About, Forbids, Memo};
 use super::resource::Resource;
+use crate::position::Stamp;
 use crate::sync::Arc;
 use crate::time::after;
 
 impl Cache {
-    /// An answer came, and this is what becomes of it. `old`: what is stored of its variant.
+    /// An answer came, and this is what becomes of it. `old`: what is stored of the variant that was
+    /// asked for.
     pub(super) fn take_note(
         &self,
         resource: &Arc<Resource>,
         arrived: &Arrived,
         disposition: Disposition,
+        asked_for: impl FnOnce() -> VariantKey,
         old: Option<&Arc<Entry>>,
     ) {
         if arrived.error().is_some() {
@@ -27,11 +31,8 @@ impl Cache {
             resource.state.lock().pause(Instant::now());
         } else {
             self.origin_answered(resource);
-            if arrived.supersedes()
-                && let Some(old) = old
-            {
-                // The origin's last word is another one.
-                self.store().remove(resource.key(), old);
+            if arrived.supersedes() {
+                self.supersede(resource, asked_for(), arrived.stamp(), old);
             }
         }
         let (why, about) = match disposition {
@@ -43,6 +44,33 @@ impl Cache {
         if arrived.tells_of_its_url() {
             self.remember(resource, arrived.named(), (why, about), arrived.forbidden_by());
         }
+    }
+
+    /// The origin has answered, with this stamp, and the answer is not kept: what was stored of this variant before is no longer
+    /// its last word, nor is what still arrives. `old`: what was validated.
+    pub(super) fn supersede(
+        &self,
+        resource: &Resource,
+        variant: VariantKey,
+        stamp: Stamp,
+        old: Option<&Arc<Entry>>,
+    ) {
+        let state = resource.state.lock();
+        for flight in state
+            .flights
+            .iter()
+            .filter(|flight| flight.files_under() == variant)
+        {
+            flight.supersede(stamp);
+        }
+        // It may have been stored after this was asked.
+        let stored = self.store().peek(resource.key(), variant);
+        let is_older = |stored: &Arc<Entry>| stored.head.stamp.at <= stamp.at;
+        let gone = stored.filter(is_older);
+        for entry in gone.iter().chain(old) {
+            self.store().remove(resource.key(), entry);
+        }
+        drop(state);
     }
 
     /// Room is short: what could be kept is not.
