@@ -8,6 +8,7 @@ mod channels;
 mod collapse;
 mod conditions;
 mod confirmed;
+mod crowd;
 mod described;
 mod doors;
 mod errors;
