@@ -231,7 +231,8 @@ impl Edge {
         let mut applied = ids_of(&order);
         let mut at = self.0.bus.submit(order).await?;
         while let Some((channel, id)) = applied.pop() {
-            if let Some(released) = self.0.hub.sequencer().successor(&channel, &id) {
+            let hub = &self.0.hub;
+            while let Some(released) = hub.sequencer().released_by(hub, &channel, &id) {
                 let (order, done) = released.into_order();
                 applied.extend(ids_of(&order));
                 at = self.0.bus.submit(order).await?;

@@ -152,6 +152,37 @@ async fn d1_q03_what_is_given_up_on_goes_out_after_what_leads_up_to_it() {
     assert_eq!(all(&mut subscription).await.len(), 2);
 }
 
+/// What is there already says what it follows: that comes late, and need not wait for what comes before it. What follows
+/// the last of them has not missed anything.
+#[tokio::test(start_paused = true)]
+async fn d1_what_leads_up_to_what_is_there_waits_for_nothing() {
+    for (order, log) in [
+        (&[3, 2, 1][..], "321"),
+        (&[4, 2, 1, 3], "4321"),
+        (&[4, 1, 2, 3], "4321"),
+        (&[3, 1, 2], "321"),
+    ] {
+        let edge = Edge::new();
+        let mut subscription = subscribe(&edge);
+        let start = Instant::now();
+        let mut late = Vec::new();
+        for n in order {
+            late.push(publish(&edge, item(&n.to_string(), &(n - 1).to_string())));
+            settle().await;
+        }
+        for late in late {
+            late.await.expect("no panic");
+        }
+        let last = order[0];
+        edge.publish(channel(), item(&(last + 1).to_string(), &last.to_string()))
+            .await
+            .expect("accepted");
+        assert_eq!(start.elapsed(), Duration::ZERO, "{order:?}");
+        assert_eq!(all(&mut subscription).await, format!("{log}{}", last + 1));
+        assert_eq!(edge.hub().stats().waiting, 0);
+    }
+}
+
 /// Only one can follow; of the order of the second nothing is applied.
 #[tokio::test(start_paused = true)]
 async fn d1_q05_of_two_that_wait_for_the_same_one_the_second_is_refused() {

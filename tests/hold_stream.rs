@@ -571,6 +571,27 @@ async fn d2_ids_across_a_replay_and_a_gap() {
     assert_eq!(ready(body), ["14"]);
 }
 
+/// Two publishers, and a channel that knows no last id: the second message came first. Nobody stays on the first one.
+#[tokio::test(start_paused = true)]
+async fn d1_d2_the_first_messages_of_a_channel_may_come_in_any_order() {
+    let edge = Edge::new();
+    let held = [("grip-hold", "stream"), ("grip-channel", "t; prev-id=0")];
+    let origin = Origin::new(move |_, _| async move { Ok(reply(200, &held, "0")) });
+    let mut response = origin.get(&edge).await;
+    let body = response.body_mut();
+    assert_eq!(ready(body), ["0"]);
+    publish(&edge, with_ids("2", "2", "1")).await;
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let late = tokio::spawn({
+        let edge = edge.clone();
+        async move { publish(&edge, with_ids("1", "1", "0")).await }
+    });
+    assert_eq!((data(body).await, data(body).await), ("1".into(), "2".into()));
+    late.await.expect("no panic");
+    publish(&edge, with_ids("3", "3", "2")).await;
+    assert_eq!(ready(body), ["3"]);
+}
+
 /// Longest of all durations: nothing overflows, and the hold just stays.
 #[tokio::test(start_paused = true)]
 async fn a_hold_may_last_for_ever() {

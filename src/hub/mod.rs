@@ -464,6 +464,11 @@ impl Hub {
         self.0.registry.get(channel)?.last_id()
     }
 
+    /// The id of a message that the channel's log lacks before its last ones.
+    pub(crate) fn awaited(&self, channel: &Channel) -> Option<std::sync::Arc<str>> {
+        self.0.registry.get(channel)?.awaited()
+    }
+
     /// A moment's figures.
     pub fn stats(&self) -> HubStats {
         let (waiting, waiting_bytes) = self.0.sequencer.waiting();

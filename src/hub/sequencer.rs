@@ -1,6 +1,7 @@
 //! Order within a channel, decided before the append.
 //!
-//! An item waits only if the channel's log knows a last id and the item names another one as its predecessor.
+//! An item waits only if the channel's log knows a last id and the item names another one as its predecessor; not, if it is
+//! what leads up to that last one: it comes late already, and holds put it in its place.
 //! It waits until its predecessor was appended, or five seconds; then it goes out after what leads up to it, as far as
 //! that waits as well. What waits is known by its id: whoever says it once more waits for the same outcome. Two items
 //! cannot follow the same one.
@@ -84,6 +85,8 @@ pub struct Conflict {
 #[derive(Clone, Copy)]
 enum Plan {
     Go,
+    /// Too, and what follows it is there already.
+    LeadUp,
     /// It waits, or waits already.
     Wait,
 }
@@ -163,7 +166,7 @@ impl Sequencer {
         let mut said_again = Vec::new();
         for (publication, plan) in publications.into_iter().zip(plans) {
             match (plan, waiting.outcome_of(&publication)) {
-                (Plan::Go, _) => admitted.go.push(publication),
+                (Plan::Go | Plan::LeadUp, _) => admitted.go.push(publication),
                 (Plan::Wait, Some(outcome)) => {
                     admitted.wait.push(outcome);
                     said_again.push(publication);
@@ -239,6 +242,9 @@ impl Sequencer {
         if last_id.is_none_or(|last_id| last_id == *prev_id) {
             return Ok(Plan::Go);
         }
+        if message.id.is_some() && message.id == hub.awaited(channel) {
+            return Ok(Plan::LeadUp);
+        }
         if waiters().any(|other| predecessor(other) == Some(prev_id)) {
             return Err(Conflict {
                 channel: channel.clone(),
@@ -251,10 +257,23 @@ impl Sequencer {
         Ok(if has_room { Plan::Wait } else { Plan::Go })
     }
 
-    /// The item that waited for this one.
-    pub(crate) fn successor(&self, channel: &Channel, id: &Arc<str>) -> Option<Released> {
+    /// An item that waited and need not any more, for this one has been appended: its successor, or what comes before it, if
+    /// it was late itself.
+    pub(crate) fn released_by(&self, hub: &Hub, channel: &Channel, id: &Arc<str>) -> Option<Released> {
+        let mut waiting = self.waiting.lock();
+        if !waiting.channels.contains_key(channel) {
+            return None;
+        }
         let is_next = |waiter: &Waiter| predecessor(&waiter.released.publication) == Some(id);
-        self.waiting.lock().take(channel, is_next)
+        if let Some(next) = waiting.take(channel, is_next) {
+            return Some(next);
+        }
+        let awaited = hub
+            .awaited(channel)
+            .filter(|_| hub.last_id(channel).as_ref() != Some(id))?;
+        waiting.take(channel, |waiter| {
+            waiter.released.publication.message.id.as_ref() == Some(&awaited)
+        })
     }
 
     /// Somebody has to look after the deadlines in this runtime, for something waits and nobody does.
@@ -298,6 +317,7 @@ impl<'a> Own<'a> {
                     self.last_ids.insert(channel, id);
                 }
             }
+            Plan::LeadUp => self.ids.extend(message.id.as_ref().map(|id| (channel, id))),
             Plan::Wait => {
                 self.bytes += weight(item, purges);
                 self.wait.push(item);

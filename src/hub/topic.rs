@@ -73,6 +73,8 @@ struct State {
 #[derive(Default)]
 struct More {
     last_id: Option<std::sync::Arc<str>>,
+    /// What comes before the first of those that lead up to that, each to the next one, and is not known to be here.
+    awaited: Option<std::sync::Arc<str>>,
     ids: HashMap<std::sync::Arc<str>, u32>,
     /// Hashes of the ids of the last states that were replaced.
     replaced_ids: VecDeque<u64>,
@@ -212,6 +214,11 @@ impl Topic {
         self.state.read().more.as_ref()?.last_id.clone()
     }
 
+    /// The id of what leads up to what is here, to the last message at the end, and is not here.
+    pub(super) fn awaited(&self) -> Option<std::sync::Arc<str>> {
+        self.state.read().more.as_ref()?.awaited.clone()
+    }
+
     /// Whether a message with this id is here, or was replaced by a newer state.
     pub(super) fn has(&self, id: &str) -> bool {
         self.state.read().has(id)
@@ -338,7 +345,7 @@ impl State {
             *more.ids.entry(id.clone()).or_default() += 1;
         }
         if let Some(more) = &mut self.more {
-            more.last_id = message.id.clone();
+            more.move_on(&message);
         }
         if matches!(message.stream, Some(StreamForm::Close | StreamForm::Hint)) {
             self.more.get_or_insert_default().last_stream_act = at;
@@ -431,6 +438,20 @@ impl More {
 
     fn weight(&self) -> usize {
         size_of::<Self>() + self.ids.len() * ID_WEIGHT + self.replaced_ids.capacity() * size_of::<u64>()
+    }
+
+    /// A message is here. It is the last one, unless it leads up to those that are.
+    fn move_on(&mut self, message: &Message) {
+        let Message { id, prev_id, .. } = message;
+        let follows = !message.no_seq && prev_id.is_some() && *prev_id == self.last_id;
+        if !follows {
+            let leads_up = id.is_some() && *id == self.awaited;
+            self.awaited = prev_id.clone().filter(|_| !message.no_seq);
+            if leads_up {
+                return;
+            }
+        }
+        self.last_id = id.clone();
     }
 
     fn forget(&mut self, id: &str) {
