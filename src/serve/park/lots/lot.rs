@@ -81,9 +81,14 @@ impl Lot {
 
     /// Its task is gone. Returns who had arrived and must be dropped.
     pub(super) fn ended(&self) -> Vec<Box<dyn Connection>> {
-        let mut queue = self.queue.lock();
-        queue.has_ended = true;
-        mem::take(&mut queue.arrived)
+        let over = Queue {
+            is_ending: true,
+            has_ended: true,
+            ..Queue::default()
+        };
+        // Its last waker may stay for long with whom it was given to: nothing but its own few bytes does.
+        let queue = mem::replace(&mut *self.queue.lock(), over);
+        queue.arrived
     }
 
     /// Moves what there is to look at to these lists, which are empty. If there is nothing the task, of which this is the

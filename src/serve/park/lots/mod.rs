@@ -16,11 +16,13 @@ mod reactor;
 mod source;
 mod task;
 
+use std::any::TypeId;
 use std::io;
 use std::sync::OnceLock;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use self::lot::Lot;
 use self::reactor::{Reactor, Ready};
@@ -53,10 +55,10 @@ impl Lots {
         }
     }
 
-    /// The lot whose turn it is to take one more.
-    fn next(&self) -> &Arc<Lot> {
+    /// The lot whose turn it is to take one more, as all of a server are: sockets may leave the runtime, or not.
+    fn next(&self, may_leave: bool) -> &Arc<Lot> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.lots.len();
-        self.lots[turn].get_or_init(|| task::spawn(self.phases.listen(Phase::Cutting)))
+        self.lots[turn].get_or_init(|| task::spawn(self.phases.listen(Phase::Cutting), may_leave))
     }
 }
 
@@ -65,7 +67,7 @@ impl Drive for Lots {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let lot = self.next();
+        let lot = self.next(may_leave(&parked.io));
         match seated(parked, lot.has_reactor()) {
             Ok(connection) => lot.arrive(connection),
             Err(error) => {
@@ -81,6 +83,11 @@ impl Drop for Lots {
             lot.end();
         }
     }
+}
+
+/// Whether this socket may leave the runtime. If not it needs none that has sockets.
+fn may_leave<I: 'static>(io: &Transport<I>) -> bool {
+    cfg!(unix) && matches!(io, Transport::Plain(_)) && TypeId::of::<I>() == TypeId::of::<TcpStream>()
 }
 
 /// What goes on of this connection: with a socket that has left the runtime, if it may and can.

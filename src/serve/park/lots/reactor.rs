@@ -5,13 +5,35 @@ use std::task::{Context, Poll};
 
 /// What may be done with a socket from now on.
 #[derive(Clone, Copy)]
+#[cfg_attr(not(unix), expect(dead_code, reason = "nothing is told"))]
 pub(super) struct Ready {
     pub(super) read: bool,
     pub(super) write: bool,
 }
 
+#[cfg(not(unix))]
+pub(super) use self::none::Reactor;
 #[cfg(unix)]
 pub(super) use self::unix::Reactor;
+
+/// All sockets stay with the runtime.
+#[cfg(not(unix))]
+mod none {
+    use super::*;
+
+    /// There is none.
+    pub(in super::super) enum Reactor {}
+
+    impl Reactor {
+        pub(in super::super) fn new() -> io::Result<Self> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        pub(in super::super) fn look(&mut self, _: &mut Context<'_>, _: impl FnMut(usize, Ready)) {
+            match *self {}
+        }
+    }
+}
 
 #[cfg(unix)]
 mod unix {
@@ -23,8 +45,9 @@ mod unix {
 
     use super::*;
 
-    /// Events that are taken at once.
+    /// Events that are taken at once, and how often in one look: peers can make them as fast as they are taken.
     const EVENTS: usize = 256;
+    const BATCHES: usize = 16;
 
     /// A lot's own poll.
     pub(in super::super) struct Reactor {
@@ -51,7 +74,7 @@ mod unix {
 
         /// Tells what has become ready, by numbers. Then the waker is woken when there is more.
         pub(in super::super) fn look(&mut self, cx: &mut Context<'_>, mut each: impl FnMut(usize, Ready)) {
-            loop {
+            for _ in 0..BATCHES {
                 let Poll::Ready(Ok(mut watch)) = self.watch.poll_read_ready_mut(cx) else {
                     return;
                 };
@@ -75,6 +98,7 @@ mod unix {
                     each(event.token().0, ready);
                 }
             }
+            cx.waker().wake_by_ref();
         }
     }
 }

@@ -38,13 +38,13 @@ struct Place {
     seat: Arc<Seat>,
 }
 
-/// Begins a lot, in the runtime of the caller.
-pub(super) fn spawn(cut: Listener) -> Arc<Lot> {
-    let reactor = Reactor::new();
-    if let Err(error) = &reactor {
-        tracing::warn!(target: "gripstack::serve", %error, "parked connections stay with the runtime");
-    }
-    let task = Task::new(reactor.ok(), cut);
+/// Begins a lot, in the runtime of the caller; where sockets may leave that, with a poll of its own.
+pub(super) fn spawn(cut: Listener, may_leave: bool) -> Arc<Lot> {
+    let reactor = may_leave.then(Reactor::new).and_then(|reactor| {
+        let tell = |error: &_| tracing::warn!(target: "gripstack::serve", %error, "parked connections stay with the runtime");
+        reactor.inspect_err(tell).ok()
+    });
+    let task = Task::new(reactor, cut);
     let lot = task.lot.clone();
     // What it polls shares no budget: the lot lets others run by itself.
     tokio::spawn(tokio::task::unconstrained(task.run()));
@@ -141,7 +141,7 @@ impl Drop for Task {
     }
 }
 
-/// A body is its user's: if it panics as it goes it does not take the others along.
+/// A socket may be its user's: if it panics as it goes it does not take the others along. Bodies see to that themselves.
 fn discard(connection: Box<dyn Connection>) {
     let _ = catch_unwind(AssertUnwindSafe(|| drop(connection)));
 }
