@@ -489,6 +489,20 @@ async fn a_body_that_is_over_is_let_go_however_slow_its_reader_is() {
         settle().await;
         assert!(hold.is_closed(), "{parking:?}");
     }
+    // Nor does it matter that it was parked before.
+    for parking in WAYS {
+        let world = World::new(parking);
+        let mut client = world.pipes.connect(16);
+        client.send(GET).await;
+        client.head().await;
+        world.held().await;
+        world.say(&"x".repeat(1_000));
+        let hold = world.last();
+        world.fail();
+        client.bytes(1).await;
+        settle().await;
+        assert!(hold.is_closed(), "{parking:?}");
+    }
 }
 
 /// Its end is never taken.

@@ -18,6 +18,7 @@ use super::adapter::{Adapter, Shared, Side};
 use super::limits::Limits;
 use super::link::Link;
 use super::listener::Peer;
+use super::panics::{Panicked, guarded};
 use super::park::{Drive, Framing, Parked};
 use super::proxy_protocol;
 use super::socket::{Protocol, Socket};
@@ -283,6 +284,10 @@ where
                     Phase::Cutting => return,
                 },
                 ended = poll_fn(|cx| poll_http1(&mut connection, &link, cx)) => match ended {
+                    Ended::Panicked(panicked) => {
+                        let _ = panicked.count(&shared.stats);
+                        return;
+                    }
                     Ended::Closed(result) => return log_end(self.peer, result),
                     Ended::AtRest(goes_on) => break goes_on,
                 },
@@ -371,6 +376,8 @@ impl LastLook {
 /// How HTTP/1 ends on a connection.
 enum Ended {
     Closed(hyper::Result<()>),
+    /// Caught here, or what the connection has would be dropped as that unwinds: a second panic would end the process.
+    Panicked(Panicked),
     /// The last answer is held, and there is nothing of it to write. What goes on without HTTP.
     AtRest((EdgeBody, Framing)),
 }
@@ -379,9 +386,10 @@ fn poll_http1<F>(connection: &mut F, link: &Link, cx: &mut Context<'_>) -> Poll<
 where
     F: Future<Output = hyper::Result<()>> + Unpin,
 {
-    match Pin::new(connection).poll(cx) {
-        Poll::Ready(result) => Poll::Ready(Ended::Closed(result)),
-        Poll::Pending => link
+    match guarded(|| Pin::new(connection).poll(cx)) {
+        Err(panicked) => Poll::Ready(Ended::Panicked(panicked)),
+        Ok(Poll::Ready(result)) => Poll::Ready(Ended::Closed(result)),
+        Ok(Poll::Pending) => link
             .slot()
             .take()
             .map_or(Poll::Pending, |goes_on| Poll::Ready(Ended::AtRest(goes_on))),

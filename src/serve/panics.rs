@@ -9,9 +9,17 @@ use super::stats::Stats;
 pub(super) struct Panicked;
 
 /// Polls what ends if it panics: a connection, a stream.
-pub(super) fn guarded(poll: impl FnOnce() -> Poll<()>) -> Result<Poll<()>, Panicked> {
+pub(super) fn guarded<T>(poll: impl FnOnce() -> Poll<T>) -> Result<Poll<T>, Panicked> {
     // It is dropped and never used again.
     catch_unwind(AssertUnwindSafe(poll)).map_err(|_| Panicked)
+}
+
+/// Drops a body. Counted and told if it panics.
+pub(super) fn let_go<B>(body: B, stats: &Stats) {
+    if catch_unwind(AssertUnwindSafe(|| drop(body))).is_err() {
+        stats.count_panic();
+        tracing::error!(target: "gripstack::serve", "a body panicked as it was dropped");
+    }
 }
 
 // === impl Panicked ===

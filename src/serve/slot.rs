@@ -1,5 +1,6 @@
 //! Where hyper polls the body of a hold, and the server can take it out.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -56,7 +57,14 @@ impl Slot {
         let Some((mut body, framing)) = self.body.lock().take() else {
             return Poll::Pending;
         };
-        let polled = Pin::new(&mut body).poll_frame(cx);
+        let polled = match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut body).poll_frame(cx))) {
+            Ok(polled) => polled,
+            Err(panic) => {
+                // It goes with the connection, not as this unwinds: one that panics as it goes, too, would end the process.
+                *self.body.lock() = Some((body, framing));
+                resume_unwind(panic)
+            }
+        };
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
             // It is over: what it holds goes now, however slow its reader is.
             self.set(Rest::Empty);

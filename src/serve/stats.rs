@@ -141,7 +141,7 @@ impl Stats {
         self.0.failed.load(Relaxed)
     }
 
-    /// Panics of the service, answered with 500, and of bodies, which break off.
+    /// Panics of the service, answered with 500, and of bodies, which break off; also of bodies as they are dropped.
     pub fn panicked(&self) -> u64 {
         self.0.panicked.load(Relaxed)
     }

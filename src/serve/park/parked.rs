@@ -1,5 +1,6 @@
 //! One parked connection: its socket and what goes on.
 
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use crate::body::{BoxedBody, EdgeBody};
 use crate::serve::limits::Limits;
-use crate::serve::panics::guarded;
+use crate::serve::panics::{guarded, let_go};
 use crate::serve::socket::Linger;
 use crate::serve::stats::{Open, Stats};
 use crate::serve::timer::Timer;
@@ -21,6 +22,12 @@ use crate::time::after;
 
 /// What of a body is gathered for one write, in bytes: more may come with the last frame.
 const GATHERED_BYTES: usize = 64 * 1024;
+
+/// Most frames of a body for one write, those that say nothing included.
+const GATHERED_FRAMES: usize = 64;
+
+/// Most writes in one turn. A body that always has more, for a reader that takes all of it, would keep others from theirs.
+const WRITES: usize = 8;
 
 /// A connection whose last answer goes on, without HTTP's state machine.
 ///
@@ -54,7 +61,10 @@ struct Blocked {
 /// What follows what was gathered.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Then {
+    /// The body may have more.
     More,
+    /// It had no more, and wakes when it has.
+    Wait,
     /// The body is over.
     End,
     /// It broke off: the client must see that.
@@ -110,20 +120,28 @@ impl Going {
         if self.incoming.poll_gone(io, cx).is_ready() {
             return Poll::Ready(());
         }
+        let mut writes = 0;
         loop {
             let then = match &mut self.blocked {
                 Some(blocked) => {
                     let is_written = ready!(blocked.poll(io, stall, self.open.stats(), cx));
                     let then = blocked.then;
                     self.blocked = None;
-                    match is_written {
-                        true => then,
-                        false => return Poll::Ready(()),
+                    match then {
+                        _ if !is_written => return Poll::Ready(()),
+                        // It may have woken this meanwhile.
+                        Then::Wait => Then::More,
+                        then => then,
                     }
                 }
+                None if writes == WRITES => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 None => {
+                    writes += 1;
                     let (mut outgoing, then) = self.gather(cx);
-                    if outgoing.is_empty() && then == Then::More {
+                    if outgoing.is_empty() && then == Then::Wait {
                         return Poll::Pending;
                     }
                     match outgoing.poll_write(io, cx) {
@@ -138,6 +156,7 @@ impl Going {
             };
             match then {
                 Then::More => {}
+                Then::Wait => return Poll::Pending,
                 Then::Cut => return Poll::Ready(()),
                 Then::End => {
                     self.ending = Some(Box::new(Ending::Shutdown(Instant::now(), Timer::default())));
@@ -150,25 +169,43 @@ impl Going {
     /// What the body has, as far as one write takes it.
     fn gather(&mut self, cx: &mut Context<'_>) -> (Outgoing, Then) {
         let mut outgoing = Outgoing::default();
-        while !outgoing.is_full(GATHERED_BYTES) {
+        for _ in 0..GATHERED_FRAMES {
+            if outgoing.is_full(GATHERED_BYTES) {
+                break;
+            }
             match self.body.as_mut().poll_frame(cx) {
-                Poll::Pending => return (outgoing, Then::More),
+                Poll::Pending => return (outgoing, Then::Wait),
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) if !data.is_empty() => self.framing.data(data, &mut outgoing),
                     // Trailers go out only where the head announced them, and then a connection is not parked.
                     Ok(_) | Err(_) => {}
                 },
                 Poll::Ready(Some(Err(error))) => {
+                    self.let_go();
                     tracing::debug!(target: "gripstack::serve", %error, "a held body broke off");
                     return (outgoing, Then::Cut);
                 }
                 Poll::Ready(None) => {
+                    self.let_go();
                     self.framing.end(&mut outgoing);
                     return (outgoing, Then::End);
                 }
             }
         }
         (outgoing, Then::More)
+    }
+
+    /// The body is over: what it holds goes now, however slow its reader is.
+    fn let_go(&mut self) {
+        let body = mem::replace(&mut self.body, EdgeBody::empty().into_boxed());
+        let_go(body, self.open.stats());
+    }
+}
+
+/// A body is its user's: if it panics as it goes it does not take others along, however it comes to go.
+impl Drop for Going {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }
 
@@ -228,7 +265,8 @@ impl Ending {
                         stats.count_stall();
                         return Poll::Ready(());
                     };
-                    if down.is_err() || !incoming.has_come() {
+                    // What has come since would make of closing a reset.
+                    if down.is_err() || incoming.poll_gone(io, cx).is_ready() || !incoming.has_come() {
                         return Poll::Ready(());
                     }
                     *self = Self::Lingering(Linger::new());

@@ -15,6 +15,8 @@ mod own;
 mod reactor;
 mod source;
 mod task;
+#[cfg(test)]
+mod tests;
 
 use std::any::TypeId;
 use std::io;

@@ -133,6 +133,9 @@ impl AsyncWrite for Own {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.stream.shutdown(Shutdown::Write))
+        let me = self.get_mut();
+        // What came since the poll was looked at: before it closes, its owner looks for itself.
+        me.can_read = true;
+        Poll::Ready(me.stream.shutdown(Shutdown::Write))
     }
 }
