@@ -93,6 +93,7 @@ fn may_leave<I: 'static>(io: &Transport<I>) -> bool {
 }
 
 /// What goes on of this connection: with a socket that has left the runtime, if it may and can.
+#[cfg_attr(not(unix), expect(unused_variables, reason = "none may"))]
 fn seated<I>(parked: Parked<Transport<I>>, may_leave: bool) -> io::Result<Box<dyn Connection>>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,

@@ -1,7 +1,7 @@
 //! A lot's own poll, which is itself one socket for the runtime.
 
 use std::io;
-use std::task::{Context, Poll};
+use std::task::Context;
 
 /// What may be done with a socket from now on.
 #[derive(Clone, Copy)]
@@ -37,6 +37,7 @@ mod none {
 
 #[cfg(unix)]
 mod unix {
+    use std::task::Poll;
     use std::time::Duration;
 
     use mio::{Events, Poll as Watch, Registry};

@@ -181,7 +181,7 @@ mod sockets {
         client.write_all(b"more").await.expect("open");
         server.readable().await.expect("open");
         let slot = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("one");
-        let own = own::Own::take(server).ok().expect("TCP").expect("it leaves");
+        let own = own::Own::take(server).expect("TCP").expect("it leaves");
         let mut parked = Parked::new(
             own,
             (EdgeBody::empty(), Framing::Chunked),
