@@ -309,9 +309,9 @@ where
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        socket.speak_http2();
         let limits = self.shared.limits.clone();
         let streams = Streams::new(limits.stall, self.shared.stats.clone());
+        socket.speak_http2(streams.clone());
         let adapter = Adapter {
             service: self.service,
             shared: self.shared,
@@ -325,11 +325,18 @@ where
         let mut reached = self.phases.listen(next);
         let mut last_look = LastLook::default();
         let mut going_away = false;
+        let mut farewell = LastLook::default();
         loop {
             let patience = if going_away { GOAWAY_PATIENCE } else { limits.idle };
             tokio::select! {
                 biased;
                 result = connection.as_mut() => return log_end(self.peer, result),
+                // After the connection, which reads and so finds it out.
+                () = poll_fn(|_| streams.poll_flooded()), if !farewell.has_begun() => {
+                    tracing::debug!(target: "gripstack::serve", peer = %self.peer.remote, "cut: a flood of HTTP/2 frames that bring nothing");
+                    farewell.begin();
+                }
+                () = farewell.over() => return,
                 () = reached.heard() => {
                     if next == Phase::Cutting {
                         return;
@@ -361,6 +368,10 @@ struct LastLook(Option<Pin<Box<Sleep>>>);
 impl LastLook {
     fn begin(&mut self) {
         self.0 = Some(Box::pin(sleep(LAST_LOOK)));
+    }
+
+    fn has_begun(&self) -> bool {
+        self.0.is_some()
     }
 
     /// Resolves once when it is over, and never if it has not begun.

@@ -63,6 +63,9 @@ settings! {
         pub h2_pending_resets: usize,
         /// Streams that were reset for the client's errors in the life of a connection; beyond it GOAWAY. Default 256.
         pub h2_error_resets: usize,
+        /// Streams that an HTTP/2 client may reset at once, and again within 5 s; ten frames of PING, SETTINGS or DATA without
+        /// bytes count as one. Beyond it GOAWAY, and the connection is cut, and counted. Default 1,000.
+        pub h2_resets: u32,
         /// How often an HTTP/2 client is pinged. Default 30 s.
         pub h2_ping: Duration,
         /// How long a ping may stay unanswered. Default 20 s. The connection is closed.
@@ -91,6 +94,7 @@ impl Default for Limits {
             h2_connection_window_bytes: 1024 * 1024,
             h2_pending_resets: 20,
             h2_error_resets: 256,
+            h2_resets: 1_000,
             h2_ping: Duration::from_secs(30),
             h2_ping_timeout: Duration::from_secs(20),
         }

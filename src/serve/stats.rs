@@ -48,6 +48,7 @@ struct Counters {
     said_over_address: EachMinute,
     requests: AtomicU64,
     stalled: AtomicU64,
+    flooded: AtomicU64,
     failed: AtomicU64,
     panicked: AtomicU64,
     refused: Box<[AtomicU64]>,
@@ -83,6 +84,7 @@ impl Stats {
             said_over_address: EachMinute::default(),
             requests: AtomicU64::new(0),
             stalled: AtomicU64::new(0),
+            flooded: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             panicked: AtomicU64::new(0),
             refused: Refusal::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
@@ -134,6 +136,11 @@ impl Stats {
     /// HTTP/1 that were not to be seen for `Limits::idle`.
     pub fn stalled(&self) -> u64 {
         self.0.stalled.load(Relaxed)
+    }
+
+    /// Connections cut because of `Limits::h2_resets`.
+    pub fn flooded(&self) -> u64 {
+        self.0.flooded.load(Relaxed)
     }
 
     /// Errors of the service, answered with 502.
@@ -199,6 +206,10 @@ impl Stats {
 
     pub(super) fn count_stall(&self) {
         self.0.stalled.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_flood(&self) {
+        self.0.flooded.fetch_add(1, Relaxed);
     }
 
     pub(super) fn count_failure(&self) {

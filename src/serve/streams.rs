@@ -20,6 +20,8 @@ pub(super) struct Streams {
     idle_since: Mutex<Instant>,
     /// Of the stream whose request was given to the service and whose task comes next.
     next: Mutex<Option<Arc<Handed>>>,
+    /// The client sends what brings nothing, and too much of it.
+    is_flooded: AtomicBool,
     stall: Duration,
     stats: Stats,
 }
@@ -59,6 +61,7 @@ impl Streams {
             active: AtomicUsize::new(0),
             idle_since: Mutex::new(Instant::now()),
             next: Mutex::new(None),
+            is_flooded: AtomicBool::new(false),
             stall,
             stats,
         })
@@ -69,6 +72,25 @@ impl Streams {
         let handed = Arc::<Handed>::default();
         *self.next.lock() = Some(handed.clone());
         handed
+    }
+
+    /// The client sends what brings nothing, and too much of it. Its connection looks whenever it has read.
+    pub(super) fn flood(&self) {
+        if !self.is_flooded.swap(true, Ordering::Relaxed) {
+            self.stats.count_flood();
+        }
+    }
+
+    pub(super) fn is_flooded(&self) -> bool {
+        self.is_flooded.load(Ordering::Relaxed)
+    }
+
+    /// Ready when it does. Of the connection alone, which looks whenever it has read: nobody is woken.
+    pub(super) fn poll_flooded(&self) -> Poll<()> {
+        match self.is_flooded() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
     }
 
     /// Resolves when there has been no stream for so long.

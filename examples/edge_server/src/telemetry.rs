@@ -133,6 +133,7 @@ impl Sources {
             );
             total("gripstack_requests_total", stats.requests());
             total("gripstack_readers_stalled_total", stats.stalled());
+            total("gripstack_http2_floods_total", stats.flooded());
             total(
                 "gripstack_service_errors_total",
                 stats.failed() + stats.panicked(),
@@ -255,6 +256,10 @@ fn describe() {
     describe_counter!(
         "gripstack_readers_stalled_total",
         "Connections cut because their client read nothing of its answer for too long"
+    );
+    describe_counter!(
+        "gripstack_http2_floods_total",
+        "Connections cut because their client sent HTTP/2 frames that bring nothing, without end"
     );
     describe_counter!(
         "gripstack_service_errors_total",

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, ReadBuf};
 
+use super::frames::Frames;
 use super::head_clock::{HeadClock, Late};
 use super::unseen::Unseen;
 use crate::serve::framer::{Framer, Step};
@@ -16,6 +17,7 @@ use crate::serve::link::{Answered, Link};
 use crate::serve::park::MOST_EXTRA_BYTES;
 use crate::serve::refusal::{Asked, Refusal};
 use crate::serve::stats::Stats;
+use crate::serve::streams::Streams;
 use crate::sync::Arc;
 
 /// What is read of a client's next bytes while its request is being answered; beyond it they wait in the kernel.
@@ -31,6 +33,7 @@ pub(super) struct Incoming {
     pub(super) clock: HeadClock,
     unseen: Unseen,
     http1: Option<Http1>,
+    http2: Option<Box<Frames>>,
     /// The client sends nothing more.
     is_over: bool,
     /// Bytes behind the last request that were read and dropped.
@@ -59,6 +62,7 @@ impl Incoming {
             clock: HeadClock::new(limits),
             unseen: Unseen::default(),
             http1: None,
+            http2: None,
             is_over: false,
             dropped: 0,
         }
@@ -76,9 +80,12 @@ impl Incoming {
         });
     }
 
-    pub(super) fn speak_http2(&mut self) {
+    pub(super) fn speak_http2(&mut self, streams: Arc<Streams>) {
         self.clock.end();
         self.ahead.clear_all();
+        let mut frames = Frames::new(self.clock.limits().h2_resets, streams);
+        frames.pass(&self.ahead.bytes);
+        self.http2 = Some(Box::new(frames));
     }
 
     /// All that was written before is with the kernel.
@@ -117,6 +124,15 @@ impl Incoming {
         loop {
             if self.ahead.cleared > 0 {
                 self.ahead.give(buf);
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(frames) = &mut self.http2 {
+                if frames.is_flood() {
+                    return Poll::Pending;
+                }
+                let before = buf.filled().len();
+                ready!(Pin::new(io).poll_read(cx, buf))?;
+                frames.pass(&buf.filled()[before..]);
                 return Poll::Ready(Ok(()));
             }
             let Some(Http1 { framer, link }) = &mut self.http1 else {

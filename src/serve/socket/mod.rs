@@ -1,5 +1,6 @@
 //! The socket that hyper reads and writes: it keeps time, and in front of HTTP/1 it reads first.
 
+mod frames;
 mod head_clock;
 mod incoming;
 mod linger;
@@ -20,6 +21,7 @@ pub(super) use self::sniff::Protocol;
 use super::limits::Limits;
 use super::link::Link;
 use super::stats::Open;
+use super::streams::Streams;
 use crate::sync::Arc;
 
 /// The socket that hyper reads and writes.
@@ -72,9 +74,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
         (self.io, self.incoming.extra(), self.open)
     }
 
-    /// From here on bytes pass as they are.
-    pub(super) fn speak_http2(&mut self) {
-        self.incoming.speak_http2();
+    /// From here on bytes pass as they are, unless there is a flood of frames that bring nothing.
+    pub(super) fn speak_http2(&mut self, streams: Arc<Streams>) {
+        self.incoming.speak_http2(streams);
     }
 
     /// What becomes of a write.
