@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Half of it is its connection's and the timer's, half of it its hold's.
 const MOST_BYTES: i64 = 660;
 
+/// Half of it is the runtime's: a task, and the socket's registration.
+const MOST_WITHOUT_HEAD_BYTES: i64 = 4_096;
+
 /// Lists have grown.
 const MOST_LEFT_BYTES: i64 = 100;
 
@@ -109,4 +112,48 @@ fn a_held_connection_takes_at_most_so_much() {
     let left = (grown.bytes_current + left.bytes_current) / HOLDS as i64;
     println!("{left} bytes of each are there when all are gone");
     assert!(left <= MOST_LEFT_BYTES, "{left}");
+}
+
+/// hyper begins with the head: who sends one a byte a second has none of its buffers.
+#[test]
+fn a_connection_without_a_whole_head_takes_at_most_so_much() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let _entered = runtime.enter();
+    let listener = runtime
+        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+        .expect("loopback");
+    let addr = listener.local_addr().expect("bound");
+    let server = serve(listener, tower::service_fn(origin));
+    let stats = server.stats();
+    runtime.spawn(server.into_future());
+    let connect = |count: usize, all: u64| {
+        let connect = move || {
+            let mut client = TcpStream::connect(addr).expect("the server listens");
+            client.write_all(b"GET / HTTP/1.1\r\nHost: ").expect("sent");
+            client
+        };
+        let clients = std::thread::spawn(move || (0..count).map(|_| connect()).collect::<Vec<_>>());
+        eventually(&runtime, || stats.open() >= all && clients.is_finished());
+        // It has read what came.
+        runtime.block_on(async {
+            for _ in 0..1_000 {
+                tokio::task::yield_now().await;
+            }
+        });
+        clients.join().expect("all are there")
+    };
+    let first = connect(50, 50);
+    let mut kept = Vec::new();
+    let grown = allocation_counter::measure(|| kept = connect(HOLDS, HOLDS as u64 + 50));
+    let each = grown.bytes_current / HOLDS as i64;
+    println!(
+        "{each} bytes and {} allocations for each",
+        grown.count_current / HOLDS as i64
+    );
+    assert!(each <= MOST_WITHOUT_HEAD_BYTES, "{each}");
+    drop((first, kept));
+    eventually(&runtime, || stats.open() == 0);
 }

@@ -156,7 +156,6 @@ where
             let _ = socket.shutdown().await;
             return;
         };
-        drop(phases);
         match protocol {
             // Boxed, so that the many connections of HTTP/1 do not pay for the size of the other.
             Ok(Protocol::Http2) => Box::pin(self.run_http2(socket)).await,
@@ -165,7 +164,15 @@ where
                 self.shared.stats.count_handshake_failure();
                 tracing::debug!(target: "gripstack::serve", peer = %self.peer.remote, "closed: no HTTP/2 after ALPN said so");
             }
-            Ok(Protocol::Http1) => self.run_http1(socket).await,
+            Ok(Protocol::Http1) => {
+                let link = Link::new();
+                socket.speak_http1(link.clone());
+                match phases.last_call(socket.first_head()).await {
+                    // Boxed as well, for those who wait for a head.
+                    Some(Ok(true)) => Box::pin(self.run_http1(socket, link)).await,
+                    _ => drop(socket.shutdown().await),
+                }
+            }
             Ok(Protocol::None) | Err(_) => {}
         }
     }
@@ -249,12 +256,10 @@ where
         Some(Transport::Plain(io))
     }
 
-    async fn run_http1<I>(self, mut socket: Socket<Transport<I>>)
+    async fn run_http1<I>(self, socket: Socket<Transport<I>>, link: Arc<Link>)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let link = Link::new();
-        socket.speak_http1(link.clone());
         let limits = self.shared.limits.clone();
         let shared = self.shared.clone();
         let adapter = Adapter {
@@ -271,6 +276,15 @@ where
         let goes_on = loop {
             tokio::select! {
                 biased;
+                // First, for hyper ends one that it has not read from, whatever its client has sent.
+                ended = poll_fn(|cx| poll_http1(&mut connection, &link, cx)) => match ended {
+                    Ended::Panicked(panicked) => {
+                        let _ = panicked.count(&shared.stats);
+                        return;
+                    }
+                    Ended::Closed(result) => return log_end(self.peer, result),
+                    Ended::AtRest(goes_on) => break goes_on,
+                },
                 () = reached.heard() => match next {
                     Phase::Draining => {
                         next = Phase::Cutting;
@@ -283,15 +297,7 @@ where
                     }
                     Phase::Cutting => return,
                 },
-                ended = poll_fn(|cx| poll_http1(&mut connection, &link, cx)) => match ended {
-                    Ended::Panicked(panicked) => {
-                        let _ = panicked.count(&shared.stats);
-                        return;
-                    }
-                    Ended::Closed(result) => return log_end(self.peer, result),
-                    Ended::AtRest(goes_on) => break goes_on,
-                },
-                // After the connection: what has come by now is looked at.
+                // After the connection, too: what has come by now is looked at.
                 () = last_look.over() => Pin::new(&mut connection).graceful_shutdown(),
             }
         };

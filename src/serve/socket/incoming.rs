@@ -241,6 +241,20 @@ impl Incoming {
         }
     }
 
+    /// Goes on over what is read ahead. Whether something of it may be given on.
+    pub(super) fn step_to_head(&mut self, stats: &Stats) -> io::Result<bool> {
+        while self.ahead.cleared == 0 && !self.ahead.is_empty() {
+            let Some(Http1 { framer, .. }) = &mut self.http1 else {
+                break;
+            };
+            let step = framer.step(&self.ahead.bytes);
+            if !self.apply(step, stats)? {
+                break;
+            }
+        }
+        Ok(self.ahead.cleared > 0)
+    }
+
     /// Does what a step over what is read ahead says. False if more bytes are needed.
     fn apply(&mut self, step: Result<Step, Refusal>, stats: &Stats) -> io::Result<bool> {
         match step {
@@ -266,7 +280,7 @@ impl Incoming {
     }
 
     /// True: the state has changed, look again. False: the connection has been idle for too long, it ends.
-    fn poll_deadline(&mut self, stats: &Stats, cx: &mut Context<'_>) -> Poll<bool> {
+    pub(super) fn poll_deadline(&mut self, stats: &Stats, cx: &mut Context<'_>) -> Poll<bool> {
         let Some(Http1 { framer, .. }) = &self.http1 else {
             return Poll::Pending;
         };

@@ -1,5 +1,6 @@
 //! The socket that hyper reads and writes: it keeps time, and in front of HTTP/1 it reads first.
 
+mod first_head;
 mod frames;
 mod head_clock;
 mod incoming;
@@ -62,6 +63,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
     /// Reads until the protocol is known. What was read is given on later.
     pub(super) async fn sniff(&mut self) -> io::Result<Protocol> {
         std::future::poll_fn(|cx| self.incoming.poll_sniff(&mut self.io, cx)).await
+    }
+
+    /// Reads until the first head of HTTP/1 is there; false: there will be none. What was read is given on later.
+    pub(super) async fn first_head(&mut self) -> io::Result<bool> {
+        std::future::poll_fn(|cx| self.incoming.poll_first_head(&mut self.io, self.open.stats(), cx)).await
     }
 
     /// From here on it speaks HTTP/1.
