@@ -78,11 +78,11 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 // === impl CompressLayer ===
 
 impl CompressLayer {
-    /// If not `enabled`, everything passes as it is.
-    pub fn new(enabled: bool) -> Self {
+    /// If not `enabled`, everything passes as it is. So many `bytes` are for all compressors together.
+    pub fn new(enabled: bool, bytes: u64) -> Self {
         Self {
             enabled,
-            budget: Budget::new(),
+            budget: Budget::new(bytes),
         }
     }
 }
@@ -318,7 +318,10 @@ mod tests {
         });
         let request = request.header(header::ACCEPT_ENCODING, accept);
         let request = request.body(EdgeBody::empty()).expect("the test made it well");
-        let response = CompressLayer::new(true).layer(service).oneshot(request).await;
+        let response = CompressLayer::new(true, 128 << 20)
+            .layer(service)
+            .oneshot(request)
+            .await;
         response.unwrap_or_else(|never| match never {})
     }
 
@@ -359,7 +362,7 @@ mod tests {
                 .insert(header::CONTENT_LENGTH, text.len().into());
             async { Ok::<_, Infallible>(response) }
         };
-        let service = CompressLayer::new(true).layer(service_fn(origin));
+        let service = CompressLayer::new(true, 128 << 20).layer(service_fn(origin));
         let ask = async || {
             let request = Request::builder().header(header::ACCEPT_ENCODING, "br");
             let request = request.body(EdgeBody::empty()).expect("the test made it well");

@@ -11,6 +11,7 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use gripstack::serve::TrustedProxies;
 use serde::Deserialize;
 
+use crate::memory::Memory;
 use crate::options::{Command, Mode, Options, Role};
 use crate::values::{Addr, HostName, Pace, Pseudonym, Route, Secret, Span};
 
@@ -43,7 +44,7 @@ pub struct Settings {
     pub pace: Vec<Pace>,
     pub purge_mode: Mode,
     pub outage: Duration,
-    pub cache_bytes: u64,
+    pub memory: Memory,
     pub compress: bool,
     pub drain_deadline: Duration,
     pub drain_spread: Duration,
@@ -268,7 +269,10 @@ impl Settings {
             outage: options
                 .outage
                 .map_or(Duration::from_secs(24 * 3600), |span| span.0),
-            cache_bytes: options.cache_bytes.map_or(256 << 20, |amount| amount.0),
+            memory: Memory::share_out(
+                options.memory.map(|amount| amount.0),
+                options.cache_bytes.map(|amount| amount.0),
+            )?,
             compress: options.compress.unwrap_or(true),
             drain_deadline,
             drain_spread,

@@ -16,6 +16,7 @@ mod demo;
 mod files;
 mod lines;
 mod local;
+mod memory;
 mod options;
 mod signals;
 mod start;
@@ -106,7 +107,7 @@ async fn run(settings: Settings) -> Result<(), ConfigError> {
         // Outside the cache, where a request that comes again would wait for itself.
         .layer(origin.loop_layer())
         // Outside the cache, which keeps one form of each answer; leaves holds and streams alone.
-        .layer(CompressLayer::new(settings.compress))
+        .layer(CompressLayer::new(settings.compress, settings.memory.compressors))
         // Control endpoints take paths, so they are here only when asked for.
         .layer(operators.clone().enabled(on_public))
         .layer(publish.clone().enabled(on_public && role.pushes()))
@@ -176,6 +177,7 @@ async fn run(settings: Settings) -> Result<(), ConfigError> {
     });
     signals::watch(going, tls, log).map_err(|error| ConfigError::new("listen", error))?;
     files.say(settings.max_connections);
+    settings.memory.say();
     start::announce(&settings, public.addr, control.addr, demo.as_ref());
 
     let controlling = tokio::spawn(controlling.into_future());

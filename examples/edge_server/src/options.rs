@@ -307,7 +307,18 @@ pub struct Options {
     )]
     pub outage: Option<Span>,
 
-    /// Memory for stored answers; 64M more for those that arrive or are still read [default: 256M]
+    /// Memory for all that grows with use and is bounded: stored answers and those that arrive, channels, what waits,
+    /// compressors. Connections come on top [default: 832M]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "GRIPSTACK_MEMORY",
+        help_heading = "Behaviour"
+    )]
+    pub memory: Option<Amount>,
+
+    /// Of that, for stored answers: at most half, and 31 % of --memory if nothing is said; those that arrive or are still read
+    /// have their own [default: 256M]
     #[arg(
         long,
         value_name = "BYTES",

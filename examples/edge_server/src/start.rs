@@ -161,12 +161,16 @@ pub fn hold(edge: &Edge, settings: &Settings) -> Result<GripHoldLayer, ConfigErr
 /// The clock, the channels and the cache.
 pub fn edge(settings: &Settings) -> Edge {
     let cache = CacheConfig::new()
-        .capacity_bytes(settings.cache_bytes)
+        .capacity_bytes(settings.memory.cache)
+        .flight_budget_bytes(settings.memory.flights)
         .interval(settings.interval)
         .outage(Some(settings.outage))
         .flight_timeout(settings.first_byte);
     // What a cache below may wait for an origin.
-    let logs = LogLimits::new().overlap(settings.first_byte);
+    let logs = LogLimits::new()
+        .overlap(settings.first_byte)
+        .total_bytes(as_usize(settings.memory.logs))
+        .waiting_bytes(as_usize(settings.memory.waiting));
     Edge::builder().log_limits(logs).cache(cache).build()
 }
 
@@ -174,7 +178,8 @@ pub fn edge(settings: &Settings) -> Edge {
 pub fn publisher(edge: &Edge, settings: &Settings) -> Publisher {
     let mut config = PublishConfig::new()
         .rule(Rule::all().interval(settings.interval))
-        .purge_mode(settings.purge_mode.into());
+        .purge_mode(settings.purge_mode.into())
+        .max_pending_bytes(as_usize(settings.memory.pacing));
     for pace in &settings.pace {
         config = config.channels(&pace.prefix, Rule::latest().interval(pace.interval));
     }
@@ -200,6 +205,10 @@ pub fn announce(settings: &Settings, public: SocketAddr, control: SocketAddr, de
     }
     // Nobody may read it, which is no reason to end.
     let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn as_usize(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 fn read(option: &str, path: &Path) -> Result<Vec<u8>, ConfigError> {

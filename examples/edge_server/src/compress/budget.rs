@@ -8,9 +8,6 @@ use gripstack::EdgeBody;
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// For all compressors, in KiB.
-const TOTAL_KIB: u32 = 128 << 10;
-
 /// What one of gzip takes, in KiB, about.
 const GZIP_KIB: u32 = 480;
 /// What one of brotli takes at least and at most, in KiB: it keeps what it has seen, several times over.
@@ -30,8 +27,10 @@ pub(super) struct Room {
 // === impl Budget ===
 
 impl Budget {
-    pub(super) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(TOTAL_KIB as usize)))
+    /// Of so many bytes.
+    pub(super) fn new(bytes: u64) -> Self {
+        let kib = usize::try_from(bytes >> 10).unwrap_or(usize::MAX);
+        Self(Arc::new(Semaphore::new(kib.min(Semaphore::MAX_PERMITS))))
     }
 
     /// Room to compress so many bytes, in brotli or else gzip; `None` if there is none.
@@ -83,7 +82,7 @@ mod tests {
 
     #[test]
     fn there_is_so_much_room_and_no_more() {
-        let budget = Budget::new();
+        let budget = Budget::new(128 << 20);
         let rooms: Vec<_> = std::iter::from_fn(|| budget.take(true, Some(1_500_000))).collect();
         assert_eq!(rooms.len(), 24);
         drop(rooms);

@@ -106,6 +106,7 @@ interval = "250ms"
 pace = ["counter-=100ms", "=2s"]
 purge-mode = "soft-block"
 outage = "1h"
+memory = "1G"
 cache-bytes = 1024
 compress = false
 drain-deadline = "3s"
@@ -148,6 +149,7 @@ interval = "1s"
 pace = ["other=1s"]
 purge-mode = "hard"
 outage = "2h"
+memory = "2G"
 cache-bytes = 2048
 compress = true
 drain-deadline = "4s"
@@ -166,7 +168,7 @@ fn a_file_sets_everything() {
     assert_eq!(settings.routes.len(), 3);
     assert_eq!(settings.routes[2].pattern, "*");
     assert_eq!(settings.role, Role::Push);
-    assert_eq!(settings.cache_bytes, 1024);
+    assert_eq!(settings.memory.cache, 1024);
     assert_eq!(settings.interval, Duration::from_millis(250));
     assert_eq!(settings.sign.unwrap().iss, "me");
     assert_eq!(settings.publish_key.unwrap().reveal(), "p");
@@ -361,7 +363,7 @@ fn the_defaults_are_those_that_the_help_names() {
             named += 1;
         }
     }
-    assert_eq!(named, 2 * 20, "those that have a default other than none");
+    assert_eq!(named, 2 * 21, "those that have a default other than none");
 }
 
 #[test]
