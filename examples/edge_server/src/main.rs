@@ -47,6 +47,7 @@ use crate::telemetry::{Metrics, Sources};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    memory::take_small_pages();
     match Settings::read().and_then(start::runtime) {
         Ok((settings, runtime)) => {
             let ended = runtime.block_on(run(settings));

@@ -34,6 +34,15 @@ const USUAL: Memory = Memory {
 /// With less of it, what is stored would hardly be anything.
 const LEAST: u64 = 64 * MIB;
 
+/// Has the kernel give pages of 4 KiB, not huge ones of 2 MiB where it is set so. What clients and answers take is small
+/// and goes in no order: of huge pages more is kept, and more is cleared for each connection.
+pub fn take_small_pages() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages stay as the kernel is set");
+    }
+}
+
 // === impl Memory ===
 
 impl Memory {
