@@ -183,6 +183,64 @@ async fn d1_what_leads_up_to_what_is_there_waits_for_nothing() {
     }
 }
 
+/// One order may have them the wrong way round, where the channel is new.
+#[tokio::test(start_paused = true)]
+async fn d1_one_order_of_a_new_channel_waits_for_nothing_that_it_brings() {
+    for (ids, log) in [(&[2, 1][..], "21"), (&[3, 2, 1], "321"), (&[4, 2, 1, 3], "4321")] {
+        let edge = Edge::new();
+        let mut subscription = subscribe(&edge);
+        let start = Instant::now();
+        let item = |n: &i32| Publication::new(channel(), item(&n.to_string(), &(n - 1).to_string()));
+        edge.submit(ids.iter().map(item).collect())
+            .await
+            .expect("accepted");
+        let last = ids[0];
+        edge.submit([item(&(last + 1))].into_iter().collect())
+            .await
+            .expect("accepted");
+        assert_eq!(start.elapsed(), Duration::ZERO, "{ids:?}");
+        assert_eq!(all(&mut subscription).await, format!("{log}{}", last + 1));
+        assert_eq!(edge.hub().stats().waiting, 0);
+    }
+}
+
+/// A message without an id leaves the channel without a last one: what waits keeps its place all the same.
+#[tokio::test(start_paused = true)]
+async fn d1_nothing_overtakes_its_predecessor_that_waits() {
+    let edge = Edge::new();
+    let mut subscription = subscribe(&edge);
+    edge.publish(channel(), item("1", "0")).await.expect("accepted");
+    let three = publish(&edge, item("3", "2"));
+    settle().await;
+    edge.publish(channel(), Message::bytes("-"))
+        .await
+        .expect("accepted");
+    let four = publish(&edge, item("4", "3"));
+    settle().await;
+    let start = Instant::now();
+    edge.publish(channel(), item("2", "1")).await.expect("accepted");
+    for late in [three, four] {
+        late.await.expect("no panic");
+    }
+    edge.publish(channel(), item("5", "4")).await.expect("accepted");
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(all(&mut subscription).await, "1-2345");
+}
+
+/// What is late sets the last id not back, whether or not it names a predecessor itself.
+#[tokio::test(start_paused = true)]
+async fn d1_what_follows_the_last_message_waits_for_nothing_that_is_late_in_its_order() {
+    let edge = Edge::new();
+    let mut subscription = subscribe(&edge);
+    edge.publish(channel(), item("4", "3")).await.expect("accepted");
+    let start = Instant::now();
+    let late = Message::bytes("3").with_id("3");
+    let order = Order::publish(channel(), late).and(Publication::new(channel(), item("5", "4")));
+    edge.submit(order).await.expect("accepted");
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(all(&mut subscription).await, "435");
+}
+
 /// Only one can follow; of the order of the second nothing is applied.
 #[tokio::test(start_paused = true)]
 async fn d1_q05_of_two_that_wait_for_the_same_one_the_second_is_refused() {

@@ -8,11 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use gripstack::body::{EdgeBody, Held};
 use gripstack::hold::{EndReason, Lagged};
-use gripstack::{Drain, DrainSignal, Edge, Message, Order, Publication};
+use gripstack::{Channel, Drain, DrainSignal, Edge, Message, Order, Publication};
 use http::Method;
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
-use tokio::time::{Instant, advance};
+use tokio::time::{Instant, advance, timeout};
 
 use hold_support::*;
 
@@ -590,6 +590,45 @@ async fn d1_d2_the_first_messages_of_a_channel_may_come_in_any_order() {
     late.await.expect("no panic");
     publish(&edge, with_ids("3", "3", "2")).await;
     assert_eq!(ready(body), ["3"]);
+}
+
+/// Of one order, and after a message without an id: what is late waits no longer than holds do.
+#[tokio::test(start_paused = true)]
+async fn d1_d2_no_stream_stays_on_what_the_log_has_late() {
+    let held = [("grip-hold", "stream"), ("grip-channel", "t; prev-id=0")];
+    let item = |id: u32| with_ids(&id.to_string(), &id.to_string(), &(id - 1).to_string());
+    let publication = |message| Publication::new(Channel::new("t").expect("valid"), message);
+    for (orders, seen) in [
+        (vec![vec![item(2), item(1)]], &["1", "2"][..]),
+        (
+            vec![
+                vec![item(1)],
+                vec![item(3)],
+                vec![Message::bytes("-")],
+                vec![item(4)],
+                vec![item(2)],
+            ],
+            &["1", "-", "2", "3", "4"],
+        ),
+    ] {
+        let edge = Edge::new();
+        let origin = Origin::new(move |_, _| async move { Ok(reply(200, &held, "")) });
+        let mut response = origin.get(&edge).await;
+        let body = response.body_mut();
+        let mut got = Vec::new();
+        for messages in orders {
+            let order: Order = messages.into_iter().map(publication).collect();
+            let edge = edge.clone();
+            tokio::spawn(async move { edge.submit(order).await });
+            while let Ok(data) = timeout(Duration::from_secs(1), data(body)).await {
+                got.push(data);
+            }
+        }
+        while let Ok(data) = timeout(Duration::from_secs(20), data(body)).await {
+            got.push(data);
+        }
+        assert_eq!(got, seen);
+    }
 }
 
 /// Longest of all durations: nothing overflows, and the hold just stays.

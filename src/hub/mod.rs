@@ -24,9 +24,11 @@ mod moments;
 mod numbers;
 mod pins;
 mod registry;
+mod replaced;
 mod sequencer;
 mod subscription;
 mod sweep;
+mod tail;
 mod topic;
 mod waking;
 
@@ -68,6 +70,7 @@ use self::pins::Pins;
 use self::registry::Registry;
 #[cfg(feature = "cache")]
 pub(crate) use self::sweep::Sweep;
+use self::tail::Tail;
 use self::topic::{Gone, Item, Topic};
 use self::waking::Waking;
 
@@ -460,13 +463,14 @@ impl Hub {
         self.0.registry.get(channel).is_some_and(|topic| topic.has(id))
     }
 
+    #[cfg(feature = "hold")]
     pub(crate) fn last_id(&self, channel: &Channel) -> Option<std::sync::Arc<str>> {
         self.0.registry.get(channel)?.last_id()
     }
 
-    /// The id of a message that the channel's log lacks before its last ones.
-    pub(crate) fn awaited(&self, channel: &Channel) -> Option<std::sync::Arc<str>> {
-        self.0.registry.get(channel)?.awaited()
+    fn tail(&self, channel: &Channel) -> Tail {
+        let topic = self.0.registry.get(channel);
+        topic.map_or_else(Tail::default, |topic| topic.tail())
     }
 
     /// A moment's figures.

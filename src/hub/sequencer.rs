@@ -1,7 +1,7 @@
 //! Order within a channel, decided before the append.
 //!
-//! An item waits only if the channel's log knows a last id and the item names another one as its predecessor; not, if it is
-//! what leads up to that last one: it comes late already, and holds put it in its place.
+//! An item waits only if the channel's log knows a last id and the item names another one as its predecessor, or if that
+//! waits itself; not, if it is what leads up to that last one: it comes late already, and holds put it in its place.
 //! It waits until its predecessor was appended, or five seconds; then it goes out after what leads up to it, as far as
 //! that waits as well. What waits is known by its id: whoever says it once more waits for the same outcome. Two items
 //! cannot follow the same one.
@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Hub;
+use super::tail::Tail;
 use crate::message::Channel;
 use crate::order::{Publication, Purge};
 use crate::position::Position;
@@ -85,8 +86,6 @@ pub struct Conflict {
 #[derive(Clone, Copy)]
 enum Plan {
     Go,
-    /// Too, and what follows it is there already.
-    LeadUp,
     /// It waits, or waits already.
     Wait,
 }
@@ -94,8 +93,8 @@ enum Plan {
 /// What one order has done so far, or will have done.
 #[derive(Default)]
 struct Own<'a> {
-    /// The last id of a channel's log, once what goes out is there.
-    last_ids: HashMap<&'a Channel, Option<&'a Arc<str>>>,
+    /// The end of a channel's log, once what goes out is there.
+    tails: HashMap<&'a Channel, Tail>,
     ids: HashSet<(&'a Channel, &'a Arc<str>)>,
     wait: Vec<&'a Publication>,
     bytes: usize,
@@ -166,7 +165,7 @@ impl Sequencer {
         let mut said_again = Vec::new();
         for (publication, plan) in publications.into_iter().zip(plans) {
             match (plan, waiting.outcome_of(&publication)) {
-                (Plan::Go | Plan::LeadUp, _) => admitted.go.push(publication),
+                (Plan::Go, _) => admitted.go.push(publication),
                 (Plan::Wait, Some(outcome)) => {
                     admitted.wait.push(outcome);
                     said_again.push(publication);
@@ -235,15 +234,16 @@ impl Sequencer {
                 return Ok(Plan::Wait);
             }
         }
-        let last_id = match own.last_ids.get(channel) {
-            Some(last_id) => last_id.cloned(),
-            None => hub.last_id(channel),
+        let tail = own.tails.get(channel).cloned();
+        let Tail { last_id, awaited } = tail.unwrap_or_else(|| hub.tail(channel));
+        let follows = match last_id {
+            Some(last_id) => last_id == *prev_id,
+            // Nothing is known to be missing but what waits.
+            None => !waiters().any(|other| other.message.id.as_ref() == Some(prev_id)),
         };
-        if last_id.is_none_or(|last_id| last_id == *prev_id) {
+        let leads_up = message.id.is_some() && message.id == awaited;
+        if follows || leads_up {
             return Ok(Plan::Go);
-        }
-        if message.id.is_some() && message.id == hub.awaited(channel) {
-            return Ok(Plan::LeadUp);
         }
         if waiters().any(|other| predecessor(other) == Some(prev_id)) {
             return Err(Conflict {
@@ -257,8 +257,8 @@ impl Sequencer {
         Ok(if has_room { Plan::Wait } else { Plan::Go })
     }
 
-    /// An item that waited and need not any more, for this one has been appended: its successor, or what comes before it, if
-    /// it was late itself.
+    /// An item that waited and need not any more, for this one has been appended: its successor, or what comes before it and
+    /// is late now.
     pub(crate) fn released_by(&self, hub: &Hub, channel: &Channel, id: &Arc<str>) -> Option<Released> {
         let mut waiting = self.waiting.lock();
         if !waiting.channels.contains_key(channel) {
@@ -268,9 +268,7 @@ impl Sequencer {
         if let Some(next) = waiting.take(channel, is_next) {
             return Some(next);
         }
-        let awaited = hub
-            .awaited(channel)
-            .filter(|_| hub.last_id(channel).as_ref() != Some(id))?;
+        let awaited = hub.tail(channel).awaited?;
         waiting.take(channel, |waiter| {
             waiter.released.publication.message.id.as_ref() == Some(&awaited)
         })
@@ -314,10 +312,10 @@ impl<'a> Own<'a> {
             Plan::Go => {
                 let id = message.id.as_ref();
                 if id.is_none_or(|id| !hub.has(channel, id) && self.ids.insert((channel, id))) {
-                    self.last_ids.insert(channel, id);
+                    let tail = self.tails.entry(channel).or_insert_with(|| hub.tail(channel));
+                    tail.move_on(id, predecessor(item));
                 }
             }
-            Plan::LeadUp => self.ids.extend(message.id.as_ref().map(|id| (channel, id))),
             Plan::Wait => {
                 self.bytes += weight(item, purges);
                 self.wait.push(item);

@@ -5,15 +5,15 @@
 //! The last entry may be replaced: who has not read it reads only the new one, who has reads that as well.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
-use std::sync::LazyLock;
 
 use tokio::time::Instant;
 
 use super::LogLimits;
 use super::cursor::Cursor;
 use super::numbers::Numbers;
+use super::replaced::ReplacedIds;
 use super::subscription::Wants;
+use super::tail::Tail;
 use crate::log::readers::{Readers, Row, Seat};
 use crate::message::{Channel, Form, Message, ResponseForm, StreamForm};
 use crate::position::Position;
@@ -26,9 +26,6 @@ const ENTRY_WEIGHT: usize = 64;
 const ID_WEIGHT: usize = 64;
 /// What a channel takes beside its name and its messages. Measured.
 const CHANNEL_WEIGHT: usize = 208;
-
-/// States that were replaced and whose ids are remembered, of one channel.
-const REPLACED_IDS: usize = 64;
 
 /// A message at its place.
 #[derive(Clone, Debug)]
@@ -72,12 +69,10 @@ struct State {
 /// What is known of ids, of states, and of what asks for fetches.
 #[derive(Default)]
 struct More {
-    last_id: Option<std::sync::Arc<str>>,
-    /// What comes before the first of those that lead up to that, each to the next one, and is not known to be here.
-    awaited: Option<std::sync::Arc<str>>,
+    tail: Tail,
     ids: HashMap<std::sync::Arc<str>, u32>,
-    /// Hashes of the ids of the last states that were replaced.
-    replaced_ids: VecDeque<u64>,
+    /// Of states.
+    replaced_ids: ReplacedIds,
     /// For each form, the number of the last state that has it.
     last_states: [Option<u64>; Form::ALL.len()],
     last_stream_act: Position,
@@ -210,13 +205,17 @@ impl Topic {
         last.map_or(state.floor, |item| item.at).min(upto)
     }
 
+    #[cfg(feature = "hold")]
     pub(super) fn last_id(&self) -> Option<std::sync::Arc<str>> {
-        self.state.read().more.as_ref()?.last_id.clone()
+        self.state.read().more.as_ref()?.tail.last_id.clone()
     }
 
-    /// The id of what leads up to what is here, to the last message at the end, and is not here.
-    pub(super) fn awaited(&self) -> Option<std::sync::Arc<str>> {
-        self.state.read().more.as_ref()?.awaited.clone()
+    pub(super) fn tail(&self) -> Tail {
+        let state = self.state.read();
+        state
+            .more
+            .as_ref()
+            .map_or_else(Tail::default, |more| more.tail.clone())
     }
 
     /// Whether a message with this id is here, or was replaced by a newer state.
@@ -345,7 +344,8 @@ impl State {
             *more.ids.entry(id.clone()).or_default() += 1;
         }
         if let Some(more) = &mut self.more {
-            more.move_on(&message);
+            let prev_id = message.prev_id.as_ref().filter(|_| !message.no_seq);
+            more.tail.move_on(message.id.as_ref(), prev_id);
         }
         if matches!(message.stream, Some(StreamForm::Close | StreamForm::Hint)) {
             self.more.get_or_insert_default().last_stream_act = at;
@@ -364,7 +364,7 @@ impl State {
                 self.numbers.replace_last(self.entries.len());
                 self.forget(&old);
                 if let (Some(more), Some(id)) = (&mut self.more, &old.message.id) {
-                    more.remember_replaced(id);
+                    more.replaced_ids.remember(id);
                 }
                 gone.push(old.message);
             }
@@ -433,25 +433,11 @@ impl Item {
 
 impl More {
     fn has(&self, id: &str) -> bool {
-        self.ids.contains_key(id) || (!self.replaced_ids.is_empty() && self.replaced_ids.contains(&hash(id)))
+        self.ids.contains_key(id) || self.replaced_ids.has(id)
     }
 
     fn weight(&self) -> usize {
-        size_of::<Self>() + self.ids.len() * ID_WEIGHT + self.replaced_ids.capacity() * size_of::<u64>()
-    }
-
-    /// A message is here. It is the last one, unless it leads up to those that are.
-    fn move_on(&mut self, message: &Message) {
-        let Message { id, prev_id, .. } = message;
-        let follows = !message.no_seq && prev_id.is_some() && *prev_id == self.last_id;
-        if !follows {
-            let leads_up = id.is_some() && *id == self.awaited;
-            self.awaited = prev_id.clone().filter(|_| !message.no_seq);
-            if leads_up {
-                return;
-            }
-        }
-        self.last_id = id.clone();
+        size_of::<Self>() + self.ids.len() * ID_WEIGHT + self.replaced_ids.weight()
     }
 
     fn forget(&mut self, id: &str) {
@@ -462,22 +448,9 @@ impl More {
             }
         }
     }
-
-    /// Its publisher may say it once more, for it heard no answer: that must not bring it back.
-    fn remember_replaced(&mut self, id: &str) {
-        if self.replaced_ids.len() == REPLACED_IDS {
-            self.replaced_ids.pop_front();
-        }
-        self.replaced_ids.push_back(hash(id));
-    }
 }
 
 /// Whether a fetch that is under way since `pinned` needs the message at this position.
 pub(super) fn needed(at: Position, pinned: Option<Position>) -> bool {
     pinned.is_some_and(|pinned| at > pinned)
-}
-
-fn hash(id: &str) -> u64 {
-    static SEEDED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    SEEDED.hash_one(id)
 }
