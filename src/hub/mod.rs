@@ -57,6 +57,8 @@ use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, RwLock};
 
 pub use self::pins::Fetch;
+#[cfg(feature = "publish")]
+pub(crate) use self::replaced::ReplacedIds;
 pub use self::sequencer::Conflict;
 pub(crate) use self::sequencer::{Admitted, Outcome, Released, Sequencer, Watcher};
 pub use self::subscription::{Delivery, SubscribeError, Subscription, Wants};

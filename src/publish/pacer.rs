@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::message::Channel;
+use crate::hub::ReplacedIds;
+use crate::message::{Channel, Message};
 use crate::order::{Order, OrderId, Publication, Purge};
 use crate::time::after;
 
@@ -58,8 +59,10 @@ struct Lane {
     pending: Option<Pending>,
     /// The highest version that was submitted.
     version: Option<u64>,
-    /// The predecessor of the newest message, as its publisher said.
-    newest_prev: Option<Arc<str>>,
+    /// Of the newest message.
+    newest_id: Option<Arc<str>>,
+    /// Of older ones: that came before it, or that it or one of them follows, as their publishers say.
+    older_ids: ReplacedIds,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -301,13 +304,15 @@ impl Pacer {
         let channel = update.publication.channel.clone();
         let Some(lane) = self.channels.get_mut(&channel) else {
             let message = &update.publication.message;
-            let lane = Lane {
+            let mut lane = Lane {
                 phase: Phase::Sending { since: now },
                 interval: update.interval,
                 pending: None,
                 version: update.version,
-                newest_prev: message.prev_id.clone(),
+                newest_id: message.id.clone(),
+                older_ids: ReplacedIds::default(),
             };
+            lane.follow(message);
             self.channels.insert(channel.clone(), lane);
             return Verdict::Start(Start {
                 channel,
@@ -321,6 +326,7 @@ impl Pacer {
             });
         };
         let superseded = lane.supersedes(&update);
+        lane.note(&update, superseded);
         if superseded && update.purges.is_empty() {
             self.gone.push(update.publication);
             return Verdict::Superseded;
@@ -334,8 +340,6 @@ impl Pacer {
             self.gone.push(update.publication);
         } else {
             lane.interval = update.interval;
-            lane.version = update.version.or(lane.version);
-            lane.newest_prev = update.publication.message.prev_id.clone();
             pending.since = Some(now);
             let old = pending.add(update.publication);
             replaced = old.is_some();
@@ -386,12 +390,40 @@ impl Pacer {
 // === impl Lane ===
 
 impl Lane {
-    /// Whether an update is older than one that came before it: by its version, or because the newest one names
-    /// it as its predecessor.
+    /// Whether an update is older than one that came before it: by its version, or by its id.
     fn supersedes(&self, update: &Update) -> bool {
         let by_version = update.version.zip(self.version);
         let id = update.publication.message.id.as_ref();
-        by_version.is_some_and(|(its, ours)| its <= ours) || (id.is_some() && id == self.newest_prev.as_ref())
+        by_version.is_some_and(|(its, ours)| its <= ours) || id.is_some_and(|id| self.older_ids.has(id))
+    }
+
+    /// An update comes.
+    fn note(&mut self, update: &Update, superseded: bool) {
+        let message = &update.publication.message;
+        let older = match superseded {
+            true => message.id.clone(),
+            false => {
+                self.version = update.version.or(self.version);
+                std::mem::replace(&mut self.newest_id, message.id.clone())
+            }
+        };
+        self.remember_older(older.as_ref());
+        self.follow(message);
+    }
+
+    /// What a message follows is older than it.
+    fn follow(&mut self, message: &Message) {
+        self.remember_older(message.prev_id.as_ref().filter(|_| !message.no_seq));
+    }
+
+    fn remember_older(&mut self, id: Option<&Arc<str>>) {
+        // The newest one may be said once more.
+        if let Some(id) = id
+            && self.newest_id.as_ref() != Some(id)
+            && !self.older_ids.has(id)
+        {
+            self.older_ids.remember(id);
+        }
     }
 }
 

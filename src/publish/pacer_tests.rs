@@ -116,6 +116,34 @@ fn the_predecessor_of_the_newest_comes_too_late() {
     ));
 }
 
+/// Whatever leads up to the newest, in whichever order it comes, is older.
+#[test]
+fn what_leads_up_to_the_newest_comes_too_late() {
+    let (mut pacer, now) = (pacer(), Instant::now());
+    let item = |id: u32| {
+        let message = Message::bytes("x").with_id(id.to_string());
+        update("c", message.with_prev_id((id - 1).to_string()))
+    };
+    started(one(&mut pacer, item(5), now));
+    for late in [4, 3, 4, 2] {
+        assert!(
+            matches!(one(&mut pacer, item(late), now), Verdict::Superseded),
+            "{late}"
+        );
+    }
+    assert!(matches!(one(&mut pacer, item(6), now), Verdict::Waits { .. }));
+    for late in [5, 4, 1] {
+        assert!(
+            matches!(one(&mut pacer, item(late), now), Verdict::Superseded),
+            "{late}"
+        );
+    }
+    assert!(matches!(
+        one(&mut pacer, item(7), now),
+        Verdict::Waits { replaced: true }
+    ));
+}
+
 #[test]
 fn a_full_pacer_refuses_and_keeps_what_waits() {
     let now = Instant::now();

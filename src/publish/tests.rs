@@ -483,3 +483,28 @@ fn a_publisher_survives_its_runtime() {
         assert!(!publisher.paces_any());
     });
 }
+
+/// Its publisher heard no answer, and says it once more: that takes no newer one's place.
+#[tokio::test(start_paused = true)]
+async fn d2a_what_is_said_again_takes_no_newer_ones_place() {
+    for (ids, sent) in [
+        // It was sent.
+        (&["a", "b", "a"][..], &["a", "b"][..]),
+        // It was replaced.
+        (&["a", "b", "c", "b"], &["a", "c"]),
+        (&["a", "b", "b"], &["a", "b"]),
+    ] {
+        let publisher = latest();
+        let seen = record(subscribe(publisher.edge(), "c"));
+        let mut receipt = Receipt::default();
+        for id in ids {
+            let message = Message::bytes((*id).to_owned()).with_id(*id);
+            receipt = publisher.publish("c", message).await.expect("accepted");
+        }
+        tokio::time::sleep(3 * T).await;
+        let texts: Vec<String> = seen.lock().iter().map(|(_, text)| text.clone()).collect();
+        assert_eq!(texts, sent, "{ids:?}");
+        let is_newest = ids.last() == sent.last();
+        assert_eq!(receipt.superseded, usize::from(!is_newest), "{ids:?}");
+    }
+}
