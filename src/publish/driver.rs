@@ -61,7 +61,7 @@ struct InFlight {
     failed: Option<Order>,
 }
 
-/// In the task: if it is dropped, so that another can be started.
+/// The task, whether or not it has begun: if it is dropped, so that another can be started.
 struct Running {
     driver: Driver,
     ended: bool,
@@ -110,6 +110,8 @@ impl Driver {
             .iter()
             .filter(|verdict| matches!(verdict, Verdict::Superseded | Verdict::Waits { replaced: true }));
         self.0.superseded.add(superseded.count() as u64);
+        // The runtime that looked after what waits may have ended.
+        self.attend();
         Ok(verdicts)
     }
 
@@ -195,7 +197,11 @@ impl Driver {
                 if let Ok(runtime) = Handle::try_current() {
                     state.task = Task::Awake;
                     drop(state);
-                    runtime.spawn(self.clone().run());
+                    let running = Running {
+                        driver: self.clone(),
+                        ended: false,
+                    };
+                    runtime.spawn(running.run());
                 }
             }
             Task::Awake => {}
@@ -205,43 +211,6 @@ impl Driver {
                 drop(state);
                 self.0.earlier.notify_one();
             }
-        }
-    }
-
-    async fn run(self) {
-        let mut running = Running {
-            driver: self.clone(),
-            ended: false,
-        };
-        let mut drain = pin!(self.0.edge.watch_drain().begun());
-        let mut draining = false;
-        loop {
-            let starts = self.pace(|pacer| pacer.due(Instant::now()));
-            if !starts.is_empty() {
-                for start in starts {
-                    self.start(start);
-                }
-                continue;
-            }
-            let deadline = {
-                let mut state = self.0.state.lock();
-                let deadline = state.pacer.next_deadline();
-                state.task = deadline.map_or(Task::None, Task::Until);
-                deadline
-            };
-            let Some(deadline) = deadline else {
-                running.ended = true;
-                return;
-            };
-            tokio::select! {
-                () = tokio::time::sleep_until(deadline) => {}
-                () = self.0.earlier.notified() => {}
-                () = &mut drain, if !draining => {
-                    draining = true;
-                    self.pace(|pacer| pacer.stop(Instant::now()));
-                }
-            }
-            self.0.state.lock().task = Task::Awake;
         }
     }
 }
@@ -272,6 +241,42 @@ impl Drop for InFlight {
 }
 
 // === impl Running ===
+
+impl Running {
+    async fn run(mut self) {
+        let driver = self.driver.clone();
+        let mut drain = pin!(driver.0.edge.watch_drain().begun());
+        let mut draining = false;
+        loop {
+            let starts = driver.pace(|pacer| pacer.due(Instant::now()));
+            if !starts.is_empty() {
+                for start in starts {
+                    driver.start(start);
+                }
+                continue;
+            }
+            let deadline = {
+                let mut state = driver.0.state.lock();
+                let deadline = state.pacer.next_deadline();
+                state.task = deadline.map_or(Task::None, Task::Until);
+                deadline
+            };
+            let Some(deadline) = deadline else {
+                self.ended = true;
+                return;
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(deadline) => {}
+                () = driver.0.earlier.notified() => {}
+                () = &mut drain, if !draining => {
+                    draining = true;
+                    driver.pace(|pacer| pacer.stop(Instant::now()));
+                }
+            }
+            driver.0.state.lock().task = Task::Awake;
+        }
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {

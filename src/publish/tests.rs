@@ -484,6 +484,43 @@ fn a_publisher_survives_its_runtime() {
     });
 }
 
+/// The timer's task may never have run where its runtime ended: another runtime's has to.
+#[test]
+fn rlp_01_the_last_one_is_sent_whichever_runtime_has_ended() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime")
+    };
+    let publisher = latest();
+    runtime().block_on(async {
+        assert!(publish(&publisher, "c", "0").await.position.is_some());
+    });
+    runtime().block_on(async {
+        let seen = record(subscribe(publisher.edge(), "c"));
+        assert_eq!(publish(&publisher, "c", "1").await.queued, 1);
+        tokio::time::sleep(3 * T).await;
+        let texts: Vec<String> = seen.lock().iter().map(|(_, text)| text.clone()).collect();
+        assert_eq!(texts, ["1"]);
+        assert!(!publisher.paces_any());
+    });
+    // Nor where it waited.
+    runtime().block_on(async {
+        publish(&publisher, "c", "2").await;
+        assert_eq!(publish(&publisher, "c", "3").await.queued, 1);
+        tokio::task::yield_now().await;
+    });
+    runtime().block_on(async {
+        let seen = record(subscribe(publisher.edge(), "c"));
+        assert_eq!(publish(&publisher, "c", "4").await.queued, 1);
+        tokio::time::sleep(2 * T).await;
+        let texts: Vec<String> = seen.lock().iter().map(|(_, text)| text.clone()).collect();
+        assert_eq!(texts, ["4"]);
+    });
+}
+
 /// Its publisher heard no answer, and says it once more: that takes no newer one's place.
 #[tokio::test(start_paused = true)]
 async fn d2a_what_is_said_again_takes_no_newer_ones_place() {
