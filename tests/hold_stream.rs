@@ -631,6 +631,69 @@ async fn d1_d2_no_stream_stays_on_what_the_log_has_late() {
     }
 }
 
+/// Whatever the order in which messages come, and of how many orders: each once, in the order of their ids, at once when the
+/// last of them has come; on a new channel and on one that knows a last id.
+#[tokio::test(start_paused = true)]
+async fn d1_d2_any_order_of_messages_is_put_right() {
+    const LAST: u32 = 4;
+    let held = [("grip-hold", "stream"), ("grip-channel", "t; prev-id=0")];
+    let publication = |id: &u32| {
+        let message = with_ids(
+            &id.to_string(),
+            &id.to_string(),
+            &(i64::from(*id) - 1).to_string(),
+        );
+        Publication::new(Channel::new("t").expect("valid"), message)
+    };
+    let in_order: Vec<String> = (1..=LAST).map(|id| id.to_string()).collect();
+    for ids in permutations(&(1..=LAST).collect::<Vec<_>>()) {
+        for cuts in 0..1 << (LAST - 1) {
+            for is_new in [true, false] {
+                let edge = Edge::new();
+                let origin = Origin::new(move |_, _| async move { Ok(reply(200, &held, "")) });
+                if !is_new {
+                    edge.submit(Order::from_iter([publication(&0)]))
+                        .await
+                        .expect("accepted");
+                }
+                let mut response = origin.get(&edge).await;
+                let body = response.body_mut();
+                let mut got = Vec::new();
+                let mut rest = &ids[..];
+                while !rest.is_empty() {
+                    let is_cut =
+                        |n: &usize| *n == rest.len() || cuts & 1 << (ids.len() - rest.len() + n - 1) != 0;
+                    let (now, later) = rest.split_at((1..=rest.len()).find(is_cut).expect("the end"));
+                    rest = later;
+                    advance(Duration::from_secs(1)).await;
+                    let order: Order = now.iter().map(publication).collect();
+                    let edge = edge.clone();
+                    tokio::spawn(async move { edge.submit(order).await });
+                    tokio::task::yield_now().await;
+                    got.extend(ready(body));
+                }
+                let case = format!("{ids:?} cut at {cuts:b}, new: {is_new}");
+                assert_eq!(got, in_order, "{case}");
+                assert_eq!(edge.hub().stats().waiting, 0, "{case}");
+            }
+        }
+    }
+}
+
+fn permutations(of: &[u32]) -> Vec<Vec<u32>> {
+    let Some((first, rest)) = of.split_first() else {
+        return vec![Vec::new()];
+    };
+    let all = permutations(rest).into_iter().flat_map(|rest| {
+        (0..=rest.len()).map(move |place| {
+            let mut one = rest.clone();
+            one.insert(place, *first);
+            one
+        })
+    });
+    all.collect()
+}
+
 /// Longest of all durations: nothing overflows, and the hold just stays.
 #[tokio::test(start_paused = true)]
 async fn a_hold_may_last_for_ever() {
