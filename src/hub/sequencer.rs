@@ -9,7 +9,7 @@
 //! Whoever waits need not be there any more, nor his runtime: each runtime from which items came has a watcher of its
 //! own while anything waits.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +42,9 @@ pub(crate) struct Sequencer {
 #[derive(Default)]
 struct Waiting {
     channels: HashMap<Channel, Vec<Waiter>>,
-    count: usize,
+    /// The channel of each.
+    due: BTreeMap<Due, Channel>,
+    next: u64,
     bytes: usize,
     /// The runtimes in which somebody looks after the deadlines.
     watchers: HashSet<runtime::Id>,
@@ -50,9 +52,12 @@ struct Waiting {
 
 struct Waiter {
     released: Released,
-    deadline: Instant,
+    due: Due,
     bytes: usize,
 }
+
+/// When an item has waited for long enough; the number keeps those of one moment apart, and in order.
+type Due = (Instant, u64);
 
 /// Where an item's position comes.
 pub(crate) type Outcome = watch::Receiver<Option<Position>>;
@@ -96,7 +101,8 @@ struct Own<'a> {
     /// The end of a channel's log, once what goes out is there.
     tails: HashMap<&'a Channel, Tail>,
     ids: HashSet<(&'a Channel, &'a Arc<str>)>,
-    wait: Vec<&'a Publication>,
+    wait: HashMap<&'a Channel, Vec<&'a Publication>>,
+    count: usize,
     bytes: usize,
 }
 
@@ -127,7 +133,7 @@ impl Sequencer {
     /// Items that wait, and their bytes.
     pub(super) fn waiting(&self) -> (usize, usize) {
         let waiting = self.waiting.lock();
-        (waiting.count, waiting.bytes)
+        (waiting.due.len(), waiting.bytes)
     }
 
     /// Whether the items of an order could be admitted at present.
@@ -173,15 +179,13 @@ impl Sequencer {
                 (Plan::Wait, None) => {
                     let (done, outcome) = watch::channel(None);
                     admitted.wait.push(outcome);
-                    waiting.push(Waiter {
-                        bytes: weight(&publication, &purges),
-                        released: Released {
-                            publication,
-                            purges: purges.clone(),
-                            done,
-                        },
-                        deadline: after(now, LONGEST),
-                    });
+                    let bytes = weight(&publication, &purges);
+                    let released = Released {
+                        publication,
+                        purges: purges.clone(),
+                        done,
+                    };
+                    waiting.push(released, bytes, after(now, LONGEST));
                 }
             }
         }
@@ -222,7 +226,7 @@ impl Sequencer {
         let waiters = waiting.channels.get(channel).map_or(&[][..], |waiters| waiters);
         let waiters = waiters.iter().map(|waiter| &waiter.released.publication);
         let waiters = || {
-            let own = own.wait.iter().copied().filter(|other| other.channel == *channel);
+            let own = own.wait.get(channel).into_iter().flatten().copied();
             waiters.clone().chain(own)
         };
         if let Some(id) = &message.id {
@@ -252,7 +256,7 @@ impl Sequencer {
             });
         }
         let has_room = waiters().count() < PER_CHANNEL
-            && waiting.count + own.wait.len() < IN_ALL
+            && waiting.due.len() + own.count < IN_ALL
             && waiting.bytes + own.bytes + weight(item, purges) <= self.max_bytes;
         Ok(if has_room { Plan::Wait } else { Plan::Go })
     }
@@ -277,7 +281,7 @@ impl Sequencer {
     /// Somebody has to look after the deadlines in this runtime, for something waits and nobody does.
     pub(crate) fn watch(hub: &Hub) -> Option<(Watcher, runtime::Handle)> {
         let mut waiting = hub.sequencer().waiting.lock();
-        if waiting.count == 0 {
+        if waiting.due.is_empty() {
             return None;
         }
         let handle = runtime::Handle::try_current().ok()?;
@@ -318,7 +322,8 @@ impl<'a> Own<'a> {
             }
             Plan::Wait => {
                 self.bytes += weight(item, purges);
-                self.wait.push(item);
+                self.count += 1;
+                self.wait.entry(channel).or_default().push(item);
             }
         }
     }
@@ -327,10 +332,13 @@ impl<'a> Own<'a> {
 // === impl Waiting ===
 
 impl Waiting {
-    fn push(&mut self, waiter: Waiter) {
-        self.count += 1;
-        self.bytes += waiter.bytes;
-        let channel = waiter.released.publication.channel.clone();
+    fn push(&mut self, released: Released, bytes: usize, deadline: Instant) {
+        let due = (deadline, self.next);
+        self.next += 1;
+        self.bytes += bytes;
+        let channel = released.publication.channel.clone();
+        self.due.insert(due, channel.clone());
+        let waiter = Waiter { released, due, bytes };
         self.channels.entry(channel).or_default().push(waiter);
     }
 
@@ -339,10 +347,10 @@ impl Waiting {
         self.remove(channel, index)
     }
 
-    /// The item with this deadline, or the first of those that lead up to it.
-    fn take_first(&mut self, channel: &Channel, deadline: Instant) -> Option<Released> {
+    /// This item, or the first of those that lead up to it.
+    fn take_first(&mut self, channel: &Channel, due: Due) -> Option<Released> {
         let waiters = self.channels.get(channel)?;
-        let mut first = waiters.iter().position(|waiter| waiter.deadline == deadline)?;
+        let mut first = waiters.iter().position(|waiter| waiter.due == due)?;
         // Names may lead in a circle.
         for _ in 0..waiters.len() {
             let prev_id = predecessor(&waiters[first].released.publication);
@@ -361,7 +369,7 @@ impl Waiting {
         if waiters.is_empty() {
             self.channels.remove(channel);
         }
-        self.count -= 1;
+        self.due.remove(&waiter.due);
         self.bytes -= waiter.bytes;
         Some(waiter.released)
     }
@@ -382,20 +390,16 @@ impl Watcher {
     /// after it by itself. Else when to look again; `None`, and nothing more to watch, if nothing waits.
     pub(crate) fn overdue(&mut self, now: Instant) -> Option<Result<Released, Instant>> {
         let mut waiting = self.hub.sequencer().waiting.lock();
-        let oldest = waiting
-            .channels
-            .iter()
-            .flat_map(|(channel, waiters)| waiters.iter().map(move |waiter| (waiter.deadline, channel)));
-        let Some((deadline, channel)) = oldest.min_by_key(|(deadline, _)| *deadline) else {
+        let Some((due, channel)) = waiting.due.first_key_value() else {
             waiting.watchers.remove(&self.runtime);
             self.registered = false;
             return None;
         };
-        if deadline > now {
-            return Some(Err(deadline));
+        let (due, channel) = (*due, channel.clone());
+        if due.0 > now {
+            return Some(Err(due.0));
         }
-        let channel = channel.clone();
-        waiting.take_first(&channel, deadline).map(Ok)
+        waiting.take_first(&channel, due).map(Ok)
     }
 }
 
