@@ -474,6 +474,51 @@ async fn a_request_that_comes_in_chunks_is_read_to_its_end_too() {
     let _client = world.hold(request).await;
 }
 
+/// DESIGN 7: who has fallen off its log is cut within 10 s, although its body is not polled for a message.
+#[tokio::test(start_paused = true)]
+async fn s7_a_reader_whose_body_has_broken_off_is_not_waited_for() {
+    for parking in [Parking::Tasks, Parking::Lots] {
+        let world = World::new(parking);
+        let mut client = world.pipes.connect(16);
+        client.send(GET).await;
+        client.head().await;
+        world.held().await;
+        world.say(&"x".repeat(1_000));
+        settle().await;
+        world.fail();
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert_eq!(world.server.stats.open(), 1, "{parking:?}");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let stats = &world.server.stats;
+        assert_eq!((stats.open(), stats.stalled()), (0, 0), "{parking:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_reads_again_after_a_while_gets_all_of_it_once() {
+    for parking in [Parking::Tasks, Parking::Lots] {
+        let world = World::new(parking);
+        let mut client = world.pipes.connect(16);
+        client.send(GET).await;
+        client.head().await;
+        world.held().await;
+        let mut said = String::new();
+        let mut say = |text: String| {
+            said.push_str(&text);
+            world.say(&text);
+        };
+        say("x".repeat(1_000));
+        for second in 0..29 {
+            say(format!("[{second}]"));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        say("[more]".to_owned());
+        world.end();
+        let body = normal(&[b"transfer-encoding: chunked\r\n\r\n", &client.rest().await[..]].concat());
+        assert!(body.ends_with(&format!("{said}<end>\r\n")), "{parking:?}: {body}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_over_is_let_go_however_slow_its_reader_is() {
     for parking in WAYS {

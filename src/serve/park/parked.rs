@@ -29,9 +29,14 @@ const GATHERED_FRAMES: usize = 64;
 /// Most writes in one turn. A body that always has more, for a reader that takes all of it, would keep others from theirs.
 const WRITES: usize = 8;
 
+/// How often a body is looked at, for one frame, while its reader takes nothing: it may have to say that it has broken off,
+/// as the body of a hold does whose messages are gone. And most bytes that may wait then.
+const LOOK: Duration = Duration::from_secs(5);
+const LOOK_BYTES: usize = 2 * GATHERED_BYTES;
+
 /// A connection whose last answer goes on, without HTTP's state machine.
 ///
-/// The body is polled only when what it gave is written, so that a slow reader keeps one write's worth.
+/// The body is polled when what it gave is written, so that a slow reader keeps one write's worth, and a little more.
 pub(in crate::serve) struct Parked<I> {
     pub(super) io: I,
     pub(super) going: Going,
@@ -54,8 +59,20 @@ struct Blocked {
     outgoing: Outgoing,
     /// What follows once it is written.
     then: Then,
+    /// Nothing was taken since then.
     since: Instant,
+    /// The body was looked at.
+    looked: Instant,
     timer: Timer,
+}
+
+/// What becomes of what is blocked.
+enum Unblocked {
+    Written,
+    /// It cannot be, or takes too long.
+    Failed,
+    /// It is time to look at the body.
+    Look,
 }
 
 /// What follows what was gathered.
@@ -124,11 +141,17 @@ impl Going {
         loop {
             let then = match &mut self.blocked {
                 Some(blocked) => {
-                    let is_written = ready!(blocked.poll(io, stall, self.open.stats(), cx));
+                    match ready!(blocked.poll(io, stall, self.open.stats(), cx)) {
+                        Unblocked::Written => {}
+                        Unblocked::Failed => return Poll::Ready(()),
+                        Unblocked::Look => match self.look(cx) {
+                            Then::Cut => return Poll::Ready(()),
+                            _ => continue,
+                        },
+                    }
                     let then = blocked.then;
                     self.blocked = None;
                     match then {
-                        _ if !is_written => return Poll::Ready(()),
                         // It may have woken this meanwhile.
                         Then::Wait => Then::More,
                         then => then,
@@ -195,6 +218,38 @@ impl Going {
         (outgoing, Then::More)
     }
 
+    /// Takes one frame more, although what there is waits for its reader.
+    fn look(&mut self, cx: &mut Context<'_>) -> Then {
+        let Some(blocked) = &mut self.blocked else {
+            return Then::More;
+        };
+        let then = match self.body.as_mut().poll_frame(cx) {
+            Poll::Pending => return Then::Wait,
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Ok(data) = frame.into_data()
+                    && !data.is_empty()
+                {
+                    self.framing.data(data, &mut blocked.outgoing);
+                }
+                Then::More
+            }
+            // Its reader would come to that some time, or never.
+            Poll::Ready(Some(Err(error))) => {
+                tracing::debug!(target: "gripstack::serve", %error, "a held body broke off, and its client reads nothing");
+                Then::Cut
+            }
+            Poll::Ready(None) => {
+                self.framing.end(&mut blocked.outgoing);
+                Then::End
+            }
+        };
+        blocked.then = then;
+        if matches!(then, Then::Cut | Then::End) {
+            self.let_go();
+        }
+        then
+    }
+
     /// The body is over: what it holds goes now, however slow its reader is.
     fn let_go(&mut self) {
         let body = mem::replace(&mut self.body, EdgeBody::empty().into_boxed());
@@ -217,27 +272,38 @@ impl Blocked {
             outgoing,
             then,
             since: Instant::now(),
+            looked: Instant::now(),
             timer: Timer::default(),
         }
     }
 
-    /// Ready when all is written; or, false, cannot be.
     fn poll<I: AsyncWrite + Unpin>(
         &mut self,
         io: &mut I,
         stall: Duration,
         stats: &Stats,
         cx: &mut Context<'_>,
-    ) -> Poll<bool> {
+    ) -> Poll<Unblocked> {
         let left = self.outgoing.bytes();
         match self.outgoing.poll_write(io, cx) {
-            Poll::Ready(written) => return Poll::Ready(written.is_ok()),
+            Poll::Ready(Ok(())) => return Poll::Ready(Unblocked::Written),
+            Poll::Ready(Err(_)) => return Poll::Ready(Unblocked::Failed),
             Poll::Pending if self.outgoing.bytes() < left => self.since = Instant::now(),
             Poll::Pending => {}
         }
-        ready!(self.timer.poll(after(self.since, stall), cx));
+        let stalled = after(self.since, stall);
+        let is_open = matches!(self.then, Then::More | Then::Wait);
+        let look = (is_open && self.outgoing.bytes() < LOOK_BYTES).then(|| after(self.looked, LOOK));
+        ready!(
+            self.timer
+                .poll(look.map_or(stalled, |look| look.min(stalled)), cx)
+        );
+        if look.is_some_and(|look| look < stalled) {
+            self.looked = Instant::now();
+            return Poll::Ready(Unblocked::Look);
+        }
         stats.count_stall();
-        Poll::Ready(false)
+        Poll::Ready(Unblocked::Failed)
     }
 }
 
