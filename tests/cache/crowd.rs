@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -297,10 +297,21 @@ async fn play(round: u64) {
     let edge = Edge::builder().cache(config).build();
     let calls = Arc::new(AtomicU64::new(round << 32));
     let (of_origin, fails) = (known.clone(), of([3, 10, 1_000]));
+    let is_over = Arc::new(AtomicBool::new(false));
+    let is_over_at_origin = is_over.clone();
     let origin = service_fn(move |request: Request<EdgeBody>| {
         let seed = calls.fetch_add(1, Ordering::Relaxed);
         let known = of_origin.clone();
-        async move { Ok::<_, Infallible>(reply(request, known, seed, fails).await) }
+        // Nothing that is asked for after the last purge is kept: what is left then was purged.
+        let is_over = is_over_at_origin.load(Ordering::SeqCst);
+        async move {
+            if is_over {
+                let mut response = Response::new(EdgeBody::empty());
+                *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                return Ok::<_, Infallible>(response);
+            }
+            Ok(reply(request, known, seed, fails).await)
+        }
     });
     let service: Boxed = BoxCloneSyncService::new(edge.cache_layer().layer(origin));
     let mut clients = JoinSet::new();
@@ -315,6 +326,7 @@ async fn play(round: u64) {
         ended.expect("it got what it may have");
     }
     changers.shutdown().await;
+    is_over.store(true, Ordering::SeqCst);
     edge.purge(Target::Everything, PurgeMode::Hard)
         .await
         .expect("accepted");

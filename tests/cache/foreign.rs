@@ -260,6 +260,30 @@ async fn x1_what_passed_is_not_kept_as_fresh_either() {
     is_marked(&got);
 }
 
+/// What a 304 stands for is its client's: nobody knows that its tags are none of those that were purged.
+#[tokio::test(start_paused = true)]
+async fn x1_a_304_for_one_client_is_marked_after_any_purge() {
+    for purges in [false, true] {
+        let world = World::new(|call| match call.header("if-none-match") {
+            Some(_) => Reply::not_modified().header("age", "0"),
+            None => Reply::ok("1").cc("no-store").header("etag", "\"1\""),
+        });
+        world.get(get("/a")).await;
+        pass(secs(10)).await;
+        if purges {
+            world.purge_key("k", PurgeMode::Hard).await;
+        }
+        let got = world.get(get("/a").header("if-none-match", "\"1\"")).await;
+        assert_eq!(got.status, 304);
+        assert_eq!(
+            got.cache_status().contains(MARK),
+            purges,
+            "{}",
+            got.cache_status()
+        );
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn x1_a_hold_that_needs_a_younger_one_takes_what_there_is_and_does_not_loop() {
     for mode in ["stream", "response"] {
