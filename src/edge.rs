@@ -198,13 +198,17 @@ impl Edge {
             id,
         } = order;
         let count = publications.len();
-        let Admitted { go, wait } = hub
-            .sequencer()
-            .admit(hub, publications, &purges, Instant::now())?;
+        let Admitted { first, go, wait } =
+            hub.sequencer()
+                .admit(hub, publications, &purges, Instant::now())?;
         self.0.purged.add(purges.len() as u64);
         self.0.published.add(count as u64);
         if let Some((watcher, runtime)) = Sequencer::watch(hub) {
             runtime.spawn(self.clone().release_overdue(watcher));
+        }
+        for released in first {
+            let (order, done) = released.into_order();
+            done.send_replace(Some(self.send(order).await?));
         }
         let mut position = hub.now();
         if !purges.is_empty() || !go.is_empty() {

@@ -522,3 +522,30 @@ async fn an_order_that_does_not_fit_all_logs_is_refused_whole() {
     edge.submit(order).await.expect("it fits");
     assert_eq!(next(&mut subscription).await.len(), 4_000);
 }
+
+/// One is lost of a busy channel: when there is no room for more to wait, what waited goes out before what follows it.
+#[tokio::test(start_paused = true)]
+async fn d1_what_there_is_no_room_for_goes_out_after_what_leads_up_to_it() {
+    const LAST: i32 = 110;
+    let expected: String = (1..=LAST).filter(|n| *n != 2).map(|n| n.to_string()).collect();
+    let publication = |n: &i32| Publication::new(channel(), item(&n.to_string(), &(n - 1).to_string()));
+    for size in [1, 7, LAST as usize] {
+        let edge = Edge::new();
+        let mut subscription = subscribe(&edge);
+        edge.submit(Order::from_iter([publication(&1)]))
+            .await
+            .expect("accepted");
+        let start = Instant::now();
+        let mut accepted = Vec::new();
+        for ns in (3..=LAST).collect::<Vec<_>>().chunks(size) {
+            let order: Order = ns.iter().map(publication).collect();
+            accepted.push(edge.accept(order).await.expect("accepted"));
+        }
+        assert_eq!(edge.hub().stats().waiting, 0);
+        for accepted in accepted {
+            accepted.all().await.expect("sent");
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        assert_eq!(all(&mut subscription).await, expected, "orders of {size}");
+    }
+}

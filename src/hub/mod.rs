@@ -138,7 +138,7 @@ settings! {
         /// origin's head, since it lets requests join those that it waits for. Default 15 s, the first-byte timeout.
         pub overlap: Duration,
         /// Bytes of messages that wait for the one that they name as their predecessor. Default 64 MiB. Beyond it messages
-        /// go out without waiting.
+        /// go out without waiting, after those that wait and lead up to them.
         pub waiting_bytes: usize,
     }
 }

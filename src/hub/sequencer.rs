@@ -2,8 +2,8 @@
 //!
 //! An item waits only if the channel's log knows a last id and the item names another one as its predecessor, or if that
 //! waits itself; not, if it is what leads up to that last one: it comes late already, and holds put it in its place.
-//! It waits until its predecessor was appended, or five seconds; then it goes out after what leads up to it, as far as
-//! that waits as well. What waits is known by its id: whoever says it once more waits for the same outcome. Two items
+//! It waits until its predecessor was appended, or five seconds, or not at all where there is no room; then it goes out
+//! after what leads up to it, as far as that waits as well. What waits is known by its id: whoever says it once more waits for the same outcome. Two items
 //! cannot follow the same one.
 //!
 //! Whoever waits need not be there any more, nor his runtime: each runtime from which items came has a watcher of its
@@ -73,6 +73,8 @@ pub(crate) struct Released {
 /// What becomes of an order's items.
 #[derive(Debug, Default)]
 pub(crate) struct Admitted {
+    /// Those of other orders go out before them.
+    pub(crate) first: Vec<Released>,
     /// They go out now.
     pub(crate) go: Vec<Publication>,
     /// They wait.
@@ -93,6 +95,16 @@ enum Plan {
     Go,
     /// It waits, or waits already.
     Wait,
+    /// There is no room for it to wait: it goes out after what leads up to it.
+    NoRoom,
+}
+
+/// What becomes of an order's items.
+#[derive(Default)]
+struct Plans {
+    each: Vec<Plan>,
+    /// Items of other orders that lead up to one that has no room.
+    first: Vec<(Channel, Due)>,
 }
 
 /// What one order has done so far, or will have done.
@@ -101,7 +113,8 @@ struct Own<'a> {
     /// The end of a channel's log, once what goes out is there.
     tails: HashMap<&'a Channel, Tail>,
     ids: HashSet<(&'a Channel, &'a Arc<str>)>,
-    wait: HashMap<&'a Channel, Vec<&'a Publication>>,
+    /// With their places in the order.
+    wait: HashMap<&'a Channel, Vec<(usize, &'a Publication)>>,
     count: usize,
     bytes: usize,
 }
@@ -168,10 +181,13 @@ impl Sequencer {
                 return Err(conflict);
             }
         };
+        for (channel, due) in plans.first {
+            admitted.first.extend(waiting.take_first(&channel, due));
+        }
         let mut said_again = Vec::new();
-        for (publication, plan) in publications.into_iter().zip(plans) {
+        for (publication, plan) in publications.into_iter().zip(plans.each) {
             match (plan, waiting.outcome_of(&publication)) {
-                (Plan::Go, _) => admitted.go.push(publication),
+                (Plan::Go | Plan::NoRoom, _) => admitted.go.push(publication),
                 (Plan::Wait, Some(outcome)) => {
                     admitted.wait.push(outcome);
                     said_again.push(publication);
@@ -201,14 +217,18 @@ impl Sequencer {
         hub: &Hub,
         publications: &[Publication],
         purges: &[Purge],
-    ) -> Result<Vec<Plan>, Conflict> {
+    ) -> Result<Plans, Conflict> {
         let mut own = Own::default();
-        let plan_of = |item| {
+        let mut plans = Plans::default();
+        for item in publications {
             let plan = self.plan_one(waiting, hub, &own, item, purges)?;
-            own.note(item, plan, hub, purges);
-            Ok(plan)
-        };
-        publications.iter().map(plan_of).collect()
+            if let Plan::NoRoom = plan {
+                own.let_go(item, waiting, &mut plans, hub, purges);
+            }
+            own.note(item, plan, plans.each.len(), hub, purges);
+            plans.each.push(plan);
+        }
+        Ok(plans)
     }
 
     fn plan_one(
@@ -226,8 +246,8 @@ impl Sequencer {
         let waiters = waiting.channels.get(channel).map_or(&[][..], |waiters| waiters);
         let waiters = waiters.iter().map(|waiter| &waiter.released.publication);
         let waiters = || {
-            let own = own.wait.get(channel).into_iter().flatten().copied();
-            waiters.clone().chain(own)
+            let own = own.wait.get(channel).into_iter().flatten();
+            waiters.clone().chain(own.map(|(_, item)| *item))
         };
         if let Some(id) = &message.id {
             // It comes a second time; that is seen when it is applied.
@@ -258,7 +278,7 @@ impl Sequencer {
         let has_room = waiters().count() < PER_CHANNEL
             && waiting.due.len() + own.count < IN_ALL
             && waiting.bytes + own.bytes + weight(item, purges) <= self.max_bytes;
-        Ok(if has_room { Plan::Wait } else { Plan::Go })
+        Ok(if has_room { Plan::Wait } else { Plan::NoRoom })
     }
 
     /// An item that waited and need not any more, for this one has been appended: its successor, or what comes before it and
@@ -309,22 +329,61 @@ fn weight(item: &Publication, purges: &[Purge]) -> usize {
 // === impl Own ===
 
 impl<'a> Own<'a> {
-    fn note(&mut self, item: &'a Publication, plan: Plan, hub: &Hub, purges: &[Purge]) {
-        let Publication { channel, message, .. } = item;
+    fn note(&mut self, item: &'a Publication, plan: Plan, nth: usize, hub: &Hub, purges: &[Purge]) {
         match plan {
-            // A message that is there already is not appended, and sets nothing back.
-            Plan::Go => {
-                let id = message.id.as_ref();
-                if id.is_none_or(|id| !hub.has(channel, id) && self.ids.insert((channel, id))) {
-                    let tail = self.tails.entry(channel).or_insert_with(|| hub.tail(channel));
-                    tail.move_on(id, predecessor(item));
-                }
-            }
+            Plan::Go | Plan::NoRoom => self.goes(item, hub),
             Plan::Wait => {
                 self.bytes += weight(item, purges);
                 self.count += 1;
-                self.wait.entry(channel).or_default().push(item);
+                self.wait.entry(&item.channel).or_default().push((nth, item));
             }
+        }
+    }
+
+    fn goes(&mut self, item: &'a Publication, hub: &Hub) {
+        let Publication { channel, message, .. } = item;
+        let id = message.id.as_ref();
+        // A message that is there already is not appended, and sets nothing back.
+        if id.is_none_or(|id| !hub.has(channel, id) && self.ids.insert((channel, id))) {
+            let tail = self.tails.entry(channel).or_insert_with(|| hub.tail(channel));
+            tail.move_on(id, predecessor(item));
+        }
+    }
+
+    /// What leads up to an item for which there is no room does not wait either.
+    fn let_go(
+        &mut self,
+        item: &'a Publication,
+        waiting: &Waiting,
+        plans: &mut Plans,
+        hub: &Hub,
+        purges: &[Purge],
+    ) {
+        let channel = &item.channel;
+        let mut own = Vec::new();
+        let mut next = item;
+        loop {
+            let leads = |other: &Publication| {
+                other.message.id.is_some() && other.message.id.as_ref() == predecessor(next)
+            };
+            let mut waiters = waiting.channels.get(channel).into_iter().flatten();
+            if let Some(waiter) = waiters.find(|waiter| leads(&waiter.released.publication)) {
+                plans.first.push((channel.clone(), waiter.due));
+                break;
+            }
+            let wait = self.wait.entry(channel).or_default();
+            let Some(place) = wait.iter().position(|(_, other)| leads(other)) else {
+                break;
+            };
+            let (nth, earlier) = wait.remove(place);
+            plans.each[nth] = Plan::Go;
+            self.bytes -= weight(earlier, purges);
+            self.count -= 1;
+            own.push(earlier);
+            next = earlier;
+        }
+        for earlier in own.into_iter().rev() {
+            self.goes(earlier, hub);
         }
     }
 }
