@@ -1,11 +1,12 @@
-//! Does what the [`Pacer`] says, when it says so: one task for all channels, which runs only while one is paced.
+//! Does what the [`Pacer`] says, when it says so: one task for all channels, which runs only while one is paced. A runtime
+//! may end, or nobody drive it any more: each in which something was submitted has a task of its own.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use tokio::runtime::Handle;
+use tokio::runtime::{self, Handle};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -26,7 +27,7 @@ struct Inner {
     state: Mutex<State>,
     /// An order has been sent.
     finished: Notify,
-    /// The next deadline is earlier than the task knows.
+    /// The next deadline is earlier than a task knows.
     earlier: Notify,
     superseded: Counter,
     queue: Histogram,
@@ -34,14 +35,13 @@ struct Inner {
 
 struct State {
     pacer: Pacer,
-    task: Task,
+    /// Of few runtimes.
+    tasks: Vec<(runtime::Id, Task)>,
 }
 
-/// What the task does.
+/// What the task of a runtime does.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Task {
-    /// There is none.
-    None,
     /// It will look at the deadlines.
     Awake,
     /// It sleeps.
@@ -64,6 +64,7 @@ struct InFlight {
 /// The task, whether or not it has begun: if it is dropped, so that another can be started.
 struct Running {
     driver: Driver,
+    runtime: runtime::Id,
     ended: bool,
 }
 
@@ -76,7 +77,7 @@ impl Driver {
             edge,
             state: Mutex::new(State {
                 pacer: Pacer::new(max_channels, max_pending_bytes, order_limits),
-                task: Task::None,
+                tasks: Vec::new(),
             }),
             finished: Notify::new(),
             earlier: Notify::new(),
@@ -110,7 +111,7 @@ impl Driver {
             .iter()
             .filter(|verdict| matches!(verdict, Verdict::Superseded | Verdict::Waits { replaced: true }));
         self.0.superseded.add(superseded.count() as u64);
-        // The runtime that looked after what waits may have ended.
+        // The runtimes that looked after what waits may have ended, or stand still.
         self.attend();
         Ok(verdicts)
     }
@@ -187,30 +188,34 @@ impl Driver {
 
     /// Makes sure that somebody looks after the deadlines, the next of which may be a new one.
     fn attend(&self) {
+        // Outside of a runtime nothing can be sent but by those that are there.
+        let here = Handle::try_current().ok();
         let mut state = self.0.state.lock();
         let Some(deadline) = state.pacer.next_deadline() else {
             return;
         };
-        match state.task {
-            Task::None => {
-                // Outside of a runtime nothing can be sent: the process ends.
-                if let Ok(runtime) = Handle::try_current() {
-                    state.task = Task::Awake;
-                    drop(state);
-                    let running = Running {
-                        driver: self.clone(),
-                        ended: false,
-                    };
-                    runtime.spawn(running.run());
-                }
+        let mut is_earlier = false;
+        for (_, task) in &mut state.tasks {
+            if matches!(task, Task::Until(asleep) if *asleep > deadline) {
+                *task = Task::Awake;
+                is_earlier = true;
             }
-            Task::Awake => {}
-            Task::Until(asleep) if asleep <= deadline => {}
-            Task::Until(_) => {
-                state.task = Task::Awake;
-                drop(state);
-                self.0.earlier.notify_one();
-            }
+        }
+        let new = here.filter(|here| state.tasks.iter().all(|(runtime, _)| *runtime != here.id()));
+        if let Some(here) = &new {
+            state.tasks.push((here.id(), Task::Awake));
+        }
+        drop(state);
+        if is_earlier {
+            self.0.earlier.notify_waiters();
+        }
+        if let Some(here) = new {
+            let running = Running {
+                driver: self.clone(),
+                runtime: here.id(),
+                ended: false,
+            };
+            here.spawn(running.run());
         }
     }
 }
@@ -255,10 +260,15 @@ impl Running {
                 }
                 continue;
             }
+            // From here on it is heard.
+            let earlier = driver.0.earlier.notified();
             let deadline = {
                 let mut state = driver.0.state.lock();
                 let deadline = state.pacer.next_deadline();
-                state.task = deadline.map_or(Task::None, Task::Until);
+                match deadline {
+                    Some(deadline) => self.is(Task::Until(deadline), &mut state),
+                    None => self.is_no_more(&mut state),
+                }
                 deadline
             };
             let Some(deadline) = deadline else {
@@ -267,21 +277,32 @@ impl Running {
             };
             tokio::select! {
                 () = tokio::time::sleep_until(deadline) => {}
-                () = driver.0.earlier.notified() => {}
+                () = earlier => {}
                 () = &mut drain, if !draining => {
                     draining = true;
                     driver.pace(|pacer| pacer.stop(Instant::now()));
                 }
             }
-            driver.0.state.lock().task = Task::Awake;
+            self.is(Task::Awake, &mut driver.0.state.lock());
         }
+    }
+
+    fn is(&self, now: Task, state: &mut State) {
+        let mut tasks = state.tasks.iter_mut();
+        if let Some((_, task)) = tasks.find(|(runtime, _)| *runtime == self.runtime) {
+            *task = now;
+        }
+    }
+
+    fn is_no_more(&self, state: &mut State) {
+        state.tasks.retain(|(runtime, _)| *runtime != self.runtime);
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.ended {
-            self.driver.0.state.lock().task = Task::None;
+            self.is_no_more(&mut self.driver.0.state.lock());
         }
     }
 }

@@ -521,6 +521,35 @@ fn rlp_01_the_last_one_is_sent_whichever_runtime_has_ended() {
     });
 }
 
+/// The runtime of whoever published first stands still: it is there, and nobody drives it.
+#[test]
+fn rlp_01_the_last_one_is_sent_although_a_runtime_stands_still() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime")
+    };
+    let publisher = latest();
+    let (never_looked, sleeps) = (runtime(), runtime());
+    never_looked.block_on(async {
+        assert!(publish(&publisher, "c", "0").await.position.is_some());
+    });
+    sleeps.block_on(async {
+        assert_eq!(publish(&publisher, "c", "1").await.queued, 1);
+        tokio::task::yield_now().await;
+    });
+    runtime().block_on(async {
+        let seen = record(subscribe(publisher.edge(), "c"));
+        assert_eq!(publish(&publisher, "c", "2").await.queued, 1);
+        tokio::time::sleep(3 * T).await;
+        let texts: Vec<String> = seen.lock().iter().map(|(_, text)| text.clone()).collect();
+        assert_eq!(texts, ["2"]);
+        assert!(!publisher.paces_any());
+    });
+}
+
 /// Its publisher heard no answer, and says it once more: that takes no newer one's place.
 #[tokio::test(start_paused = true)]
 async fn d2a_what_is_said_again_takes_no_newer_ones_place() {
