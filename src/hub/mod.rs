@@ -247,7 +247,7 @@ impl Hub {
         stamp.backdated(then(age), then(overlap))
     }
 
-    /// Messages, and bytes of them, that one order may have for one channel.
+    /// Messages, and bytes of them, that an order of one channel may have.
     #[cfg(feature = "publish")]
     pub(crate) fn order_limits(&self) -> (usize, usize) {
         self.0.registry.order_limits()

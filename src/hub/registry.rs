@@ -71,8 +71,19 @@ impl Registry {
         &self.limits
     }
 
-    /// Messages, and bytes of them, that one order may have for one channel.
+    /// Messages, and bytes of them, that an order of one channel may have, whatever its name.
+    #[cfg(feature = "publish")]
     pub(super) fn order_limits(&self) -> (usize, usize) {
+        let (entries, bytes) = self.channel_limits();
+        let beside = Topic::most_beside(entries);
+        (
+            entries,
+            bytes.min((self.limits.total_bytes / 2).saturating_sub(beside)),
+        )
+    }
+
+    /// Messages, and bytes of them, that an order may have for each channel.
+    fn channel_limits(&self) -> (usize, usize) {
         ((self.limits.entries / 2).max(1), self.limits.bytes / 2)
     }
 
@@ -92,7 +103,7 @@ impl Registry {
                 logs: "its log remembers",
                 limit,
             };
-            let (most_entries, most_bytes) = self.order_limits();
+            let (most_entries, most_bytes) = self.channel_limits();
             if entries > most_entries {
                 return Err(too_large(format!("{entries} messages"), self.limits.entries));
             }

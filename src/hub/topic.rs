@@ -15,6 +15,8 @@ use super::replaced::ReplacedIds;
 use super::subscription::Wants;
 use super::tail::Tail;
 use crate::log::readers::{Readers, Row, Seat};
+#[cfg(feature = "publish")]
+use crate::message::MAX_CHANNEL_BYTES;
 use crate::message::{Channel, Form, Message, ResponseForm, StreamForm};
 use crate::position::Position;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -292,6 +294,12 @@ impl Topic {
     /// Bytes of memory that so many messages, of so many bytes, take under this name, about; without ids.
     pub(super) fn weight_of(name: &Channel, entries: usize, bytes: usize) -> usize {
         CHANNEL_WEIGHT + name.as_str().len() + bytes + entries * ENTRY_WEIGHT
+    }
+
+    /// What they take beside their own bytes, at most.
+    #[cfg(feature = "publish")]
+    pub(super) fn most_beside(entries: usize) -> usize {
+        CHANNEL_WEIGHT + MAX_CHANNEL_BYTES + entries * ENTRY_WEIGHT
     }
 }
 

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::edge::Edge;
-use crate::hub::{Delivery, Subscription, Wants};
-use crate::message::{Channel, Message, StreamForm};
+use crate::hub::{Delivery, LogLimits, Subscription, Wants};
+use crate::message::{Channel, Message, ResponseForm, StreamForm};
 use crate::order::{Order, Purge, PurgeMode, Target};
 use crate::position::Position;
 
@@ -548,6 +548,35 @@ fn rlp_01_the_last_one_is_sent_although_a_runtime_stands_still() {
         assert_eq!(texts, ["2"]);
         assert!(!publisher.paces_any());
     });
+}
+
+/// What waits for one channel is no more than all logs take, however little that is.
+#[tokio::test(start_paused = true)]
+async fn d2a_what_waits_fits_all_logs() {
+    let limits = LogLimits::new().total_bytes(100_000);
+    let edge = Edge::builder().log_limits(limits).build();
+    let publisher = Publisher::new(edge, PublishConfig::new().rule(Rule::latest()));
+    let seen = record(subscribe(publisher.edge(), "c"));
+    publish(&publisher, "c", "0").await;
+    for n in 1..=4 {
+        let mut message = Message::bytes(vec![b'x'; 20_000]);
+        message.response = Some(ResponseForm::Hint);
+        let options = PublishOptions {
+            purges: vec![purge(&n.to_string())],
+            ..PublishOptions::default()
+        };
+        let receipt = publisher.publish_with("c", message, options).await;
+        assert_eq!(receipt.expect("accepted").queued, 1);
+        publish(&publisher, "c", "-").await;
+    }
+    tokio::time::sleep(10 * T).await;
+    assert!(!publisher.paces_any());
+    for n in 1..=4 {
+        let target = Target::Key(n.to_string().as_str().into());
+        assert!(publisher.edge().hub().last_purge(&target) > Position::ZERO);
+    }
+    let lengths: Vec<usize> = seen.lock().iter().map(|(_, text)| text.len()).collect();
+    assert_eq!(lengths, [1, 20_000, 20_000, 20_000, 20_000, 1]);
 }
 
 /// Its publisher heard no answer, and says it once more: that takes no newer one's place.
