@@ -232,6 +232,13 @@ impl Message {
         size_of::<Self>() + ids + stream + response + socket
     }
 
+    /// Whether it neither closes nor hints, in whichever form.
+    #[cfg(feature = "publish")]
+    pub(crate) fn is_state(&self) -> bool {
+        let mut forms = Form::ALL.into_iter().filter(|form| form.is_in(self));
+        forms.all(|form| form.is_sent_by(self))
+    }
+
     /// Whether whoever has not had the older one, which carries a state, has enough with this one, whatever the hold
     /// (rule D2a): in each form of the older one it sends something as well. What closes, or asks to ask anew, is no
     /// state: only the same once more covers it.

@@ -325,8 +325,7 @@ impl Pacer {
                 more: false,
             });
         };
-        let superseded = lane.supersedes(&update);
-        lane.note(&update, superseded);
+        let superseded = lane.note(&update);
         if superseded && update.purges.is_empty() {
             self.gone.push(update.publication);
             return Verdict::Superseded;
@@ -390,17 +389,14 @@ impl Pacer {
 // === impl Lane ===
 
 impl Lane {
-    /// Whether an update is older than one that came before it: by its version, or by its id.
-    fn supersedes(&self, update: &Update) -> bool {
-        let by_version = update.version.zip(self.version);
-        let id = update.publication.message.id.as_ref();
-        by_version.is_some_and(|(its, ours)| its <= ours) || id.is_some_and(|id| self.older_ids.has(id))
-    }
-
-    /// An update comes.
-    fn note(&mut self, update: &Update, superseded: bool) {
+    /// An update comes. Returns whether it is superseded by one that came before it: by its version, or by its id if it
+    /// carries nothing but states.
+    fn note(&mut self, update: &Update) -> bool {
         let message = &update.publication.message;
-        let older = match superseded {
+        let is_older = |(its, ours)| its <= ours;
+        let by_version = update.version.zip(self.version).is_some_and(is_older);
+        let by_id = message.id.as_ref().is_some_and(|id| self.older_ids.has(id));
+        let older = match by_version || by_id {
             true => message.id.clone(),
             false => {
                 self.version = update.version.or(self.version);
@@ -409,6 +405,7 @@ impl Lane {
         };
         self.remember_older(older.as_ref());
         self.follow(message);
+        by_version || by_id && message.is_state()
     }
 
     /// What a message follows is older than it.

@@ -370,3 +370,40 @@ fn what_is_too_much_for_an_order_goes_out_with_the_next() {
     assert_eq!(taken, MAX_MESSAGES);
     assert_eq!(pacer.take_gone().len(), 1, "what found no room");
 }
+
+/// What closes or hints is a message that nothing replaces, also where it comes after what follows it.
+#[test]
+fn d2a_what_closes_or_hints_may_be_late() {
+    for form in [StreamForm::Close, StreamForm::Hint] {
+        let (mut pacer, now) = (pacer(), Instant::now());
+        let item = |mut update: Update, id: u32| {
+            let message = Arc::make_mut(&mut update.publication.message);
+            *message = message
+                .clone()
+                .with_id(id.to_string())
+                .with_prev_id((id - 1).to_string());
+            update
+        };
+        started(one(&mut pacer, item(plain("c", "1"), 1), now));
+        pacer.finish(&channel("c"), None, now);
+        let three = || item(plain("c", "3"), 3);
+        assert!(matches!(one(&mut pacer, three(), now), Verdict::Waits { .. }));
+        let late = one(&mut pacer, item(act(form.clone()), 2), now);
+        assert!(matches!(late, Verdict::Waits { replaced: false }), "{late:?}");
+        let due = pacer.due(now + T);
+        let texts = texts(&due[0]);
+        assert_eq!((texts.len(), &*texts[0]), (2, "3"));
+        // It is not the newest for that.
+        pacer.finish(&channel("c"), None, now + T);
+        let late = one(&mut pacer, item(plain("c", "1"), 1), now + T);
+        assert!(matches!(late, Verdict::Superseded));
+        assert!(matches!(
+            one(&mut pacer, three(), now + T),
+            Verdict::Waits { replaced: false }
+        ));
+    }
+}
+
+fn channel(name: &str) -> Channel {
+    Channel::new(name).expect("a good name")
+}

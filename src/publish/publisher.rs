@@ -62,7 +62,8 @@ pub struct PublishOptions {
     /// Orders the updates of a paced channel, where several publishers may overtake each other: an update whose
     /// version is not above all that came before it is superseded. Remembered while the channel is paced, which
     /// is for an interval after each message. Default: each update is newer than those before it, unless it has the id of one
-    /// of those, or one that they name as their predecessor: that is remembered as long, of the last 64.
+    /// of those, or one that they name as their predecessor, and neither closes nor hints: that is remembered as long, of the
+    /// last 64.
     pub version: Option<u64>,
 }
 
