@@ -288,9 +288,12 @@ impl Accepted {
         self.position
     }
 
-    /// Items that wait for their predecessors. They go out, in 5 s at the latest, whether or not this is kept.
+    /// Items that wait for their predecessors now. They go out, in 5 s at the latest, whether or not this is kept.
     pub fn waiting(&self) -> usize {
-        self.wait.len()
+        self.wait
+            .iter()
+            .filter(|outcome| outcome.borrow().is_none())
+            .count()
     }
 
     /// Resolves with the last position when every item has one.

@@ -322,6 +322,22 @@ async fn d1_an_order_is_accepted_while_its_items_wait() {
     assert_eq!(start.elapsed(), Duration::from_secs(5));
 }
 
+/// Its order brought what it waits for.
+#[tokio::test(start_paused = true)]
+async fn d1_what_has_gone_out_is_not_said_to_wait() {
+    let edge = Edge::new();
+    edge.publish(channel(), item("1", "0")).await.expect("accepted");
+    let publication = |id, prev_id| Publication::new(channel(), item(id, prev_id));
+    let order = Order::from_iter([
+        publication("3", "2"),
+        publication("2", "1"),
+        publication("9", "8"),
+    ]);
+    let accepted = edge.accept(order).await.expect("accepted");
+    assert_eq!(accepted.waiting(), 1);
+    assert_eq!(all(&mut subscribe(&edge)).await, "123");
+}
+
 /// What waits is bounded, and shown.
 #[tokio::test(start_paused = true)]
 async fn d1_what_waits_is_bounded_by_its_bytes() {
