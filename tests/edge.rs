@@ -183,6 +183,25 @@ async fn d1_what_leads_up_to_what_is_there_waits_for_nothing() {
     }
 }
 
+/// Each of two gaps is known.
+#[tokio::test(start_paused = true)]
+async fn d1_what_leads_up_to_any_that_is_there_waits_for_nothing() {
+    let edge = Edge::new();
+    let mut subscription = subscribe(&edge);
+    let start = Instant::now();
+    edge.publish(channel(), item("4", "3")).await.expect("accepted");
+    edge.publish(channel(), Message::bytes("-"))
+        .await
+        .expect("accepted");
+    for (id, prev_id) in [("9", "8"), ("3", "2"), ("5", "4"), ("8", "7"), ("2", "1")] {
+        edge.publish(channel(), item(id, prev_id))
+            .await
+            .expect("accepted");
+    }
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(all(&mut subscription).await, "4-93582");
+}
+
 /// One order may have them the wrong way round, where the channel is new.
 #[tokio::test(start_paused = true)]
 async fn d1_one_order_of_a_new_channel_waits_for_nothing_that_it_brings() {

@@ -1,7 +1,7 @@
 //! Order within a channel, decided before the append.
 //!
-//! An item waits only if the channel's log knows a last id and the item names another one as its predecessor, or if that
-//! waits itself; not, if it is what leads up to that last one: it comes late already, and holds put it in its place.
+//! An item waits only if the channel's log knows a last id and has not what the item names as its predecessor, or if that
+//! waits itself; not, if the log has what follows it: it comes late already, and holds put it in its place.
 //! It waits until its predecessor was appended, or five seconds, or not at all where there is no room; then it goes out
 //! after what leads up to it, as far as that waits as well. What waits is known by its id: whoever says it once more waits for the same outcome. Two items
 //! cannot follow the same one.
@@ -249,23 +249,25 @@ impl Sequencer {
             let own = own.wait.get(channel).into_iter().flatten();
             waiters.clone().chain(own.map(|(_, item)| *item))
         };
+        // Asked first: what was appended meanwhile is there, and what has not been will let go what waits here.
+        let tail = own.tails.get(channel).cloned();
+        let tail = tail.unwrap_or_else(|| hub.tail(channel));
+        let is_there = |id| own.ids.contains(&(channel, id)) || hub.has(channel, id);
         if let Some(id) = &message.id {
             // It comes a second time; that is seen when it is applied.
-            if own.ids.contains(&(channel, id)) || hub.has(channel, id) {
+            if is_there(id) {
                 return Ok(Plan::Go);
             }
             if waiters().any(|other| other.message.id.as_ref() == Some(id)) {
                 return Ok(Plan::Wait);
             }
         }
-        let tail = own.tails.get(channel).cloned();
-        let Tail { last_id, awaited } = tail.unwrap_or_else(|| hub.tail(channel));
-        let follows = match last_id {
-            Some(last_id) => last_id == *prev_id,
+        let follows = match &tail.last_id {
+            Some(last_id) => last_id == prev_id || is_there(prev_id),
             // Nothing is known to be missing but what waits.
             None => !waiters().any(|other| other.message.id.as_ref() == Some(prev_id)),
         };
-        let leads_up = message.id.is_some() && message.id == awaited;
+        let leads_up = message.id.as_ref().is_some_and(|id| tail.awaits(id));
         if follows || leads_up {
             return Ok(Plan::Go);
         }
@@ -292,9 +294,10 @@ impl Sequencer {
         if let Some(next) = waiting.take(channel, is_next) {
             return Some(next);
         }
-        let awaited = hub.tail(channel).awaited?;
+        let tail = hub.tail(channel);
         waiting.take(channel, |waiter| {
-            waiter.released.publication.message.id.as_ref() == Some(&awaited)
+            let id = waiter.released.publication.message.id.as_ref();
+            id.is_some_and(|id| tail.awaits(id))
         })
     }
 
@@ -346,7 +349,9 @@ impl<'a> Own<'a> {
         // A message that is there already is not appended, and sets nothing back.
         if id.is_none_or(|id| !hub.has(channel, id) && self.ids.insert((channel, id))) {
             let tail = self.tails.entry(channel).or_insert_with(|| hub.tail(channel));
-            tail.move_on(id, predecessor(item));
+            let ids = &self.ids;
+            let has = |id| ids.contains(&(channel, id)) || hub.has(channel, id);
+            tail.move_on(id, predecessor(item), has);
         }
     }
 

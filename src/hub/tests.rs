@@ -336,3 +336,39 @@ fn a_channel_that_was_never_used_seldom_has_the_floor_of_others() {
     let aged = (0..1_000).filter(aged).count();
     assert!(aged <= 50, "{aged} of 1,000");
 }
+
+/// Two publishers begin a channel at the same moment, so nothing waits, and there are two gaps. What leads up to either of
+/// them, or follows it, waits for nothing.
+#[test]
+fn d1_what_closes_one_of_two_gaps_waits_for_nothing() {
+    let (hub, now) = (Hub::default(), Instant::now());
+    let admit = |id: &str, prev_id: &str| {
+        let message = Message::bytes("x").with_id(id).with_prev_id(prev_id);
+        let publications = vec![Publication::new(channel("t"), message)];
+        let admitted = hub.sequencer().admit(&hub, publications, &[], now);
+        let admitted = admitted.expect("no conflict");
+        assert_eq!((admitted.go.len(), admitted.wait.len()), (1, 0), "{id}");
+        admitted.go
+    };
+    let apply = |publications| {
+        let order = Order {
+            publications,
+            ..Order::default()
+        };
+        hub.apply(order, now);
+    };
+    for admitted in [admit("4", "3"), admit("9", "8")] {
+        apply(admitted);
+    }
+    for (id, prev_id) in [
+        ("3", "2"),
+        ("8", "7"),
+        ("5", "4"),
+        ("2", "1"),
+        ("10", "9"),
+        ("7", "6"),
+        ("6", "5"),
+    ] {
+        apply(admit(id, prev_id));
+    }
+}

@@ -353,7 +353,14 @@ impl State {
         }
         if let Some(more) = &mut self.more {
             let prev_id = message.prev_id.as_ref().filter(|_| !message.no_seq);
-            more.tail.move_on(message.id.as_ref(), prev_id);
+            let More {
+                tail,
+                ids,
+                replaced_ids,
+                ..
+            } = &mut **more;
+            let has = |id: &std::sync::Arc<str>| ids.contains_key(id) || replaced_ids.has(id);
+            tail.move_on(message.id.as_ref(), prev_id, has);
         }
         if matches!(message.stream, Some(StreamForm::Close | StreamForm::Hint)) {
             self.more.get_or_insert_default().last_stream_act = at;
@@ -445,7 +452,8 @@ impl More {
     }
 
     fn weight(&self) -> usize {
-        size_of::<Self>() + self.ids.len() * ID_WEIGHT + self.replaced_ids.weight()
+        let ids = self.ids.len() * ID_WEIGHT + self.replaced_ids.weight() + self.tail.weight(ID_WEIGHT);
+        size_of::<Self>() + ids
     }
 
     fn forget(&mut self, id: &str) {
