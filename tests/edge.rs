@@ -584,3 +584,64 @@ async fn d1_what_there_is_no_room_for_goes_out_after_what_leads_up_to_it() {
         assert_eq!(all(&mut subscription).await, expected, "orders of {size}");
     }
 }
+
+/// A whole order again with one more for which there is no room: all of it goes out, and nothing waits for what has.
+#[tokio::test(start_paused = true)]
+async fn d1_what_is_said_again_does_not_wait_once_it_has_gone_out() {
+    const LAST: i32 = 103;
+    let edge = Edge::new();
+    let mut subscription = subscribe(&edge);
+    let publication = |n: i32| Publication::new(channel(), item(&n.to_string(), &(n - 1).to_string()));
+    edge.submit(Order::from_iter([publication(1)])).await.expect("accepted");
+    let start = Instant::now();
+    let first = edge.accept((3..LAST).map(publication).collect()).await.expect("accepted");
+    assert_eq!(first.waiting(), 100);
+    let again = edge.accept((3..=LAST).map(publication).collect()).await.expect("accepted");
+    assert_eq!((first.waiting(), again.waiting()), (0, 0));
+    assert_eq!(edge.hub().stats().waiting, 0);
+    again.all().await.expect("sent");
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    let expected: String = (1..=LAST).filter(|n| *n != 2).map(|n| n.to_string()).collect();
+    assert_eq!(all(&mut subscription).await, expected);
+}
+
+/// Nor does it go out twice, though the log has forgotten it by then.
+#[tokio::test(start_paused = true)]
+async fn d1_d2_what_is_said_again_as_it_goes_out_does_so_once() {
+    const LAST: i32 = 103;
+    let limits = gripstack::hub::LogLimits::new().entries(60);
+    let edge = Edge::builder().log_limits(limits).build();
+    let publication = |n: i32| Publication::new(channel(), item(&n.to_string(), &(n - 1).to_string()));
+    edge.submit(Order::from_iter([publication(1)]))
+        .await
+        .expect("accepted");
+    for ns in [3..30, 30..60, 60..90, 90..LAST] {
+        let order = ns.map(publication).collect();
+        let _ = edge.accept(order).await.expect("accepted");
+    }
+    let again = Order::from_iter([publication(3), publication(LAST)]);
+    let again = edge.accept(again).await.expect("accepted");
+    let mut subscription = edge
+        .hub()
+        .subscribe(&[channel()], edge.hub().stamp_at(edge.hub().now()), Wants::Stream)
+        .expect("no gap");
+    again.all().await.expect("sent");
+    assert_eq!(all(&mut subscription).await, "");
+}
+
+/// What waits has gone out once somebody says it without its predecessor.
+#[tokio::test(start_paused = true)]
+async fn d1_what_waits_and_is_said_without_sequence_has_gone_out() {
+    let edge = Edge::new();
+    let mut subscription = subscribe(&edge);
+    edge.publish(channel(), item("1", "0")).await.expect("accepted");
+    let start = Instant::now();
+    let waits = publish(&edge, item("3", "2"));
+    settle().await;
+    let mut free = item("3", "2");
+    free.no_seq = true;
+    edge.publish(channel(), free).await.expect("accepted");
+    waits.await.expect("sent");
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(all(&mut subscription).await, "13");
+}

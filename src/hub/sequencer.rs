@@ -283,16 +283,20 @@ impl Sequencer {
         Ok(if has_room { Plan::Wait } else { Plan::NoRoom })
     }
 
-    /// An item that waited and need not any more, for this one has been appended: its successor, or what comes before it and
-    /// is late now.
+    /// An item that waited and need not any more, for this one has been appended: the same once more, before the log can
+    /// forget it, its successor, or what comes before it and is late now.
     pub(crate) fn released_by(&self, hub: &Hub, channel: &Channel, id: &Arc<str>) -> Option<Released> {
         let mut waiting = self.waiting.lock();
         if !waiting.channels.contains_key(channel) {
             return None;
         }
+        let is_same = |waiter: &Waiter| waiter.released.publication.message.id.as_ref() == Some(id);
         let is_next = |waiter: &Waiter| predecessor(&waiter.released.publication) == Some(id);
-        if let Some(next) = waiting.take(channel, is_next) {
-            return Some(next);
+        if let Some(item) = waiting.take(channel, is_same) {
+            return Some(item);
+        }
+        if let Some(item) = waiting.take(channel, is_next) {
+            return Some(item);
         }
         let tail = hub.tail(channel);
         waiting.take(channel, |waiter| {
