@@ -592,11 +592,19 @@ async fn d1_what_is_said_again_does_not_wait_once_it_has_gone_out() {
     let edge = Edge::new();
     let mut subscription = subscribe(&edge);
     let publication = |n: i32| Publication::new(channel(), item(&n.to_string(), &(n - 1).to_string()));
-    edge.submit(Order::from_iter([publication(1)])).await.expect("accepted");
+    edge.submit(Order::from_iter([publication(1)]))
+        .await
+        .expect("accepted");
     let start = Instant::now();
-    let first = edge.accept((3..LAST).map(publication).collect()).await.expect("accepted");
+    let first = edge
+        .accept((3..LAST).map(publication).collect())
+        .await
+        .expect("accepted");
     assert_eq!(first.waiting(), 100);
-    let again = edge.accept((3..=LAST).map(publication).collect()).await.expect("accepted");
+    let again = edge
+        .accept((3..=LAST).map(publication).collect())
+        .await
+        .expect("accepted");
     assert_eq!((first.waiting(), again.waiting()), (0, 0));
     assert_eq!(edge.hub().stats().waiting, 0);
     again.all().await.expect("sent");
@@ -644,4 +652,28 @@ async fn d1_what_waits_and_is_said_without_sequence_has_gone_out() {
     waits.await.expect("sent");
     assert_eq!(start.elapsed(), Duration::ZERO);
     assert_eq!(all(&mut subscription).await, "13");
+}
+
+/// What is said again has its room already.
+#[tokio::test(start_paused = true)]
+async fn d1_what_is_said_again_takes_no_room() {
+    const LAST: i32 = 63;
+    let edge = Edge::new();
+    let mut subscription = subscribe(&edge);
+    let publication = |n: i32| Publication::new(channel(), item(&n.to_string(), &(n - 1).to_string()));
+    edge.submit(Order::from_iter([publication(1)]))
+        .await
+        .expect("accepted");
+    let accept = async |ns: std::ops::RangeInclusive<i32>| {
+        let order = ns.map(publication).collect();
+        edge.accept(order).await.expect("accepted")
+    };
+    let first = accept(3..=LAST - 1).await;
+    let again = accept(3..=LAST).await;
+    assert_eq!((first.waiting(), again.waiting()), (60, 61));
+    assert_eq!(edge.hub().stats().waiting, 61);
+    let _ = accept(2..=2).await;
+    again.all().await.expect("sent");
+    let expected: String = (1..=LAST).map(|n| n.to_string()).collect();
+    assert_eq!(all(&mut subscription).await, expected);
 }

@@ -93,8 +93,9 @@ pub struct Conflict {
 #[derive(Clone, Copy)]
 enum Plan {
     Go,
-    /// It waits, or waits already.
     Wait,
+    /// It waits already.
+    Again,
     /// There is no room for it to wait: it goes out after what leads up to it.
     NoRoom,
 }
@@ -188,11 +189,12 @@ impl Sequencer {
         for (publication, plan) in publications.into_iter().zip(plans.each) {
             match (plan, waiting.outcome_of(&publication)) {
                 (Plan::Go | Plan::NoRoom, _) => admitted.go.push(publication),
-                (Plan::Wait, Some(outcome)) => {
+                (Plan::Wait | Plan::Again, Some(outcome)) => {
                     admitted.wait.push(outcome);
                     said_again.push(publication);
                 }
-                (Plan::Wait, None) => {
+                // What it repeats may go out now: then so does this, once that is there.
+                (Plan::Wait | Plan::Again, None) => {
                     let (done, outcome) = watch::channel(None);
                     admitted.wait.push(outcome);
                     let bytes = weight(&publication, &purges);
@@ -259,7 +261,7 @@ impl Sequencer {
                 return Ok(Plan::Go);
             }
             if waiters().any(|other| other.message.id.as_ref() == Some(id)) {
-                return Ok(Plan::Wait);
+                return Ok(Plan::Again);
             }
         }
         let follows = match &tail.last_id {
@@ -339,6 +341,7 @@ impl<'a> Own<'a> {
     fn note(&mut self, item: &'a Publication, plan: Plan, nth: usize, hub: &Hub, purges: &[Purge]) {
         match plan {
             Plan::Go | Plan::NoRoom => self.goes(item, hub),
+            Plan::Again => {}
             Plan::Wait => {
                 self.bytes += weight(item, purges);
                 self.count += 1;
