@@ -82,7 +82,11 @@ impl Confirmation<'_> {
         }
         let (tags, keys, tag_channels, more) = match from.contains_key(SURROGATE_KEY) {
             true => {
-                let tags = Tags::of(from);
+                // If the stamp stays the body may be that of the tags that were stored: a purge by either is one of it.
+                let tags = match moves {
+                    true => Tags::of(from),
+                    false => Tags::of(from).and(&old.tags),
+                };
                 (
                     tags.text.into(),
                     tags.keys.into(),

@@ -1,5 +1,7 @@
 //! What an answer names: its surrogate keys and its channels.
 
+use std::collections::HashSet;
+
 use http::{HeaderMap, HeaderName};
 
 use crate::message::Channel;
@@ -60,6 +62,19 @@ impl Tags {
             tags.add(key);
         }
         tags
+    }
+
+    /// These, and those of another list, as far as there is room.
+    pub(super) fn and(mut self, others: &str) -> Self {
+        let known: HashSet<TargetKey> = self.keys.iter().copied().collect();
+        for key in others.split(' ').filter(|key| !key.is_empty()) {
+            if self.text.len() + key.len() < MAX_LIST
+                && !known.contains(&TargetKey::of(&Target::Key(key.into())))
+            {
+                self.add(key);
+            }
+        }
+        self
     }
 
     fn add(&mut self, key: &str) {

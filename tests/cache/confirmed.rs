@@ -37,6 +37,33 @@ fn channels(got: &Got) -> Vec<(String, Option<String>)> {
         .collect()
 }
 
+/// What a weak tag confirms may still be the body of the tags that came with it.
+#[tokio::test(start_paused = true)]
+async fn c3_a_304_that_moves_no_stamp_adds_its_tags() {
+    for (tag, key, is_purged) in [
+        ("\"1\"", "old", false),
+        ("\"1\"", "new", true),
+        ("W/\"1\"", "old", true),
+        ("W/\"1\"", "new", true),
+    ] {
+        let world = World::new(move |call| {
+            let of_304 = [("surrogate-key", "new"), ("etag", tag)];
+            let reply = page(call, "max-age=60", tag, &of_304);
+            match call.is_conditional() {
+                true => reply,
+                false => reply.header("surrogate-key", "old"),
+            }
+        });
+        world.get("/a").await;
+        pass(secs(61)).await;
+        assert_eq!(world.get("/a").await.body, "1");
+        settle().await;
+        world.purge_key(key, PurgeMode::Hard).await;
+        let body = world.get("/a").await.body;
+        assert_eq!(body == "1", !is_purged, "{tag} {key}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn c3_a_channel_that_a_304_names_without_a_hold_ages_the_page() {
     for (name, value) in [
