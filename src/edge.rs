@@ -198,17 +198,13 @@ impl Edge {
             id,
         } = order;
         let count = publications.len();
-        let Admitted { first, go, wait } =
+        let Admitted { go, wait, mut crowd } =
             hub.sequencer()
                 .admit(hub, publications, &purges, Instant::now())?;
         self.0.purged.add(purges.len() as u64);
         self.0.published.add(count as u64);
         if let Some((watcher, runtime)) = Sequencer::watch(hub) {
             runtime.spawn(self.clone().release_overdue(watcher));
-        }
-        for released in first {
-            let (order, done) = released.into_order();
-            done.send_replace(Some(self.send(order).await?));
         }
         let mut position = hub.now();
         if !purges.is_empty() || !go.is_empty() {
@@ -218,6 +214,10 @@ impl Edge {
                 id,
             };
             position = self.send(order).await?;
+        }
+        while let Some(released) = hub.sequencer().crowded_out(&mut crowd) {
+            let (order, done) = released.into_order();
+            done.send_replace(Some(self.send(order).await?));
         }
         Ok(Accepted { position, wait })
     }

@@ -10,9 +10,10 @@ use bytes::Bytes;
 use gripstack::control::{Authorizer, Caller, Denied};
 use gripstack::hub::{Delivery, Subscription, Wants};
 use gripstack::message::StreamForm;
-use gripstack::publish::{Auth, Item, Key, PublishConfig, Rule};
+use gripstack::publish::{Auth, Item, Key, Policy, PublishConfig, PublishError, PublishOptions, Rule};
 use gripstack::{
-    BoxError, Channel, Edge, EdgeBody, Position, Publisher, RateLimitedPublishLayer, Target, Url,
+    BoxError, Channel, Edge, EdgeBody, Message, Order, Position, Publication, Publisher,
+    RateLimitedPublishLayer, Target, Url,
 };
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -740,4 +741,41 @@ async fn d1_a_second_message_for_the_same_predecessor_is_refused_whole() {
         "another item of channel \"t\" waits for \"2\", and only one can follow it\n",
     );
     assert_eq!(bench.now(), before);
+}
+
+/// The same where what its other items made go out first changed what this one meets.
+#[tokio::test(start_paused = true)]
+async fn d1_a_call_that_conflicts_after_what_it_hurried_publishes_nothing() {
+    let edge = Edge::new();
+    let publisher = Publisher::new(edge.clone(), PublishConfig::new().channels("d", Rule::latest()));
+    let message = |id: &str, prev_id: &str| Message::bytes(id.to_owned()).with_id(id).with_prev_id(prev_id);
+    let say = |name: &str, message: Message, policy| Item {
+        channel: channel(name),
+        message,
+        options: PublishOptions {
+            policy: Some(policy),
+            ..PublishOptions::default()
+        },
+    };
+    // 3 waits for 2; then the channel knows no last id.
+    edge.publish("c", message("1", "0")).await.expect("accepted");
+    let waits = Order::from_iter([Publication::new(channel("c"), message("3", "2"))]);
+    let waits = edge.accept(waits).await.expect("accepted");
+    assert_eq!(waits.waiting(), 1);
+    // A state goes out, and another one waits for its turn.
+    for id in ["a", "b"] {
+        let state = say("c", Message::bytes(id.to_owned()).with_id(id), Policy::Latest);
+        publisher.publish_all(vec![state]).await.expect("accepted");
+        if id == "a" {
+            edge.publish("c", Message::bytes("-")).await.expect("accepted");
+        }
+    }
+    let call = vec![
+        say("d", Message::bytes("d"), Policy::Latest),
+        say("c", message("3b", "2"), Policy::All),
+    ];
+    let error = publisher.accept_all(call).await.expect_err("3 waits for 2");
+    assert!(matches!(error, PublishError::Conflict(_)), "{error}");
+    let last = edge.hub().last_message(&channel("d"));
+    assert_eq!(last, Position::ZERO, "nothing of the call is published");
 }

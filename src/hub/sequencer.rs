@@ -2,14 +2,14 @@
 //!
 //! An item waits only if the channel's log knows a last id and has not what the item names as its predecessor, or if that
 //! waits itself; not, if the log has what follows it: it comes late already, and holds put it in its place.
-//! It waits until its predecessor was appended, or five seconds, or not at all where there is no room; then it goes out
-//! after what leads up to it, as far as that waits as well. What waits is known by its id: whoever says it once more waits for the same outcome. Two items
-//! cannot follow the same one.
+//! It waits until its predecessor was appended, or five seconds, or, where there is no room, until the rest of its order
+//! has gone out; then it goes out after what leads up to it, as far as that waits as well. What waits is known by its id:
+//! whoever says it once more waits for the same outcome. Two items cannot follow the same one.
 //!
 //! Whoever waits need not be there any more, nor his runtime: each runtime from which items came has a watcher of its
 //! own while anything waits.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,13 +73,18 @@ pub(crate) struct Released {
 /// What becomes of an order's items.
 #[derive(Debug, Default)]
 pub(crate) struct Admitted {
-    /// Those of other orders go out before them.
-    pub(crate) first: Vec<Released>,
     /// They go out now.
     pub(crate) go: Vec<Publication>,
     /// They wait.
     pub(crate) wait: Vec<Outcome>,
+    /// Of these, those that there is no room for.
+    pub(crate) crowd: Crowd,
 }
+
+/// Items that wait beyond the bounds, in the order in which they came: once what they came with has gone out, they wait no
+/// longer.
+#[derive(Debug, Default)]
+pub(crate) struct Crowd(VecDeque<(Channel, Due)>);
 
 /// Another item waits for the predecessor that this one names. Of the order nothing was applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -96,16 +101,6 @@ enum Plan {
     Wait,
     /// It waits already.
     Again,
-    /// There is no room for it to wait: it goes out after what leads up to it.
-    NoRoom,
-}
-
-/// What becomes of an order's items.
-#[derive(Default)]
-struct Plans {
-    each: Vec<Plan>,
-    /// Items of other orders that lead up to one that has no room.
-    first: Vec<(Channel, Due)>,
 }
 
 /// What one order has done so far, or will have done.
@@ -114,10 +109,7 @@ struct Own<'a> {
     /// The end of a channel's log, once what goes out is there.
     tails: HashMap<&'a Channel, Tail>,
     ids: HashSet<(&'a Channel, &'a Arc<str>)>,
-    /// With their places in the order.
-    wait: HashMap<&'a Channel, Vec<(usize, &'a Publication)>>,
-    count: usize,
-    bytes: usize,
+    wait: HashMap<&'a Channel, Vec<&'a Publication>>,
 }
 
 /// Looks after the deadlines, in one runtime, until it is dropped.
@@ -154,7 +146,7 @@ impl Sequencer {
     #[cfg(feature = "publish")]
     pub(crate) fn check(&self, hub: &Hub, publications: &[Publication]) -> Result<(), Conflict> {
         if publications.iter().any(|item| predecessor(item).is_some()) {
-            self.plan(&self.waiting.lock(), hub, publications, &[])?;
+            plan(&self.waiting.lock(), hub, publications)?;
         }
         Ok(())
     }
@@ -175,20 +167,17 @@ impl Sequencer {
         let purges: Arc<[Purge]> = purges.into();
         // The log is asked under this lock: an append that comes after the answer finds the item waiting.
         let mut waiting = self.waiting.lock();
-        let plans = match self.plan(&waiting, hub, &publications, &purges) {
+        let plans = match plan(&waiting, hub, &publications) {
             Ok(plans) => plans,
             Err(conflict) => {
                 drop(waiting);
                 return Err(conflict);
             }
         };
-        for (channel, due) in plans.first {
-            admitted.first.extend(waiting.take_first(&channel, due));
-        }
         let mut said_again = Vec::new();
-        for (publication, plan) in publications.into_iter().zip(plans.each) {
+        for (publication, plan) in publications.into_iter().zip(plans) {
             match (plan, waiting.outcome_of(&publication)) {
-                (Plan::Go | Plan::NoRoom, _) => admitted.go.push(publication),
+                (Plan::Go, _) => admitted.go.push(publication),
                 (Plan::Wait | Plan::Again, Some(outcome)) => {
                     admitted.wait.push(outcome);
                     said_again.push(publication);
@@ -203,7 +192,11 @@ impl Sequencer {
                         purges: purges.clone(),
                         done,
                     };
-                    waiting.push(released, bytes, after(now, LONGEST));
+                    let channel = released.publication.channel.clone();
+                    let due = waiting.push(released, bytes, after(now, LONGEST));
+                    if waiting.is_crowded(&channel, self.max_bytes) {
+                        admitted.crowd.0.push_back((channel, due));
+                    }
                 }
             }
         }
@@ -212,77 +205,19 @@ impl Sequencer {
         Ok(admitted)
     }
 
-    /// Decides for all items of an order, before anything of it is done.
-    fn plan(
-        &self,
-        waiting: &Waiting,
-        hub: &Hub,
-        publications: &[Publication],
-        purges: &[Purge],
-    ) -> Result<Plans, Conflict> {
-        let mut own = Own::default();
-        let mut plans = Plans::default();
-        for item in publications {
-            let plan = self.plan_one(waiting, hub, &own, item, purges)?;
-            if let Plan::NoRoom = plan {
-                own.let_go(item, waiting, &mut plans, hub, purges);
+    /// The first of those that lead up to one that there is no room for, or that one: as when its time is up. `None`: all of
+    /// them have gone out, or there is room now. To be called when what they came with has gone out.
+    pub(crate) fn crowded_out(&self, crowd: &mut Crowd) -> Option<Released> {
+        let mut waiting = self.waiting.lock();
+        while let Some((channel, due)) = crowd.0.front() {
+            if waiting.is_crowded(channel, self.max_bytes)
+                && let Some(released) = waiting.take_first(channel, *due)
+            {
+                return Some(released);
             }
-            own.note(item, plan, plans.each.len(), hub, purges);
-            plans.each.push(plan);
+            crowd.0.pop_front();
         }
-        Ok(plans)
-    }
-
-    fn plan_one(
-        &self,
-        waiting: &Waiting,
-        hub: &Hub,
-        own: &Own<'_>,
-        item: &Publication,
-        purges: &[Purge],
-    ) -> Result<Plan, Conflict> {
-        let Publication { channel, message, .. } = item;
-        let Some(prev_id) = predecessor(item) else {
-            return Ok(Plan::Go);
-        };
-        let waiters = waiting.channels.get(channel).map_or(&[][..], |waiters| waiters);
-        let waiters = waiters.iter().map(|waiter| &waiter.released.publication);
-        let waiters = || {
-            let own = own.wait.get(channel).into_iter().flatten();
-            waiters.clone().chain(own.map(|(_, item)| *item))
-        };
-        // Asked first: what was appended meanwhile is there, and what has not been will let go what waits here.
-        let tail = own.tails.get(channel).cloned();
-        let tail = tail.unwrap_or_else(|| hub.tail(channel));
-        let is_there = |id| own.ids.contains(&(channel, id)) || hub.has(channel, id);
-        if let Some(id) = &message.id {
-            // It comes a second time; that is seen when it is applied.
-            if is_there(id) {
-                return Ok(Plan::Go);
-            }
-            if waiters().any(|other| other.message.id.as_ref() == Some(id)) {
-                return Ok(Plan::Again);
-            }
-        }
-        let follows = match &tail.last_id {
-            Some(last_id) => last_id == prev_id || is_there(prev_id),
-            // Nothing is known to be missing but what waits.
-            None => !waiters().any(|other| other.message.id.as_ref() == Some(prev_id)),
-        };
-        let leads_up = message.id.as_ref().is_some_and(|id| tail.awaits(id));
-        if follows || leads_up {
-            return Ok(Plan::Go);
-        }
-        if waiters().any(|other| predecessor(other) == Some(prev_id)) {
-            return Err(Conflict {
-                channel: channel.clone(),
-                prev_id: prev_id.clone(),
-            });
-        }
-        let has_room = waiters().count() < PER_CHANNEL
-            && waiting.due.len() + own.count < IN_ALL
-            && waiting.bytes + own.bytes + weight(item, purges) <= self.max_bytes;
-        Ok(if has_room { Plan::Wait } else { Plan::NoRoom })
+        None
     }
 
     /// An item that waited and need not any more, for this one has been appended: the same once more, before the log can
@@ -324,6 +259,58 @@ impl Sequencer {
     }
 }
 
+/// Decides for all items of an order, before anything of it is done.
+fn plan(waiting: &Waiting, hub: &Hub, publications: &[Publication]) -> Result<Vec<Plan>, Conflict> {
+    let mut own = Own::default();
+    let mut plans = Vec::with_capacity(publications.len());
+    for item in publications {
+        let plan = plan_one(waiting, hub, &own, item)?;
+        own.note(item, plan, hub);
+        plans.push(plan);
+    }
+    Ok(plans)
+}
+
+fn plan_one(waiting: &Waiting, hub: &Hub, own: &Own<'_>, item: &Publication) -> Result<Plan, Conflict> {
+    let Publication { channel, message, .. } = item;
+    let Some(prev_id) = predecessor(item) else {
+        return Ok(Plan::Go);
+    };
+    let waiters = waiting.channels.get(channel).map_or(&[][..], |waiters| waiters);
+    let waiters = waiters.iter().map(|waiter| &waiter.released.publication);
+    let own_waiters = own.wait.get(channel).into_iter().flatten().copied();
+    let waiters = || waiters.clone().chain(own_waiters.clone());
+    // Asked first: what was appended meanwhile is there, and what has not been will let go what waits here.
+    let tail = own.tails.get(channel).cloned();
+    let tail = tail.unwrap_or_else(|| hub.tail(channel));
+    let is_there = |id| own.ids.contains(&(channel, id)) || hub.has(channel, id);
+    if let Some(id) = &message.id {
+        // It comes a second time; that is seen when it is applied.
+        if is_there(id) {
+            return Ok(Plan::Go);
+        }
+        if waiters().any(|other| other.message.id.as_ref() == Some(id)) {
+            return Ok(Plan::Again);
+        }
+    }
+    let follows = match &tail.last_id {
+        Some(last_id) => last_id == prev_id || is_there(prev_id),
+        // Nothing is known to be missing but what waits.
+        None => !waiters().any(|other| other.message.id.as_ref() == Some(prev_id)),
+    };
+    let leads_up = message.id.as_ref().is_some_and(|id| tail.awaits(id));
+    if follows || leads_up {
+        return Ok(Plan::Go);
+    }
+    if waiters().any(|other| predecessor(other) == Some(prev_id)) {
+        return Err(Conflict {
+            channel: channel.clone(),
+            prev_id: prev_id.clone(),
+        });
+    }
+    Ok(Plan::Wait)
+}
+
 /// The predecessor that an item must not overtake.
 fn predecessor(item: &Publication) -> Option<&Arc<str>> {
     let ordered = !item.message.no_seq && !item.latest;
@@ -338,15 +325,11 @@ fn weight(item: &Publication, purges: &[Purge]) -> usize {
 // === impl Own ===
 
 impl<'a> Own<'a> {
-    fn note(&mut self, item: &'a Publication, plan: Plan, nth: usize, hub: &Hub, purges: &[Purge]) {
+    fn note(&mut self, item: &'a Publication, plan: Plan, hub: &Hub) {
         match plan {
-            Plan::Go | Plan::NoRoom => self.goes(item, hub),
+            Plan::Go => self.goes(item, hub),
             Plan::Again => {}
-            Plan::Wait => {
-                self.bytes += weight(item, purges);
-                self.count += 1;
-                self.wait.entry(&item.channel).or_default().push((nth, item));
-            }
+            Plan::Wait => self.wait.entry(&item.channel).or_default().push(item),
         }
     }
 
@@ -361,49 +344,12 @@ impl<'a> Own<'a> {
             tail.move_on(id, predecessor(item), has);
         }
     }
-
-    /// What leads up to an item for which there is no room does not wait either.
-    fn let_go(
-        &mut self,
-        item: &'a Publication,
-        waiting: &Waiting,
-        plans: &mut Plans,
-        hub: &Hub,
-        purges: &[Purge],
-    ) {
-        let channel = &item.channel;
-        let mut own = Vec::new();
-        let mut next = item;
-        loop {
-            let leads = |other: &Publication| {
-                other.message.id.is_some() && other.message.id.as_ref() == predecessor(next)
-            };
-            let mut waiters = waiting.channels.get(channel).into_iter().flatten();
-            if let Some(waiter) = waiters.find(|waiter| leads(&waiter.released.publication)) {
-                plans.first.push((channel.clone(), waiter.due));
-                break;
-            }
-            let wait = self.wait.entry(channel).or_default();
-            let Some(place) = wait.iter().position(|(_, other)| leads(other)) else {
-                break;
-            };
-            let (nth, earlier) = wait.remove(place);
-            plans.each[nth] = Plan::Go;
-            self.bytes -= weight(earlier, purges);
-            self.count -= 1;
-            own.push(earlier);
-            next = earlier;
-        }
-        for earlier in own.into_iter().rev() {
-            self.goes(earlier, hub);
-        }
-    }
 }
 
 // === impl Waiting ===
 
 impl Waiting {
-    fn push(&mut self, released: Released, bytes: usize, deadline: Instant) {
+    fn push(&mut self, released: Released, bytes: usize, deadline: Instant) -> Due {
         let due = (deadline, self.next);
         self.next += 1;
         self.bytes += bytes;
@@ -411,6 +357,13 @@ impl Waiting {
         self.due.insert(due, channel.clone());
         let waiter = Waiter { released, due, bytes };
         self.channels.entry(channel).or_default().push(waiter);
+        due
+    }
+
+    /// Whether more waits than there is room for, on this channel or in all.
+    fn is_crowded(&self, channel: &Channel, max_bytes: usize) -> bool {
+        let on_channel = self.channels.get(channel).map_or(0, Vec::len);
+        on_channel > PER_CHANNEL || self.due.len() > IN_ALL || self.bytes > max_bytes
     }
 
     fn take(&mut self, channel: &Channel, wanted: impl Fn(&Waiter) -> bool) -> Option<Released> {

@@ -227,6 +227,8 @@ impl Publisher {
             for channel in channels {
                 self.driver.hurry(channel).await;
             }
+            // With that there the answer may be another one.
+            self.edge().check(&order)?;
         }
         let mut receipt = Receipt::default();
         let mut sending = Vec::new();

@@ -1,0 +1,23 @@
+//! The path of an order, from whoever publishes to whoever reads: random ones, and those for which there is no room.
+#![cfg(all(feature = "hold", feature = "publish", feature = "testing"))]
+
+mod hold_room;
+#[path = "../hold_support/mod.rs"]
+mod hold_support;
+mod model;
+mod publish_model;
+mod room;
+mod threads;
+mod wild;
+
+use proptest::test_runner::Config;
+
+/// 200 of each, unless `PROPTEST_CASES` asks for many: then a quarter of that, for each is long.
+fn cases() -> Config {
+    let config = Config::default();
+    let cases = match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => config.cases / 4,
+        None => 200,
+    };
+    Config { cases, ..config }
+}
