@@ -203,8 +203,13 @@ impl Topic {
             // It may be in the place of one.
             return upto;
         }
-        let last = place.checked_sub(1).and_then(|last| state.entries.get(last));
-        last.map_or(state.floor, |item| item.at).min(upto)
+        let last = match place.checked_sub(1) {
+            Some(last) => state.entries.get(last).map(|item| item.at),
+            // The last that went was a state that nobody needed: the floor did not rise.
+            None if state.numbers.first() > state.missed => Some(upto),
+            None => None,
+        };
+        last.unwrap_or(state.floor).min(upto)
     }
 
     #[cfg(feature = "hold")]
@@ -315,7 +320,7 @@ impl State {
     }
 
     fn last(&self) -> Position {
-        // The last one is never needless, so the floor is no less once it is gone.
+        // Once the last one is gone the floor is no less.
         self.entries.back().map_or(self.floor, |item| item.at)
     }
 
@@ -403,7 +408,7 @@ impl State {
     }
 
     /// Forgets the oldest message, if there is one: for whoever may need it, the floor has risen. A state is needed by
-    /// nobody once a newer one is here.
+    /// nobody once a newer one is here; the last message is, or nothing would be known of it.
     fn evict(&mut self, gone: &mut Gone) -> bool {
         let first = self.numbers.first();
         let Some(item) = self.entries.pop_front() else {
@@ -417,7 +422,9 @@ impl State {
             last.is_some_and(|last| last > first)
         };
         let mut forms = Form::ALL.into_iter().filter(|form| form.is_in(&item.message));
-        let needed = !item.latest || !forms.all(|form| form.is_sent_by(&item.message) && newer(form));
+        let is_last = self.entries.is_empty();
+        let needed =
+            is_last || !item.latest || !forms.all(|form| form.is_sent_by(&item.message) && newer(form));
         if needed {
             self.missed = first + 1;
             self.floor = self.floor.max(item.at);
