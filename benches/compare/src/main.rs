@@ -5,6 +5,7 @@ mod child;
 mod client;
 mod events;
 mod figures;
+mod growth;
 mod http1;
 mod load;
 mod peers;
@@ -34,6 +35,8 @@ type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
 enum Command {
     /// Measures, and writes a table.
     Run(rounds::Options),
+    /// Curves of what something costs while something else grows.
+    Growth(growth::Options),
     /// The application behind all peers.
     Origin(Listen),
     /// The push server that does the least.
@@ -55,6 +58,7 @@ struct Listen {
 fn main() -> ExitCode {
     let ended = match Command::parse() {
         Command::Run(options) => rounds::run(&options),
+        Command::Growth(options) => growth::run(&options),
         Command::Origin(listen) => listen.listener().and_then(|listener| Ok(origin::run(listener)?)),
         Command::Floor(listen) => listen.listener().and_then(|listener| Ok(floor::run(listener)?)),
         Command::Hyper(listen) => listen.listener().and_then(|listener| Ok(plain::run(listener)?)),

@@ -8,10 +8,9 @@ use clap::Args;
 
 use crate::Fallible;
 use crate::certificate::Certificate;
-use crate::child::{Server, free_addr, own};
 use crate::figures::Measured;
-use crate::peers::{Kind, Place};
-use crate::rows::{Figures, Row, Scene, Sizes, Wire};
+use crate::peers::Kind;
+use crate::rows::{Figures, Row, Scene, Sizes, Wire, with_peer};
 use crate::table;
 
 #[derive(Args)]
@@ -125,29 +124,22 @@ fn measure(
 fn once(row: Row, kind: Kind, sizes: &Sizes, out: &Path) -> Fallible<Figures> {
     let dir = out.join(kind.name());
     fs::create_dir_all(&dir)?;
-    let addr = free_addr()?;
-    let mut command = own("origin")?;
-    command.args(["--listen", &addr.to_string()]);
-    let _origin = Server::start("origin", &dir, &command, &[addr])?;
     let certificate = row.is_tls().then(|| Certificate::make(&dir)).transpose()?;
-    let peer = kind.start(&Place {
-        origin: addr,
-        dir: &dir,
-        certificate: certificate.as_ref(),
-    })?;
-    row.run(&Scene {
-        kind,
-        peer: &peer,
-        origin: addr,
-        sizes,
-        holds: if row.is_tls() {
-            sizes.tls_holds
-        } else {
-            sizes.holds
-        },
-        wire: Wire {
-            certificate: certificate.as_ref(),
-            streams: row.streams(),
-        },
+    with_peer(kind, certificate.as_ref(), &dir, |peer, origin| {
+        row.run(&Scene {
+            kind,
+            peer,
+            origin,
+            sizes,
+            holds: if row.is_tls() {
+                sizes.tls_holds
+            } else {
+                sizes.holds
+            },
+            wire: Wire {
+                certificate: certificate.as_ref(),
+                streams: row.streams(),
+            },
+        })
     })
 }

@@ -3,14 +3,19 @@
 mod hits;
 mod holds;
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use crate::Fallible;
 use crate::certificate::Certificate;
+use crate::child::{Server, free_addr, own};
 use crate::figures::Figure;
-use crate::peers::{Kind, Peer};
+use crate::peers::{Kind, Peer, Place};
+
+pub use self::holds::Crowd;
 
 /// A peer, the origin behind it, and how much to ask of them.
 pub struct Scene<'a> {
@@ -162,11 +167,31 @@ impl Sizes {
     }
 }
 
+/// Does something with a new peer and a new origin behind it. What they say is in files of `dir`.
+pub fn with_peer<T>(
+    kind: Kind,
+    certificate: Option<&Certificate>,
+    dir: &Path,
+    scene: impl FnOnce(&Peer, SocketAddr) -> Fallible<T>,
+) -> Fallible<T> {
+    fs::create_dir_all(dir)?;
+    let origin = free_addr()?;
+    let mut command = own("origin")?;
+    command.args(["--listen", &origin.to_string()]);
+    let _origin = Server::start("origin", dir, &command, &[origin])?;
+    let peer = kind.start(&Place {
+        origin,
+        dir,
+        certificate,
+    })?;
+    scene(&peer, origin)
+}
+
 /// Until nothing is under way.
 fn settle() {
     thread::sleep(Duration::from_secs(1));
 }
 
-fn micros(time: Duration) -> f64 {
+pub fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }

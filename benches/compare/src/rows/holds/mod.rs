@@ -10,7 +10,7 @@ use crate::client::Client;
 use crate::figures::{CONNECT_CPU, HOLD_MEMORY, REPEATED};
 use crate::usage::{self, Cpu};
 
-use self::crowd::Crowd;
+pub use self::crowd::Crowd;
 
 pub fn run(scene: &Scene<'_>) -> Fallible<Figures> {
     let mut figures = Figures::new();
