@@ -104,7 +104,7 @@ async fn run(steps: Vec<Step>, limits: Limits, unnamed: bool) -> Result<(), Test
 
     let mut firsts: HashMap<(usize, u32), First> = HashMap::new();
     let mut seen: HashMap<(usize, u32), Seen> = HashMap::new();
-    let mut logs = vec![0usize; CHANNELS];
+    let mut logs = [0usize; CHANNELS];
     let mut said_unnamed = 0;
     let mut seen_unnamed = 0;
     let mut lagged = false;

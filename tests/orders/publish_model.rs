@@ -222,7 +222,7 @@ async fn run(steps: Vec<Step>, entries: usize) -> Result<(), TestCaseError> {
                 .iter()
                 .enumerate()
                 .filter(|(_, accepted)| accepted.said.channel == channel && form(&accepted.said) > 0);
-            let last = mine.clone().last().map(|(n, _)| n);
+            let last = mine.clone().next_back().map(|(n, _)| n);
             prop_assert_eq!(
                 got.last().map(|(n, _)| *n),
                 last,
