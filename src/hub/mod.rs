@@ -23,6 +23,7 @@ mod judge;
 mod moments;
 mod numbers;
 mod pins;
+mod queue;
 mod registry;
 mod replaced;
 mod sequencer;

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Hub;
+use super::queue::{PLACE_WEIGHT, Queue, Waiter};
 use super::tail::Tail;
 use crate::message::Channel;
 use crate::order::{Publication, Purge};
@@ -41,7 +42,7 @@ pub(crate) struct Sequencer {
 
 #[derive(Default)]
 struct Waiting {
-    channels: HashMap<Channel, Vec<Waiter>>,
+    channels: HashMap<Channel, Queue>,
     /// The channel of each.
     due: BTreeMap<Due, Channel>,
     next: u64,
@@ -50,14 +51,8 @@ struct Waiting {
     watchers: HashSet<runtime::Id>,
 }
 
-struct Waiter {
-    released: Released,
-    due: Due,
-    bytes: usize,
-}
-
 /// When an item has waited for long enough; the number keeps those of one moment apart, and in order.
-type Due = (Instant, u64);
+pub(super) type Due = (Instant, u64);
 
 /// Where an item's position comes.
 pub(crate) type Outcome = watch::Receiver<Option<Position>>;
@@ -109,7 +104,9 @@ struct Own<'a> {
     /// The end of a channel's log, once what goes out is there.
     tails: HashMap<&'a Channel, Tail>,
     ids: HashSet<(&'a Channel, &'a Arc<str>)>,
-    wait: HashMap<&'a Channel, Vec<&'a Publication>>,
+    /// Of what waits.
+    waiting_ids: HashSet<(&'a Channel, &'a Arc<str>)>,
+    predecessors: HashSet<(&'a Channel, &'a Arc<str>)>,
 }
 
 /// Looks after the deadlines, in one runtime, until it is dropped.
@@ -182,7 +179,6 @@ impl Sequencer {
                     admitted.wait.push(outcome);
                     said_again.push(publication);
                 }
-                // What it repeats may go out now: then so does this, once that is there.
                 (Plan::Wait | Plan::Again, None) => {
                     let (done, outcome) = watch::channel(None);
                     admitted.wait.push(outcome);
@@ -224,22 +220,12 @@ impl Sequencer {
     /// forget it, its successor, or what comes before it and is late now.
     pub(crate) fn released_by(&self, hub: &Hub, channel: &Channel, id: &Arc<str>) -> Option<Released> {
         let mut waiting = self.waiting.lock();
-        if !waiting.channels.contains_key(channel) {
-            return None;
-        }
-        let is_same = |waiter: &Waiter| waiter.released.publication.message.id.as_ref() == Some(id);
-        let is_next = |waiter: &Waiter| predecessor(&waiter.released.publication) == Some(id);
-        if let Some(item) = waiting.take(channel, is_same) {
-            return Some(item);
-        }
-        if let Some(item) = waiting.take(channel, is_next) {
-            return Some(item);
-        }
-        let tail = hub.tail(channel);
-        waiting.take(channel, |waiter| {
-            let id = waiter.released.publication.message.id.as_ref();
-            id.is_some_and(|id| tail.awaits(id))
-        })
+        let queue = waiting.channels.get(channel)?;
+        let due = queue.find(id).or_else(|| queue.find_next(id)).or_else(|| {
+            let tail = hub.tail(channel);
+            tail.awaited().iter().find_map(|id| queue.find(id))
+        })?;
+        waiting.remove(channel, due)
     }
 
     /// Somebody has to look after the deadlines in this runtime, for something waits and nobody does.
@@ -276,10 +262,8 @@ fn plan_one(waiting: &Waiting, hub: &Hub, own: &Own<'_>, item: &Publication) -> 
     let Some(prev_id) = predecessor(item) else {
         return Ok(Plan::Go);
     };
-    let waiters = waiting.channels.get(channel).map_or(&[][..], |waiters| waiters);
-    let waiters = waiters.iter().map(|waiter| &waiter.released.publication);
-    let own_waiters = own.wait.get(channel).into_iter().flatten().copied();
-    let waiters = || waiters.clone().chain(own_waiters.clone());
+    let queue = waiting.channels.get(channel);
+    let waits = |id| own.waiting_ids.contains(&(channel, id)) || queue.is_some_and(|queue| queue.has(id));
     // Asked first: what was appended meanwhile is there, and what has not been will let go what waits here.
     let tail = own.tails.get(channel).cloned();
     let tail = tail.unwrap_or_else(|| hub.tail(channel));
@@ -289,20 +273,21 @@ fn plan_one(waiting: &Waiting, hub: &Hub, own: &Own<'_>, item: &Publication) -> 
         if is_there(id) {
             return Ok(Plan::Go);
         }
-        if waiters().any(|other| other.message.id.as_ref() == Some(id)) {
+        if waits(id) {
             return Ok(Plan::Again);
         }
     }
     let follows = match &tail.last_id {
         Some(last_id) => last_id == prev_id || is_there(prev_id),
         // Nothing is known to be missing but what waits.
-        None => !waiters().any(|other| other.message.id.as_ref() == Some(prev_id)),
+        None => !waits(prev_id),
     };
     let leads_up = message.id.as_ref().is_some_and(|id| tail.awaits(id));
     if follows || leads_up {
         return Ok(Plan::Go);
     }
-    if waiters().any(|other| predecessor(other) == Some(prev_id)) {
+    let is_waited_for = own.predecessors.contains(&(channel, prev_id));
+    if is_waited_for || queue.is_some_and(|queue| queue.has_next(prev_id)) {
         return Err(Conflict {
             channel: channel.clone(),
             prev_id: prev_id.clone(),
@@ -312,14 +297,17 @@ fn plan_one(waiting: &Waiting, hub: &Hub, own: &Own<'_>, item: &Publication) -> 
 }
 
 /// The predecessor that an item must not overtake.
-fn predecessor(item: &Publication) -> Option<&Arc<str>> {
+pub(super) fn predecessor(item: &Publication) -> Option<&Arc<str>> {
     let ordered = !item.message.no_seq && !item.latest;
     item.message.prev_id.as_ref().filter(|_| ordered)
 }
 
 /// About how many bytes of memory an item takes while it waits.
 fn weight(item: &Publication, purges: &[Purge]) -> usize {
-    size_of::<Waiter>() + item.message.weight() + purges.iter().map(Purge::weight).sum::<usize>()
+    size_of::<Waiter>()
+        + PLACE_WEIGHT
+        + item.message.weight()
+        + purges.iter().map(Purge::weight).sum::<usize>()
 }
 
 // === impl Own ===
@@ -329,7 +317,13 @@ impl<'a> Own<'a> {
         match plan {
             Plan::Go => self.goes(item, hub),
             Plan::Again => {}
-            Plan::Wait => self.wait.entry(&item.channel).or_default().push(item),
+            Plan::Wait => {
+                let channel = &item.channel;
+                self.waiting_ids
+                    .extend(item.message.id.iter().map(|id| (channel, id)));
+                self.predecessors
+                    .extend(predecessor(item).map(|prev_id| (channel, prev_id)));
+            }
         }
     }
 
@@ -355,45 +349,33 @@ impl Waiting {
         self.bytes += bytes;
         let channel = released.publication.channel.clone();
         self.due.insert(due, channel.clone());
-        let waiter = Waiter { released, due, bytes };
-        self.channels.entry(channel).or_default().push(waiter);
+        let queue = self.channels.entry(channel).or_default();
+        queue.push(due, Waiter { released, bytes });
         due
     }
 
     /// Whether more waits than there is room for, on this channel or in all.
     fn is_crowded(&self, channel: &Channel, max_bytes: usize) -> bool {
-        let on_channel = self.channels.get(channel).map_or(0, Vec::len);
+        let on_channel = self.channels.get(channel).map_or(0, Queue::len);
         on_channel > PER_CHANNEL || self.due.len() > IN_ALL || self.bytes > max_bytes
     }
 
-    fn take(&mut self, channel: &Channel, wanted: impl Fn(&Waiter) -> bool) -> Option<Released> {
-        let index = self.channels.get(channel)?.iter().position(wanted)?;
-        self.remove(channel, index)
-    }
-
-    /// This item, or the first of those that lead up to it.
+    /// This item, or the first of those that lead up to it, if it still waits.
     fn take_first(&mut self, channel: &Channel, due: Due) -> Option<Released> {
-        let waiters = self.channels.get(channel)?;
-        let mut first = waiters.iter().position(|waiter| waiter.due == due)?;
-        // Names may lead in a circle.
-        for _ in 0..waiters.len() {
-            let prev_id = predecessor(&waiters[first].released.publication);
-            let leads = |waiter: &Waiter| waiter.released.publication.message.id.as_ref() == prev_id;
-            match waiters.iter().position(leads) {
-                Some(earlier) => first = earlier,
-                None => break,
-            }
+        if !self.due.contains_key(&due) {
+            return None;
         }
+        let first = self.channels.get(channel)?.first_of(due);
         self.remove(channel, first)
     }
 
-    fn remove(&mut self, channel: &Channel, index: usize) -> Option<Released> {
-        let waiters = self.channels.get_mut(channel)?;
-        let waiter = waiters.remove(index);
-        if waiters.is_empty() {
+    fn remove(&mut self, channel: &Channel, due: Due) -> Option<Released> {
+        let queue = self.channels.get_mut(channel)?;
+        let waiter = queue.take(due)?;
+        if queue.is_empty() {
             self.channels.remove(channel);
         }
-        self.due.remove(&waiter.due);
+        self.due.remove(&due);
         self.bytes -= waiter.bytes;
         Some(waiter.released)
     }
@@ -401,9 +383,7 @@ impl Waiting {
     /// Where the outcome comes of an item with this one's id that waits.
     fn outcome_of(&self, item: &Publication) -> Option<Outcome> {
         let id = item.message.id.as_ref()?;
-        let mut waiters = self.channels.get(&item.channel)?.iter();
-        let waiter = waiters.find(|waiter| waiter.released.publication.message.id.as_ref() == Some(id))?;
-        Some(waiter.released.done.subscribe())
+        self.channels.get(&item.channel)?.outcome_of(id)
     }
 }
 

@@ -50,6 +50,11 @@ impl Tail {
         self.awaited.contains(id)
     }
 
+    /// All of these, the oldest gap first.
+    pub(super) fn awaited(&self) -> &[Arc<str>] {
+        &self.awaited
+    }
+
     /// Bytes that the names of what is missing take, beside `each` of them.
     pub(super) fn weight(&self, each: usize) -> usize {
         self.awaited.iter().map(|id| each + id.len()).sum()

@@ -12,11 +12,11 @@ mod wild;
 
 use proptest::test_runner::Config;
 
-/// 200 of each, unless `PROPTEST_CASES` asks for many: then a quarter of that, for each is long.
+/// 200 of each, unless `PROPTEST_CASES` asks for many: then a tenth of that, for each is long.
 fn cases() -> Config {
     let config = Config::default();
     let cases = match std::env::var_os("PROPTEST_CASES") {
-        Some(_) => config.cases / 4,
+        Some(_) => config.cases / 10,
         None => 200,
     };
     Config { cases, ..config }

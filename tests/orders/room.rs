@@ -105,3 +105,16 @@ async fn d1_what_leads_up_to_what_has_no_room_may_be_of_several_orders() {
     assert_eq!(edge.hub().stats().waiting, 0);
     assert_eq!(all(&mut subscription).await, [1, 3, 4, 5, 6]);
 }
+
+/// As many as an order may bring, written backwards, and nobody brings what they follow.
+#[tokio::test(start_paused = true)]
+async fn d1_a_long_order_for_which_there_is_no_room_goes_out_in_its_order() {
+    let edge = Edge::new();
+    let mut subscription = subscribe(&edge);
+    accept(&edge, [publication(1, 0)]).await;
+    let start = Instant::now();
+    accept(&edge, (3..=402).rev().map(|n| publication(n, 0))).await;
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    let all = all(&mut subscription).await;
+    assert_eq!(all, std::iter::once(1).chain(3..=402).collect::<Vec<_>>());
+}
