@@ -75,7 +75,8 @@ pub struct Receipt {
     pub position: Option<Position>,
     /// Messages that wait for their turn: each will be sent, unless a newer one replaces it.
     pub queued: usize,
-    /// Messages that will not be sent, for a newer one came before them or in the same call.
+    /// Messages that will not be sent, for a newer one came before them or in the same call. What they purge goes out in
+    /// their channel's next turn, within an interval.
     pub superseded: usize,
     /// Messages that wait for the one that they name as their predecessor: each will be sent, in 5 s at the latest.
     pub waiting: usize,
