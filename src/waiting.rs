@@ -9,7 +9,7 @@ use crate::sync::{Arc, Mutex};
 /// In the extensions of a request on a connection of HTTP/1. A client that ends its side of the connection behind its
 /// request (a half-close, as `nc -N` and publishers of the style of HTTP/1.0 do) wants its answer all the same. Only of
 /// one who is kept waiting until something happens, a long poll, it means that nobody waits any more: whoever keeps it
-/// waiting says so, and is dropped when the client ends its side. Answers that are [`Held`](crate::body::Held) need not
+/// waiting says so, and is dropped when the client ends its side before the answer begins. Answers that are [`Held`](crate::body::Held) need not
 /// say it.
 ///
 /// ```
@@ -74,6 +74,11 @@ impl Requests {
     /// One more has come.
     pub(crate) fn begin(&self) {
         self.now.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// What the one under way waited for has come. Who keeps its client waiting in the midst of an answer says so again.
+    pub(crate) fn answer(&self) {
+        self.waiting.store(0, Ordering::Release);
     }
 
     /// A handle for the one under way.

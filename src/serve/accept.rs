@@ -176,7 +176,8 @@ impl<L, S> Serve<L, S> {
     /// When `signal` resolves: accepts whoever has connected by then, closes the listener, tells clients (GOAWAY,
     /// `Connection: close`) and long-lived responses ([`Drain`](crate::Drain)), waits for connections to end, and cuts them
     /// `deadline` after the signal. A request that was sent whole before the signal is answered, on a new connection or a
-    /// kept one.
+    /// kept one, also behind an answer that is still being sent; but of several that wait behind each other on HTTP/1 only the
+    /// next, whose answer says `Connection: close` (RFC 9112 9.6).
     pub fn drain<F>(mut self, signal: F, deadline: Duration) -> Self
     where
         F: Future + Send + 'static,

@@ -255,6 +255,16 @@ impl<B> ResponseBody<B> {
     }
 }
 
+/// The next piece of what is left of a frame, for HTTP/2.
+fn next_piece(handed: &Handed, rest: &mut Bytes) -> Bytes {
+    let mut piece = rest.split_to(rest.len().min(PIECE_BYTES));
+    if !handed.give(piece.len()) && rest.is_empty() && piece.len() > 1 {
+        // It counts twice: that is rather too much than too little.
+        *rest = piece.split_off(piece.len() - 1);
+    }
+    piece
+}
+
 impl<B> Body for ResponseBody<B>
 where
     B: Body<Data = Bytes>,
@@ -274,8 +284,7 @@ where
         if let Flow::Http2 { handed, rest } = me.flow
             && !rest.is_empty()
         {
-            handed.give();
-            return Poll::Ready(Some(Ok(Frame::data(rest.split_to(rest.len().min(PIECE_BYTES))))));
+            return Poll::Ready(Some(Ok(Frame::data(next_piece(handed, rest)))));
         }
         let next = match me.inner.project() {
             InnerProj::Service { body } => body
@@ -301,17 +310,16 @@ where
                 handed.wait_for_source();
                 Poll::Pending
             }
-            Poll::Ready(Some(Ok(frame))) => {
-                handed.give();
-                Poll::Ready(Some(Ok(match frame.into_data() {
-                    Ok(mut data) if data.len() > PIECE_BYTES => {
-                        *rest = data.split_off(PIECE_BYTES);
-                        Frame::data(data)
-                    }
-                    Ok(data) => Frame::data(data),
-                    Err(frame) => frame,
-                })))
-            }
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(match frame.into_data() {
+                Ok(data) => {
+                    *rest = data;
+                    Frame::data(next_piece(handed, rest))
+                }
+                Err(frame) => {
+                    handed.give(0);
+                    frame
+                }
+            }))),
             Poll::Ready(end) => Poll::Ready(end),
         }
     }

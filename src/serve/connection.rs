@@ -33,11 +33,11 @@ use crate::error::BoxError;
 use crate::sync::Arc;
 use crate::time::FOR_EVER;
 
-/// How long an HTTP/2 client without streams may take to close after GOAWAY.
+/// How long an HTTP/2 client without streams, and with nothing to be written to it, may take to close after GOAWAY.
 const GOAWAY_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a connection on which nothing is under way is looked at once a drain has begun: what its client sent before is
-/// there by then.
+/// How long a connection on which nothing is under way is looked at once a drain has begun, or once what was under way then is
+/// out: what its client sent before is there by then.
 const LAST_LOOK: Duration = Duration::from_millis(250);
 
 /// Smallest buffer that hyper's HTTP/1 takes, in bytes.
@@ -272,6 +272,7 @@ where
         let mut connection = connection.with_upgrades();
         let mut next = Phase::Draining;
         let mut reached = self.phases.listen(next);
+        let mut looks_again = false;
         let mut last_look = LastLook::default();
         let goes_on = loop {
             tokio::select! {
@@ -289,14 +290,19 @@ where
                     Phase::Draining => {
                         next = Phase::Cutting;
                         reached = self.phases.listen(next);
-                        // What waits for its answer is the last; else its client may have sent one more.
-                        match link.is_busy() {
+                        // Else its client was not told, and may have sent one more, perhaps behind what is still written to it.
+                        match link.says_last() {
                             true => Pin::new(&mut connection).graceful_shutdown(),
-                            false => last_look.begin(),
+                            false => looks_again = true,
                         }
                     }
                     Phase::Cutting => return,
                 },
+                // After the connection, which writes.
+                () = poll_fn(|_| link.poll_out()), if looks_again => {
+                    looks_again = false;
+                    last_look.begin();
+                }
                 // After the connection, too: what has come by now is looked at.
                 () = last_look.over() => Pin::new(&mut connection).graceful_shutdown(),
             }

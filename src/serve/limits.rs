@@ -26,7 +26,8 @@ settings! {
         /// Longest wait for a first byte on a new connection (then it is closed), and from the first byte of a head to
         /// its last (then `408`). Default 10 s. HTTP/1; on HTTP/2 `idle` covers it.
         pub head: Duration,
-        /// Longest wait for the next request on a connection. Default 60 s. HTTP/1 closes, HTTP/2 sends GOAWAY. Also how
+        /// Longest wait for the next request on a connection, from when the last answer is with the kernel. Default 60 s. HTTP/1
+        /// closes, HTTP/2 sends GOAWAY. Also how
         /// long the answer to an HTTP/1 client that sends 4 KiB and more behind its request may pause: the client would not be
         /// seen to leave. It is cut, and counted among those who stalled. Of a held stream up to 64 KiB are read and dropped.
         pub idle: Duration,
@@ -48,7 +49,8 @@ settings! {
         /// breaks off.
         pub grpc_silence: Duration,
         /// Longest time in which a reader takes nothing of what is ready for it. Default 30 s. The connection is
-        /// cut, on HTTP/2 the stream, and counted.
+        /// cut, and counted. On HTTP/2 the stream is, if it is its window that has no room for 16 KiB in that time, or for
+        /// the rest of a shorter answer; the time in which the connection as a whole takes nothing more does not count for that.
         pub stall: Duration,
         /// Most bytes of a response that wait in user space for a slow reader, for one HTTP/1 connection or HTTP/2
         /// stream, apart from one chunk of the body. Default 64 KiB, at least 8 KiB.

@@ -1,6 +1,6 @@
 //! What the socket of an HTTP/1 connection and its service tell each other, with hyper between them.
 
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use super::refusal::{Asked, Refusal};
 use super::slot::Slot;
@@ -11,7 +11,7 @@ use crate::waiting::{Requests, Waiting};
 /// What the socket of an HTTP/1 connection and its service tell each other. The socket gives hyper one request
 /// at a time, so there is one in question at most.
 pub(super) struct Link {
-    busy: AtomicBool,
+    way: AtomicU8,
     answered: AtomicU8,
     /// More has come than is read ahead.
     crowded: AtomicBool,
@@ -19,6 +19,21 @@ pub(super) struct Link {
     reader: Mutex<Option<Waker>>,
     requests: Arc<Requests>,
     slot: Slot,
+}
+
+/// How far the answer to the request in question has come on its way to the client.
+///
+/// That its body is over is not enough: up to a buffer of it, or a piece of any size, is still to be written then. hyper
+/// flushes its socket only when it has nothing left to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Way {
+    /// All of it is with the kernel; also where nothing was asked for.
+    Out,
+    /// The service has not given all of it.
+    Coming,
+    /// hyper has what is left of it.
+    Given,
 }
 
 /// How the request in question is answered.
@@ -33,7 +48,7 @@ pub(super) enum Answered {
     Upgraded,
 }
 
-/// The answer to the request in hyper's hands is not yet written to its end. Dropping it says that it is.
+/// The service has not given all of the answer to the request in hyper's hands. Dropping it says that it has.
 pub(super) struct InFlight(Arc<Link>);
 
 // === impl Link ===
@@ -41,7 +56,7 @@ pub(super) struct InFlight(Arc<Link>);
 impl Link {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
-            busy: AtomicBool::new(false),
+            way: AtomicU8::new(Way::Out as u8),
             answered: AtomicU8::new(Answered::NotYet as u8),
             crowded: AtomicBool::new(false),
             refusal: Mutex::new(None),
@@ -61,12 +76,39 @@ impl Link {
         self.requests.begin();
         self.answered.store(Answered::NotYet as u8, Ordering::Relaxed);
         self.crowded.store(false, Ordering::Relaxed);
-        self.busy.store(true, Ordering::Release);
+        self.go(Way::Coming);
     }
 
-    /// Whether hyper has a request that is not answered to its end.
+    /// Whether hyper has a request whose answer is not yet written to its end.
     pub(super) fn is_busy(&self) -> bool {
-        self.busy.load(Ordering::Acquire)
+        self.way.load(Ordering::Acquire) != Way::Out as u8
+    }
+
+    /// Ready when it has none. Of the connection alone, which looks whenever it has written: nobody is woken.
+    pub(super) fn poll_out(&self) -> Poll<()> {
+        match self.is_busy() {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        }
+    }
+
+    /// Whether its client is, or will be, told that the answer under way is the last: where a drain begins before it, or it is
+    /// held.
+    pub(super) fn says_last(&self) -> bool {
+        self.is_busy() && self.answered() != Answered::Plainly
+    }
+
+    /// All that hyper had to write is with the kernel.
+    pub(super) fn flushed(&self) {
+        self.slot.flushed();
+        if self.way.load(Ordering::Acquire) == Way::Given as u8 {
+            self.go(Way::Out);
+            self.wake();
+        }
+    }
+
+    fn go(&self, way: Way) {
+        self.way.store(way as u8, Ordering::Release);
     }
 
     /// By what the service says that the client of the request in question is kept waiting.
@@ -90,6 +132,9 @@ impl Link {
 
     /// The answer to the request in question begins.
     pub(super) fn answer(&self, answered: Answered) {
+        if answered == Answered::Plainly {
+            self.requests.answer();
+        }
         self.answered.store(answered as u8, Ordering::Release);
         if self.crowded.load(Ordering::Acquire) {
             self.wake();
@@ -135,7 +180,6 @@ impl Link {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.busy.store(false, Ordering::Release);
-        self.0.wake();
+        self.0.go(Way::Given);
     }
 }

@@ -59,6 +59,7 @@ mod listener;
 mod panics;
 mod park;
 mod proxy_protocol;
+mod quiet;
 mod refusal;
 mod slot;
 mod socket;
@@ -69,6 +70,7 @@ mod timer;
 mod tls;
 mod transport;
 mod trusted;
+mod windows;
 
 #[cfg(all(feature = "full", any(test, fuzzing)))]
 pub(crate) mod fuzz;

@@ -8,8 +8,10 @@ use hyper::rt::Executor;
 use tokio::time::{Instant, sleep_until};
 
 use super::panics::guarded;
+use super::quiet::Quiet;
 use super::stats::Stats;
 use super::timer::Timer;
+use super::windows::Windows;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex};
 use crate::time::after;
@@ -17,7 +19,8 @@ use crate::time::after;
 /// The streams of an HTTP/2 connection.
 pub(super) struct Streams {
     active: AtomicUsize,
-    idle_since: Mutex<Instant>,
+    rest: Mutex<Rest>,
+    windows: Arc<Windows>,
     /// Of the stream whose request was given to the service and whose task comes next.
     next: Mutex<Option<Arc<Handed>>>,
     /// The client sends what brings nothing, and too much of it.
@@ -26,12 +29,25 @@ pub(super) struct Streams {
     stats: Stats,
 }
 
+/// What there is of rest on a connection.
+///
+/// A stream's task ends when HTTP/2 has the whole of its answer, and that it has only when the reader's window has room for it
+/// ([`Handed::give`]). So what is left of it there waits for the socket, and nothing is under way where there is no task and
+/// the socket has taken all that it was given.
+struct Rest {
+    quiet: Quiet,
+    /// The last of an answer was seen at this time.
+    idle_since: Instant,
+}
+
 /// What a response's body has handed to its stream. A frame that was handed, with no further asked for, waits
 /// for the reader.
 #[derive(Default)]
 pub(super) struct Handed {
     frames: AtomicU64,
+    bytes: AtomicU64,
     waits_for_reader: AtomicBool,
+    windows: Arc<Windows>,
 }
 
 /// Runs the tasks of streams for hyper, and ends those whose reader stalls, which resets the stream.
@@ -44,7 +60,8 @@ pin_project_lite::pin_project! {
         future: F,
         handed: Option<Arc<Handed>>,
         frames: u64,
-        since: Option<Instant>,
+        // By the clock of the connection.
+        since: Option<Duration>,
         timer: Timer,
         active: Active,
     }
@@ -57,9 +74,14 @@ struct Active(Arc<Streams>);
 
 impl Streams {
     pub(super) fn new(stall: Duration, stats: Stats) -> Arc<Self> {
+        let now = Instant::now();
         Arc::new(Self {
             active: AtomicUsize::new(0),
-            idle_since: Mutex::new(Instant::now()),
+            rest: Mutex::new(Rest {
+                quiet: Quiet::new(now),
+                idle_since: now,
+            }),
+            windows: Arc::default(),
             next: Mutex::new(None),
             is_flooded: AtomicBool::new(false),
             stall,
@@ -69,9 +91,17 @@ impl Streams {
 
     /// A request came. Hyper spawns its task next, before it takes another.
     pub(super) fn begin(&self) -> Arc<Handed> {
-        let handed = Arc::<Handed>::default();
+        let handed = Arc::new(Handed {
+            windows: self.windows.clone(),
+            ..Handed::default()
+        });
         *self.next.lock() = Some(handed.clone());
         handed
+    }
+
+    /// What its client says of its windows.
+    pub(super) fn windows(&self) -> &Windows {
+        &self.windows
     }
 
     /// The client sends what brings nothing, and too much of it. Its connection looks whenever it has read.
@@ -93,28 +123,65 @@ impl Streams {
         }
     }
 
-    /// Resolves when there has been no stream for so long.
+    /// The socket takes nothing more, and not all is written.
+    pub(super) fn fill(&self) {
+        self.rest.lock().quiet.fill(Instant::now());
+    }
+
+    /// All that there was to write is with the kernel.
+    pub(super) fn empty(&self) {
+        let now = Instant::now();
+        let mut rest = self.rest.lock();
+        rest.quiet.empty(now);
+        rest.idle_since = now;
+    }
+
+    /// Resolves when there has been nothing under way for so long.
     pub(super) async fn idle_for(&self, patience: Duration) {
         loop {
-            let since = match self.active.load(Ordering::Acquire) {
-                0 => *self.idle_since.lock(),
-                _ => Instant::now(),
-            };
-            sleep_until(after(since, patience)).await;
-            let is_idle = self.active.load(Ordering::Acquire) == 0;
-            if is_idle && self.idle_since.lock().elapsed() >= patience {
+            let idle_since = self.idle_since();
+            // What becomes idle after this is not idle for so long before.
+            let due = after(idle_since.unwrap_or_else(Instant::now), patience);
+            if idle_since.is_some() && due <= Instant::now() {
                 return;
             }
+            sleep_until(due).await;
         }
+    }
+
+    /// Since when nothing is under way; `None`: something is.
+    fn idle_since(&self) -> Option<Instant> {
+        let rest = self.rest.lock();
+        let is_idle = self.active.load(Ordering::Acquire) == 0 && !rest.quiet.is_full();
+        is_idle.then_some(rest.idle_since)
+    }
+
+    /// When a reader stalls that has taken nothing since this time, which begins now if it has not; while nobody can be
+    /// given anything: when to look again.
+    fn stalls_at(&self, since: &mut Option<Duration>) -> Instant {
+        let now = Instant::now();
+        let rest = self.rest.lock();
+        let quiet = rest.quiet.at(now);
+        let waited = quiet.saturating_sub(*since.get_or_insert(quiet));
+        let left = match rest.quiet.is_full() {
+            true => self.stall,
+            false => self.stall.saturating_sub(waited),
+        };
+        after(now, left)
     }
 }
 
 // === impl Handed ===
 
 impl Handed {
-    pub(super) fn give(&self) {
+    /// A frame with so many bytes of data is given. False: perhaps the reader's windows have no room for all of them. Then the
+    /// last must be given by itself: hyper waits until there is room for one byte before it gives a frame to HTTP/2, so the
+    /// stream lives until there is room for all, and its reader is looked at.
+    pub(super) fn give(&self, bytes: usize) -> bool {
         self.frames.fetch_add(1, Ordering::Relaxed);
         self.waits_for_reader.store(true, Ordering::Release);
+        let in_all = self.bytes.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
+        self.windows.give(bytes, in_all)
     }
 
     pub(super) fn wait_for_source(&self) {
@@ -161,8 +228,7 @@ impl<F: Future<Output = ()>> Future for StreamTask<F> {
                         *me.frames = frames;
                         *me.since = None;
                     }
-                    let since = *me.since.get_or_insert_with(Instant::now);
-                    me.timer.poll(after(since, me.active.0.stall), cx)
+                    me.timer.poll(me.active.0.stalls_at(me.since), cx)
                 }
                 _ => {
                     *me.since = None;
@@ -179,7 +245,7 @@ impl<F: Future<Output = ()>> Future for StreamTask<F> {
 
 impl Drop for Active {
     fn drop(&mut self) {
-        *self.0.idle_since.lock() = Instant::now();
+        self.0.rest.lock().idle_since = Instant::now();
         self.0.active.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -1,23 +1,13 @@
-//! The frames of HTTP/2 as they pass: which of them ask for work and bring nothing.
+//! The frames of HTTP/2 as they pass: which of them ask for work and bring nothing, and what they say of windows.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::announced::Announced;
+use super::frame_reader::{DATA, END_STREAM, FrameHead, FrameReader, PING, Part, RST_STREAM, SETTINGS};
 use crate::serve::streams::Streams;
 use crate::sync::Arc;
-
-/// What a client sends first (RFC 9113 3.4).
-const PREFACE_BYTES: usize = 24;
-/// Length, type, flags, stream (RFC 9113 4.1).
-const HEAD_BYTES: usize = 9;
-
-/// Types of frames (RFC 9113 6), and a flag.
-const DATA: u8 = 0;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const END_STREAM: u8 = 1;
 
 /// What a reset counts, and what other frames do that bring nothing: clients may ping as often as data comes.
 const OF_RESET: u32 = 10;
@@ -26,19 +16,12 @@ const OF_OTHER: u32 = 1;
 /// In which time what a client may send at once may be sent again.
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// Follows the frames of a client, and notices a flood of those that bring nothing.
+/// Follows the frames of a client: notices a flood of those that bring nothing, and passes on what they say of windows.
 pub(super) struct Frames {
-    reader: Reader,
+    reader: FrameReader,
+    announced: Announced,
     credit: Credit,
     streams: Arc<Streams>,
-}
-
-/// Finds frames in bytes that come in any pieces.
-struct Reader {
-    /// Bytes to the next frame.
-    skip: usize,
-    head: [u8; HEAD_BYTES],
-    has: usize,
 }
 
 /// What a client may still send.
@@ -54,7 +37,8 @@ impl Frames {
     /// Of a client that may reset so many streams at once.
     pub(super) fn new(resets: u32, streams: Arc<Streams>) -> Self {
         Self {
-            reader: Reader::new(),
+            reader: FrameReader::new(),
+            announced: Announced::default(),
             credit: Credit::new(resets.saturating_mul(OF_RESET), Instant::now()),
             streams,
         }
@@ -67,48 +51,35 @@ impl Frames {
 
     /// These bytes pass.
     pub(super) fn pass(&mut self, bytes: &[u8]) {
-        let count = self.reader.count(bytes);
+        let count = self.read(bytes);
         if count > 0 && !self.credit.spend(count, Instant::now()) {
             self.streams.flood();
         }
     }
-}
-
-// === impl Reader ===
-
-impl Reader {
-    fn new() -> Self {
-        Self {
-            skip: PREFACE_BYTES,
-            head: [0; HEAD_BYTES],
-            has: 0,
-        }
-    }
 
     /// What the frames that begin in these bytes count.
-    fn count(&mut self, mut bytes: &[u8]) -> u32 {
+    fn read(&mut self, mut bytes: &[u8]) -> u32 {
         let mut count: u32 = 0;
-        loop {
-            let skipped = self.skip.min(bytes.len());
-            self.skip -= skipped;
-            bytes = &bytes[skipped..];
-            let new = (HEAD_BYTES - self.has).min(bytes.len());
-            self.head[self.has..self.has + new].copy_from_slice(&bytes[..new]);
-            self.has += new;
-            bytes = &bytes[new..];
-            if self.has < HEAD_BYTES {
-                return count;
+        while let Some(part) = self.reader.next(&mut bytes) {
+            match part {
+                Part::Head(head) => {
+                    count = count.saturating_add(cost(&head));
+                    self.announced.begin(&head);
+                }
+                Part::Payload(payload) => self.announced.read(payload, self.streams.windows()),
             }
-            self.has = 0;
-            let [a, b, c, kind, flags, ..] = self.head;
-            self.skip = u32::from_be_bytes([0, a, b, c]) as usize;
-            count = count.saturating_add(match kind {
-                RST_STREAM => OF_RESET,
-                SETTINGS | PING => OF_OTHER,
-                DATA if self.skip == 0 && flags & END_STREAM == 0 => OF_OTHER,
-                _ => 0,
-            });
         }
+        count
+    }
+}
+
+/// What a frame counts.
+fn cost(head: &FrameHead) -> u32 {
+    match head.kind {
+        RST_STREAM => OF_RESET,
+        SETTINGS | PING => OF_OTHER,
+        DATA if head.payload == 0 && head.flags & END_STREAM == 0 => OF_OTHER,
+        _ => 0,
     }
 }
 
@@ -142,7 +113,13 @@ impl Credit {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::frame_reader::{PREFACE_BYTES, WINDOW_UPDATE};
     use super::*;
+    use crate::serve::stats::Stats;
+
+    fn frames() -> Frames {
+        Frames::new(1_000, Streams::new(Duration::ZERO, Stats::new()))
+    }
 
     fn frame(kind: u8, flags: u8, payload: usize) -> Vec<u8> {
         let len = (payload as u32).to_be_bytes();
@@ -165,9 +142,38 @@ mod tests {
             }).sum();
             let mut bytes = vec![RST_STREAM; PREFACE_BYTES];
             bytes.extend(frames.iter().flat_map(|&(kind, flags, payload)| frame(kind, flags, payload)));
-            let mut reader = Reader::new();
-            let count: u32 = bytes.chunks(size).map(|piece| reader.count(piece)).sum();
+            let mut reader = self::frames();
+            let count: u32 = bytes.chunks(size).map(|piece| reader.read(piece)).sum();
             prop_assert_eq!(count, expected);
+        }
+    }
+
+    /// In whatever pieces it comes.
+    #[test]
+    fn what_is_said_of_windows_is_known() {
+        let mut bytes = vec![0; PREFACE_BYTES];
+        // The largest frame, how large windows are, and what nobody knows.
+        let settings = [
+            [0, 5, 0, 0, 0x40, 0],
+            [0, 4, 0, 1, 0x11, 0x70],
+            [9, 4, 0, 0, 0, 1],
+        ]
+        .concat();
+        bytes.extend([&[0, 0, 18, SETTINGS, 0, 0, 0, 0, 0], &settings[..]].concat());
+        let open = |stream, more: u32| {
+            let head = [0, 0, 4, WINDOW_UPDATE, 0, 0, 0, 0, stream];
+            [&head[..], &more.to_be_bytes()].concat()
+        };
+        bytes.extend([open(0, 4_000), open(1, 100_000), open(0, 465)].concat());
+        for size in 1..bytes.len() {
+            let mut frames = frames();
+            for piece in bytes.chunks(size) {
+                frames.read(piece);
+            }
+            let windows = frames.streams.windows();
+            assert!(windows.give(70_000, 70_000), "in pieces of {size}");
+            assert!(!windows.give(0, 70_001), "in pieces of {size}");
+            assert!(!windows.give(1, 1), "in pieces of {size}");
         }
     }
 

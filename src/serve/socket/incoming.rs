@@ -91,7 +91,7 @@ impl Incoming {
     /// All that was written before is with the kernel.
     pub(super) fn flushed(&self) {
         if let Some(Http1 { link, .. }) = &self.http1 {
-            link.slot().flushed();
+            link.flushed();
         }
     }
 
@@ -162,9 +162,6 @@ impl Incoming {
             }
             if waits {
                 link.wake_when_done(cx.waker());
-                if framer.expects_head() && !link.is_busy() {
-                    continue;
-                }
                 if self.is_over && link.is_waiting(cx.waker()) {
                     return Poll::Ready(Ok(()));
                 }

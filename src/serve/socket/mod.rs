@@ -1,6 +1,8 @@
 //! The socket that hyper reads and writes: it keeps time, and in front of HTTP/1 it reads first.
 
+mod announced;
 mod first_head;
+mod frame_reader;
 mod frames;
 mod head_clock;
 mod incoming;
@@ -82,7 +84,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Socket<I> {
 
     /// From here on bytes pass as they are, unless there is a flood of frames that bring nothing.
     pub(super) fn speak_http2(&mut self, streams: Arc<Streams>) {
-        self.incoming.speak_http2(streams);
+        self.incoming.speak_http2(streams.clone());
+        self.outgoing.speak_http2(streams);
     }
 
     /// What becomes of a write.
@@ -127,6 +130,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<I> {
         let outcome = Pin::new(&mut me.io).poll_flush(cx);
         if matches!(outcome, Poll::Ready(Ok(()))) {
             me.incoming.flushed();
+            me.outgoing.flushed();
         }
         me.outgoing.time(me.open.stats(), cx, outcome)
     }

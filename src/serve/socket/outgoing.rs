@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::serve::stats::Stats;
+use crate::serve::streams::Streams;
 use crate::serve::timer::Timer;
+use crate::sync::Arc;
 use crate::time::after;
 
 /// Looks at what becomes of writes.
@@ -17,6 +19,9 @@ pub(super) struct Outgoing {
     timer: Timer,
     /// The peer takes nothing since this time.
     stalled_since: Option<Instant>,
+    /// Who else wants to know whether all is written, and whether they were told that it is not.
+    streams: Option<Arc<Streams>>,
+    is_full: bool,
 }
 
 // === impl Outgoing ===
@@ -27,6 +32,21 @@ impl Outgoing {
             stall,
             timer: Timer::default(),
             stalled_since: None,
+            streams: None,
+            is_full: false,
+        }
+    }
+
+    pub(super) fn speak_http2(&mut self, streams: Arc<Streams>) {
+        self.streams = Some(streams);
+    }
+
+    /// All that was written before is with the kernel.
+    pub(super) fn flushed(&mut self) {
+        if std::mem::take(&mut self.is_full)
+            && let Some(streams) = &self.streams
+        {
+            streams.empty();
         }
     }
 
@@ -45,6 +65,11 @@ impl Outgoing {
         if outcome.is_ready() {
             self.stalled_since = None;
             return outcome;
+        }
+        if !std::mem::replace(&mut self.is_full, true)
+            && let Some(streams) = &self.streams
+        {
+            streams.fill();
         }
         let since = *self.stalled_since.get_or_insert_with(Instant::now);
         ready!(self.timer.poll(after(since, self.stall), cx));
