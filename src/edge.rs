@@ -6,7 +6,9 @@ use tokio::time::Instant;
 
 use crate::cluster::{Bus, BusError, Local};
 use crate::drain::{Drain, DrainSignal};
-use crate::hub::{Admitted, Conflict, Hub, LogLimits, OrderTooLarge, Outcome, Released, Sequencer, Watcher};
+use crate::hub::{
+    Admitted, Conflict, Hub, LogLimits, OrderTooLarge, Outcome, Released, Sequencer, Watcher, Way,
+};
 use crate::message::{Channel, ChannelError, Message};
 use crate::order::{Order, PurgeMode, Target};
 use crate::position::Position;
@@ -80,6 +82,9 @@ pub enum SubmitError {
 #[derive(Debug)]
 #[must_use = "its items may still wait for their predecessors"]
 pub struct Accepted {
+    /// Of what went out at once, if something did.
+    out: Option<Position>,
+    /// That, or of the moment.
     position: Position,
     wait: Vec<Outcome>,
 }
@@ -198,7 +203,7 @@ impl Edge {
             id,
         } = order;
         let count = publications.len();
-        let Admitted { go, wait, mut crowd } =
+        let Admitted { go, wait, mut way } =
             hub.sequencer()
                 .admit(hub, publications, &purges, Instant::now())?;
         self.0.purged.add(purges.len() as u64);
@@ -206,20 +211,21 @@ impl Edge {
         if let Some((watcher, runtime)) = Sequencer::watch(hub) {
             runtime.spawn(self.clone().release_overdue(watcher));
         }
-        let mut position = hub.now();
+        let mut out = None;
         if !purges.is_empty() || !go.is_empty() {
             let order = Order {
                 purges,
                 publications: go,
                 id,
             };
-            position = self.send(order).await?;
+            out = Some(self.send(order, &mut way).await?);
         }
-        while let Some(released) = hub.sequencer().crowded_out(&mut crowd) {
-            let (order, done) = released.into_order();
-            done.send_replace(Some(self.send(order).await?));
+        way.end();
+        while let Some(released) = way.next_out() {
+            self.send_released(released).await?;
         }
-        Ok(Accepted { position, wait })
+        let position = out.unwrap_or_else(|| hub.now());
+        Ok(Accepted { out, position, wait })
     }
 
     /// Whether an order would be accepted now: nothing of it is done.
@@ -231,19 +237,29 @@ impl Edge {
     }
 
     /// Sends an order, and what waited for its items, and what waited for those.
-    async fn send(&self, order: Order) -> Result<Position, SubmitError> {
+    async fn send(&self, order: Order, way: &mut Way) -> Result<Position, SubmitError> {
         let mut applied = ids_of(&order);
         let mut at = self.0.bus.submit(order).await?;
+        way.end();
         while let Some((channel, id)) = applied.pop() {
             let hub = &self.0.hub;
             while let Some(released) = hub.sequencer().released_by(hub, &channel, &id) {
-                let (order, done) = released.into_order();
+                let (order, done, mut way) = released.into_order();
                 applied.extend(ids_of(&order));
                 at = self.0.bus.submit(order).await?;
+                way.end();
                 done.send_replace(Some(at));
             }
         }
         Ok(at)
+    }
+
+    /// The same of an item that waited.
+    async fn send_released(&self, released: Released) -> Result<(), SubmitError> {
+        let (order, done, mut way) = released.into_order();
+        let at = self.send(order, &mut way).await?;
+        done.send_replace(Some(at));
+        Ok(())
     }
 
     /// Runs while items wait for their predecessors.
@@ -252,12 +268,8 @@ impl Edge {
             match next {
                 Err(later) => tokio::time::sleep_until(later).await,
                 Ok(released) => {
-                    let (order, done) = released.into_order();
-                    match self.send(order).await {
-                        Ok(at) => drop(done.send_replace(Some(at))),
-                        Err(error) => {
-                            tracing::warn!(target: "gripstack::publish", %error, "an item that waited was lost")
-                        }
+                    if let Err(error) = self.send_released(released).await {
+                        tracing::warn!(target: "gripstack::publish", %error, "an item that waited was lost");
                     }
                 }
             }
@@ -288,6 +300,12 @@ impl Accepted {
         self.position
     }
 
+    /// The position of what went out at once, if something did.
+    #[cfg(feature = "publish")]
+    pub(crate) fn out(&self) -> Option<Position> {
+        self.out
+    }
+
     /// Items that wait for their predecessors now. They go out, in 5 s at the latest, whether or not this is kept.
     pub fn waiting(&self) -> usize {
         self.wait
@@ -315,7 +333,7 @@ impl Accepted {
 // === impl Released ===
 
 impl Released {
-    fn into_order(self) -> (Order, tokio::sync::watch::Sender<Option<Position>>) {
+    fn into_order(self) -> (Order, tokio::sync::watch::Sender<Option<Position>>, Way) {
         (
             Order {
                 purges: self.purges.to_vec(),
@@ -323,6 +341,7 @@ impl Released {
                 ..Order::default()
             },
             self.done,
+            self.way,
         )
     }
 }

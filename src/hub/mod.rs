@@ -61,7 +61,7 @@ pub use self::pins::Fetch;
 #[cfg(feature = "publish")]
 pub(crate) use self::replaced::ReplacedIds;
 pub use self::sequencer::Conflict;
-pub(crate) use self::sequencer::{Admitted, Outcome, Released, Sequencer, Watcher};
+pub(crate) use self::sequencer::{Admitted, Outcome, Released, Sequencer, Watcher, Way};
 pub use self::subscription::{Delivery, SubscribeError, Subscription, Wants};
 
 use self::applied::Applied;

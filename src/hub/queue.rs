@@ -1,9 +1,10 @@
-//! What waits on one channel, found by what its ids say: each for another predecessor, no two with the same id.
+//! What waits on one channel, found by what its ids say: each for another predecessor, no two with the same id. And what is
+//! on its way to the log, which does not wait and is not there.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::sequencer::{Due, Outcome, Released, predecessor};
+use super::sequencer::{Due, Item, Outcome, predecessor};
 
 /// What an item takes in the tables, about.
 pub(super) const PLACE_WEIGHT: usize = 160;
@@ -14,18 +15,38 @@ pub(super) struct Queue {
     items: BTreeMap<Due, Waiter>,
     by_id: HashMap<Arc<str>, Due>,
     by_predecessor: HashMap<Arc<str>, Due>,
+    /// How often each is on its way.
+    on_their_way: HashMap<Arc<str>, usize>,
 }
 
 pub(super) struct Waiter {
-    pub(super) released: Released,
+    pub(super) item: Item,
     pub(super) bytes: usize,
+    /// What it came with is on its way: it goes out after that.
+    is_held: bool,
+    /// It need not wait any more.
+    is_ready: bool,
+}
+
+// === impl Waiter ===
+
+impl Waiter {
+    /// With the rest of its order on its way.
+    pub(super) fn held(item: Item, bytes: usize) -> Self {
+        Self {
+            item,
+            bytes,
+            is_held: true,
+            is_ready: false,
+        }
+    }
 }
 
 // === impl Queue ===
 
 impl Queue {
     pub(super) fn push(&mut self, due: Due, waiter: Waiter) {
-        let publication = &waiter.released.publication;
+        let publication = &waiter.item.publication;
         if let Some(id) = &publication.message.id {
             self.by_id.insert(id.clone(), due);
         }
@@ -43,6 +64,52 @@ impl Queue {
         self.items.is_empty()
     }
 
+    /// Whether nothing is on its way either.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_empty() && self.on_their_way.is_empty()
+    }
+
+    pub(super) fn goes(&mut self, id: &Arc<str>) {
+        *self.on_their_way.entry(id.clone()).or_default() += 1;
+    }
+
+    /// It has come to the log, or nobody brings it there.
+    pub(super) fn went(&mut self, id: &Arc<str>) {
+        if let Some(times) = self.on_their_way.get_mut(id) {
+            *times -= 1;
+            if *times == 0 {
+                self.on_their_way.remove(id);
+            }
+        }
+    }
+
+    pub(super) fn is_on_its_way(&self, id: &str) -> bool {
+        self.on_their_way.contains_key(id)
+    }
+
+    /// What this one came with has gone out.
+    pub(super) fn let_go(&mut self, due: Due) {
+        if let Some(waiter) = self.items.get_mut(&due) {
+            waiter.is_held = false;
+        }
+    }
+
+    /// This one need not wait any more, but for what it came with. Whether it can go.
+    pub(super) fn ready(&mut self, due: Due) -> bool {
+        self.items.get_mut(&due).is_some_and(|waiter| {
+            waiter.is_ready = true;
+            !waiter.is_held
+        })
+    }
+
+    pub(super) fn is_held(&self, due: Due) -> bool {
+        self.items.get(&due).is_some_and(|waiter| waiter.is_held)
+    }
+
+    pub(super) fn is_ready(&self, due: Due) -> bool {
+        self.items.get(&due).is_some_and(|waiter| waiter.is_ready)
+    }
+
     /// Whether the item with this id waits.
     pub(super) fn has(&self, id: &str) -> bool {
         self.by_id.contains_key(id)
@@ -56,7 +123,7 @@ impl Queue {
     /// Where the outcome of the item with this id comes.
     pub(super) fn outcome_of(&self, id: &str) -> Option<Outcome> {
         let waiter = self.items.get(self.by_id.get(id)?)?;
-        Some(waiter.released.done.subscribe())
+        Some(waiter.item.done.subscribe())
     }
 
     /// The item with this id.
@@ -69,24 +136,24 @@ impl Queue {
         self.by_predecessor.get(id).copied()
     }
 
-    /// The first of those that lead up to this one, or this one.
-    pub(super) fn first_of(&self, due: Due) -> Due {
+    /// The first of those that lead up to this one, or this one. `None`: what lets it go is on its way.
+    pub(super) fn first_of(&self, due: Due) -> Option<Due> {
         let mut first = due;
-        // Names may lead in a circle.
-        for _ in 0..self.items.len() {
-            let waiter = self.items.get(&first);
-            let prev_id = waiter.and_then(|waiter| predecessor(&waiter.released.publication));
-            match prev_id.and_then(|prev_id| self.find(prev_id)) {
+        loop {
+            let prev_id = predecessor(&self.items.get(&first)?.item.publication)?;
+            match self.find(prev_id) {
+                // Names may lead in a circle, which then is all that leads up to it: no two follow the same one.
+                Some(earlier) if earlier == due => return Some(due),
                 Some(earlier) => first = earlier,
-                None => break,
+                None if self.is_on_its_way(prev_id) => return None,
+                None => return Some(first),
             }
         }
-        first
     }
 
     pub(super) fn take(&mut self, due: Due) -> Option<Waiter> {
         let waiter = self.items.remove(&due)?;
-        let publication = &waiter.released.publication;
+        let publication = &waiter.item.publication;
         if let Some(id) = &publication.message.id {
             self.by_id.remove(id);
         }

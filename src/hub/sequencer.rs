@@ -3,7 +3,8 @@
 //! An item waits only if the channel's log knows a last id and has not what the item names as its predecessor, or if that
 //! waits itself; not, if the log has what follows it: it comes late already, and holds put it in its place.
 //! It waits until its predecessor was appended, or five seconds, or, where there is no room, until the rest of its order
-//! has gone out; then it goes out after what leads up to it, as far as that waits as well. What waits is known by its id:
+//! has gone out; then it goes out after what leads up to it, as far as that waits as well. What has been let go and is not
+//! yet appended is on its way: nothing that follows it overtakes it. What waits is known by its id:
 //! whoever says it once more waits for the same outcome. Two items cannot follow the same one.
 //!
 //! Whoever waits need not be there any more, nor his runtime: each runtime from which items came has a watcher of its
@@ -28,6 +29,8 @@ use crate::time::after;
 
 /// How long an item waits for its predecessor.
 const LONGEST: Duration = Duration::from_secs(5);
+/// When it is looked again where what lets an overdue item go is on its way.
+const A_MOMENT: Duration = Duration::from_millis(10);
 /// Items of one channel that wait.
 const PER_CHANNEL: usize = 100;
 /// Items that wait in all.
@@ -57,29 +60,39 @@ pub(super) type Due = (Instant, u64);
 /// Where an item's position comes.
 pub(crate) type Outcome = watch::Receiver<Option<Position>>;
 
-/// An item that waited, and the purges that go out once more with it.
-#[derive(Debug)]
+/// An item that waits, and the purges that go out once more with it.
+pub(super) struct Item {
+    pub(super) publication: Publication,
+    pub(super) purges: Arc<[Purge]>,
+    pub(super) done: watch::Sender<Option<Position>>,
+}
+
+/// An item that waited.
 pub(crate) struct Released {
     pub(crate) publication: Publication,
     pub(crate) purges: Arc<[Purge]>,
     pub(crate) done: watch::Sender<Option<Position>>,
+    pub(crate) way: Way,
 }
 
 /// What becomes of an order's items.
-#[derive(Debug, Default)]
 pub(crate) struct Admitted {
     /// They go out now.
     pub(crate) go: Vec<Publication>,
     /// They wait.
     pub(crate) wait: Vec<Outcome>,
-    /// Of these, those that there is no room for.
-    pub(crate) crowd: Crowd,
+    pub(crate) way: Way,
 }
 
-/// Items that wait beyond the bounds, in the order in which they came: once what they came with has gone out, they wait no
-/// longer.
-#[derive(Debug, Default)]
-pub(crate) struct Crowd(VecDeque<(Channel, Due)>);
+/// What is on its way to the log, and what waits for that to be there, or for nobody to bring it there any more, when this is
+/// dropped.
+pub(crate) struct Way {
+    hub: Hub,
+    /// Known by these.
+    ids: Vec<(Channel, Arc<str>)>,
+    /// Items of the same order that wait.
+    rest: VecDeque<(Channel, Due)>,
+}
 
 /// Another item waits for the predecessor that this one names. Of the order nothing was applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -156,7 +169,11 @@ impl Sequencer {
         purges: &[Purge],
         now: Instant,
     ) -> Result<Admitted, Conflict> {
-        let mut admitted = Admitted::default();
+        let mut admitted = Admitted {
+            go: Vec::new(),
+            wait: Vec::new(),
+            way: Way::new(hub),
+        };
         if publications.iter().all(|item| predecessor(item).is_none()) {
             admitted.go = publications;
             return Ok(admitted);
@@ -174,7 +191,10 @@ impl Sequencer {
         let mut said_again = Vec::new();
         for (publication, plan) in publications.into_iter().zip(plans) {
             match (plan, waiting.outcome_of(&publication)) {
-                (Plan::Go, _) => admitted.go.push(publication),
+                (Plan::Go, _) => {
+                    admitted.way.begin(&mut waiting, &publication);
+                    admitted.go.push(publication);
+                }
                 (Plan::Wait | Plan::Again, Some(outcome)) => {
                     admitted.wait.push(outcome);
                     said_again.push(publication);
@@ -183,16 +203,14 @@ impl Sequencer {
                     let (done, outcome) = watch::channel(None);
                     admitted.wait.push(outcome);
                     let bytes = weight(&publication, &purges);
-                    let released = Released {
+                    let channel = publication.channel.clone();
+                    let item = Item {
                         publication,
                         purges: purges.clone(),
                         done,
                     };
-                    let channel = released.publication.channel.clone();
-                    let due = waiting.push(released, bytes, after(now, LONGEST));
-                    if waiting.is_crowded(&channel, self.max_bytes) {
-                        admitted.crowd.0.push_back((channel, due));
-                    }
+                    let due = waiting.push(Waiter::held(item, bytes), after(now, LONGEST));
+                    admitted.way.rest.push_back((channel, due));
                 }
             }
         }
@@ -201,31 +219,20 @@ impl Sequencer {
         Ok(admitted)
     }
 
-    /// The first of those that lead up to one that there is no room for, or that one: as when its time is up. `None`: all of
-    /// them have gone out, or there is room now. To be called when what they came with has gone out.
-    pub(crate) fn crowded_out(&self, crowd: &mut Crowd) -> Option<Released> {
-        let mut waiting = self.waiting.lock();
-        while let Some((channel, due)) = crowd.0.front() {
-            if waiting.is_crowded(channel, self.max_bytes)
-                && let Some(released) = waiting.take_first(channel, *due)
-            {
-                return Some(released);
-            }
-            crowd.0.pop_front();
-        }
-        None
-    }
-
     /// An item that waited and need not any more, for this one has been appended: the same once more, before the log can
-    /// forget it, its successor, or what comes before it and is late now.
+    /// forget it, its successor, or what comes before it and is late now: in that order the last one stays the last.
     pub(crate) fn released_by(&self, hub: &Hub, channel: &Channel, id: &Arc<str>) -> Option<Released> {
         let mut waiting = self.waiting.lock();
-        let queue = waiting.channels.get(channel)?;
-        let due = queue.find(id).or_else(|| queue.find_next(id)).or_else(|| {
-            let tail = hub.tail(channel);
-            tail.awaited().iter().find_map(|id| queue.find(id))
-        })?;
-        waiting.remove(channel, due)
+        let queue = waiting.channels.get_mut(channel)?;
+        if queue.is_empty() {
+            return None;
+        }
+        let found = [queue.find(id), queue.find_next(id)];
+        let tail = hub.tail(channel);
+        let late: Vec<_> = tail.awaited().iter().filter_map(|id| queue.find(id)).collect();
+        let mut all = found.into_iter().flatten().chain(late);
+        let due = all.find(|due| queue.ready(*due))?;
+        waiting.release(hub, channel, due)
     }
 
     /// Somebody has to look after the deadlines in this runtime, for something waits and nobody does.
@@ -264,6 +271,7 @@ fn plan_one(waiting: &Waiting, hub: &Hub, own: &Own<'_>, item: &Publication) -> 
     };
     let queue = waiting.channels.get(channel);
     let waits = |id| own.waiting_ids.contains(&(channel, id)) || queue.is_some_and(|queue| queue.has(id));
+    let is_on_its_way = |id: &str| queue.is_some_and(|queue| queue.is_on_its_way(id));
     // Asked first: what was appended meanwhile is there, and what has not been will let go what waits here.
     let tail = own.tails.get(channel).cloned();
     let tail = tail.unwrap_or_else(|| hub.tail(channel));
@@ -279,8 +287,8 @@ fn plan_one(waiting: &Waiting, hub: &Hub, own: &Own<'_>, item: &Publication) -> 
     }
     let follows = match &tail.last_id {
         Some(last_id) => last_id == prev_id || is_there(prev_id),
-        // Nothing is known to be missing but what waits.
-        None => !waits(prev_id),
+        // Nothing is known to be missing but what waits, or is on its way.
+        None => !waits(prev_id) && (is_there(prev_id) || !is_on_its_way(prev_id)),
     };
     let leads_up = message.id.as_ref().is_some_and(|id| tail.awaits(id));
     if follows || leads_up {
@@ -343,14 +351,13 @@ impl<'a> Own<'a> {
 // === impl Waiting ===
 
 impl Waiting {
-    fn push(&mut self, released: Released, bytes: usize, deadline: Instant) -> Due {
+    fn push(&mut self, waiter: Waiter, deadline: Instant) -> Due {
         let due = (deadline, self.next);
         self.next += 1;
-        self.bytes += bytes;
-        let channel = released.publication.channel.clone();
+        self.bytes += waiter.bytes;
+        let channel = waiter.item.publication.channel.clone();
         self.due.insert(due, channel.clone());
-        let queue = self.channels.entry(channel).or_default();
-        queue.push(due, Waiter { released, bytes });
+        self.channels.entry(channel).or_default().push(due, waiter);
         due
     }
 
@@ -360,30 +367,115 @@ impl Waiting {
         on_channel > PER_CHANNEL || self.due.len() > IN_ALL || self.bytes > max_bytes
     }
 
-    /// This item, or the first of those that lead up to it, if it still waits.
-    fn take_first(&mut self, channel: &Channel, due: Due) -> Option<Released> {
-        if !self.due.contains_key(&due) {
-            return None;
-        }
-        let first = self.channels.get(channel)?.first_of(due);
-        self.remove(channel, first)
+    /// This item, or the first of those that lead up to it, if it waits and nothing on its way lets it go.
+    fn release_first(&mut self, hub: &Hub, channel: &Channel, due: Due) -> Option<Released> {
+        let queue = self.channels.get(channel)?;
+        let first = queue.first_of(due).filter(|first| !queue.is_held(*first))?;
+        self.release(hub, channel, first)
     }
 
-    fn remove(&mut self, channel: &Channel, due: Due) -> Option<Released> {
-        let queue = self.channels.get_mut(channel)?;
-        let waiter = queue.take(due)?;
-        if queue.is_empty() {
+    /// From here on it is on its way.
+    fn release(&mut self, hub: &Hub, channel: &Channel, due: Due) -> Option<Released> {
+        let Waiter { item, bytes, .. } = self.channels.get_mut(channel)?.take(due)?;
+        self.due.remove(&due);
+        self.bytes -= bytes;
+        let mut way = Way::new(hub);
+        way.begin(self, &item.publication);
+        self.tidy(channel);
+        let Item {
+            publication,
+            purges,
+            done,
+        } = item;
+        Some(Released {
+            publication,
+            purges,
+            done,
+            way,
+        })
+    }
+
+    fn tidy(&mut self, channel: &Channel) {
+        if self.channels.get(channel).is_some_and(Queue::is_over) {
             self.channels.remove(channel);
         }
-        self.due.remove(&due);
-        self.bytes -= waiter.bytes;
-        Some(waiter.released)
     }
 
     /// Where the outcome comes of an item with this one's id that waits.
     fn outcome_of(&self, item: &Publication) -> Option<Outcome> {
         let id = item.message.id.as_ref()?;
         self.channels.get(&item.channel)?.outcome_of(id)
+    }
+}
+
+// === impl Way ===
+
+impl Way {
+    fn new(hub: &Hub) -> Self {
+        Self {
+            hub: hub.clone(),
+            ids: Vec::new(),
+            rest: VecDeque::new(),
+        }
+    }
+
+    fn begin(&mut self, waiting: &mut Waiting, item: &Publication) {
+        let Publication { channel, message, .. } = item;
+        if let Some(id) = &message.id {
+            waiting.channels.entry(channel.clone()).or_default().goes(id);
+            self.ids.push((channel.clone(), id.clone()));
+        }
+    }
+
+    /// All of it is there. To be called before it is asked what that [releases](Sequencer::released_by).
+    pub(crate) fn end(&mut self) {
+        if self.ids.is_empty() && self.rest.is_empty() {
+            return;
+        }
+        let mut waiting = self.hub.sequencer().waiting.lock();
+        for (channel, id) in self.ids.drain(..) {
+            if let Some(queue) = waiting.channels.get_mut(&channel) {
+                queue.went(&id);
+            }
+            waiting.tidy(&channel);
+        }
+        for (channel, due) in &self.rest {
+            if let Some(queue) = waiting.channels.get_mut(channel) {
+                queue.let_go(*due);
+            }
+        }
+    }
+
+    /// An item of the same order that waited for no more than the end of this way, or that there is no room for; before that,
+    /// those that lead up to it, as when its time is up. `None`: what is left waits.
+    pub(crate) fn next_out(&mut self) -> Option<Released> {
+        let Self { hub, rest, .. } = self;
+        let sequencer = hub.sequencer();
+        let mut waiting = sequencer.waiting.lock();
+        while let Some((channel, due)) = rest.front() {
+            let is_ready = waiting
+                .channels
+                .get(channel)
+                .is_some_and(|queue| queue.is_ready(*due));
+            let next = if is_ready {
+                waiting.release(hub, channel, *due)
+            } else if waiting.is_crowded(channel, sequencer.max_bytes) {
+                waiting.release_first(hub, channel, *due)
+            } else {
+                None
+            };
+            if next.is_some() {
+                return next;
+            }
+            rest.pop_front();
+        }
+        None
+    }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -403,7 +495,8 @@ impl Watcher {
         if due.0 > now {
             return Some(Err(due.0));
         }
-        waiting.take_first(&channel, due).map(Ok)
+        let first = waiting.release_first(&self.hub, &channel, due);
+        Some(first.ok_or_else(|| after(now, A_MOMENT)))
     }
 }
 

@@ -250,7 +250,7 @@ impl Publisher {
         let mut accepted = None;
         if !order.publications.is_empty() || !order.purges.is_empty() {
             let order = self.edge().accept(order).await?;
-            receipt.position = Some(order.position());
+            receipt.position = order.out();
             receipt.waiting = order.waiting();
             accepted = Some(order);
         }

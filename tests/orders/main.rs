@@ -5,6 +5,7 @@ mod hold_room;
 #[path = "../hold_support/mod.rs"]
 mod hold_support;
 mod model;
+mod on_the_way;
 mod publish_model;
 mod room;
 mod threads;
