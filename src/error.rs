@@ -49,8 +49,8 @@ reasons! {
         FirstByteTimeout = "origin-first-byte-timeout",
         /// The answer was not HTTP/1.x. 502.
         Malformed = "origin-malformed",
-        /// The answer's head was larger than the limit, had more fields than may be, or said a length that no body
-        /// has (2^64 - 2, 2^64 - 1). 502.
+        /// The answer's head was larger than the limit, or the interim ones (1xx) before it were, it had more fields than may
+        /// be, or said a length that no body has (2^64 - 2, 2^64 - 1). 502.
         HeadTooLarge = "origin-head-too-large",
         /// The answer's length was ambiguous: two lengths, none that is a number, a length beside a transfer coding, or
         /// another coding than one `chunked` in HTTP/1.1, which nobody asked for (RFC 9112 6.1, 6.3, 7.4). 502.

@@ -204,8 +204,8 @@ impl Builder {
         self
     }
 
-    /// Longest head of an answer, in bytes. Default 64 KiB, at least 8 KiB. A longer one is a 502. The same size bounds how
-    /// much of a body is read ahead.
+    /// Longest head of an answer, in bytes. Default 64 KiB, at least 8 KiB. A longer one is a 502. The same size bounds what
+    /// may come behind a first interim answer (1xx), all others and the head together, and how much of a body is read ahead.
     pub fn max_head_bytes(mut self, bytes: usize) -> Self {
         self.max_head_bytes = bytes.max(MIN_HEAD_BYTES);
         self
@@ -294,6 +294,7 @@ impl Builder {
         let connector = Connector::new(
             self.connect_timeout,
             places,
+            self.max_head_bytes,
             #[cfg(feature = "tls")]
             tls,
         );

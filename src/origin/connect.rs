@@ -5,18 +5,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Extensions, Uri};
+use http::Uri;
 use hyper_util::client::legacy::connect::dns::{GaiAddrs, GaiFuture, GaiResolver, Name};
-use hyper_util::client::legacy::connect::{CaptureConnection, Connected, Connection, HttpConnector};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_service::Service;
 
+use super::awaited::Awaited;
 use super::failure::classify_connect;
 use crate::error::{OriginError, OriginFailure};
 use crate::sync::Arc;
-use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// An idle TCP connection is probed after this long, so that a stream from an origin that vanished ends.
 const TCP_KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -36,6 +36,7 @@ pub(super) struct Connector {
     tcp: HttpConnector<Resolver>,
     timeout: Duration,
     places: Places,
+    max_head_bytes: usize,
     #[cfg(feature = "tls")]
     tls: Option<tokio_rustls::TlsConnector>,
 }
@@ -48,14 +49,10 @@ pub(super) struct Places {
     patience: Duration,
 }
 
-/// In what is known of a connection: whether an answer has come on it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Answered(Arc<AtomicBool>);
-
-/// A byte stream, and whether it was of use.
+/// A byte stream, and what is awaited on it.
 pub(super) struct Stream {
     io: BoxIo,
-    answered: Answered,
+    awaited: Awaited,
     _place: OwnedSemaphorePermit,
 }
 
@@ -71,10 +68,11 @@ pub(super) struct Resolving {
 // === impl Connector ===
 
 impl Connector {
-    /// `timeout` bounds resolving, TCP and TLS together.
+    /// `timeout` bounds resolving, TCP and TLS together, `max_head_bytes` what comes before the body of an answer.
     pub(super) fn new(
         timeout: Duration,
         places: Places,
+        max_head_bytes: usize,
         #[cfg(feature = "tls")] tls: Option<tokio_rustls::TlsConnector>,
     ) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
@@ -89,6 +87,7 @@ impl Connector {
             tcp,
             timeout,
             places,
+            max_head_bytes,
             #[cfg(feature = "tls")]
             tls,
         }
@@ -131,6 +130,7 @@ impl Service<Uri> for Connector {
     fn call(&mut self, uri: Uri) -> Self::Future {
         let timeout = self.timeout;
         let places = self.places.clone();
+        let awaited = Awaited::new(self.max_head_bytes);
         let connecting = self.clone().connect(uri);
         Box::pin(async move {
             // Waiting for others' connections is not the origin's fault, and has a time of its own.
@@ -139,7 +139,7 @@ impl Service<Uri> for Connector {
                 Ok(result) => result.map(|io| {
                     TokioIo::new(Stream {
                         io,
-                        answered: Answered::default(),
+                        awaited,
                         _place: place,
                     })
                 }),
@@ -208,33 +208,11 @@ impl Future for Resolving {
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
-// === impl Answered ===
-
-impl Answered {
-    /// Whether an answer had come on the connection before this one, or before what came instead.
-    pub(super) fn on(connection: &CaptureConnection) -> bool {
-        Self::of(connection).is_some_and(|answered| answered.0.load(Ordering::Relaxed))
-    }
-
-    /// An answer has come.
-    pub(super) fn note(connection: &CaptureConnection) {
-        if let Some(answered) = Self::of(connection) {
-            answered.0.store(true, Ordering::Relaxed);
-        }
-    }
-
-    fn of(connection: &CaptureConnection) -> Option<Self> {
-        let mut extras = Extensions::new();
-        connection.connection_metadata().as_ref()?.get_extras(&mut extras);
-        extras.remove()
-    }
-}
-
 // === impl Stream ===
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        Connected::new().extra(self.answered.clone())
+        Connected::new().extra(self.awaited.clone())
     }
 }
 
@@ -244,7 +222,11 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        self.awaited.check()?;
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.io).poll_read(cx, buf);
+        self.awaited.count(buf.filled().len() - before);
+        polled
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) fn classify(error: &(dyn Error + 'static)) -> OriginError {
     let mut kind = None;
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(ours) = error.downcast_ref::<OriginError>() {
+        if let Some(ours) = ours(error) {
             return ours.clone();
         }
         if !detail.is_empty() {
@@ -26,6 +26,12 @@ pub(super) fn classify(error: &(dyn Error + 'static)) -> OriginError {
         next = error.source();
     }
     OriginError::new(kind.unwrap_or(OriginFailure::Reset), detail)
+}
+
+/// One of ours; also as what a connection failed with, which is no source of its error.
+fn ours<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a OriginError> {
+    let within = || error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref();
+    error.downcast_ref().or_else(within)
 }
 
 fn kind_of(error: &(dyn Error + 'static)) -> Option<OriginFailure> {
@@ -50,7 +56,7 @@ pub(super) fn classify_connect(error: &(dyn Error + 'static)) -> OriginError {
     let mut detail = String::new();
     let mut kind = OriginFailure::ConnectFailed;
     while let Some(error) = next {
-        if let Some(ours) = error.downcast_ref::<OriginError>() {
+        if let Some(ours) = ours(error) {
             return ours.clone();
         }
         if let Some(error) = error.downcast_ref::<io::Error>() {

@@ -12,14 +12,15 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use hyper_util::client::legacy::connect::CaptureConnection;
 use tokio::time::Instant;
 use tower_service::Service;
 
+use super::awaited::Awaited;
 use super::body::{Download, Exchange, Upload};
 use super::builder::{BuildError, Builder};
 use super::cdn_loop::{CdnLoop, LoopLayer};
-use super::connect::{Answered, Connector};
+use super::connect::Connector;
 use super::headers::{self, Forwarding, Framing};
 use super::route::{Routes, Upstream};
 use super::stats::Stats;
@@ -217,7 +218,7 @@ impl Inner {
         let (mut request, asked) = self.request(origin, authority, client, request)?;
         let again = (asked.exchange.is_none() && is_safe(request.method())).then(|| copy(&request));
         let begun = Instant::now();
-        let mut connection = capture_connection(&mut request);
+        let mut connection = Awaited::watch(&mut request);
         let mut answer = self
             .head(
                 &self.client,
@@ -232,14 +233,14 @@ impl Inner {
         // end is due.
         if let (Err(error), Some(mut again)) = (&answer, again)
             && error.failure == OriginFailure::Reset
-            && Answered::on(&connection)
+            && Awaited::has_answered(&connection)
         {
             origin.stats().retry();
-            connection = capture_connection(&mut again);
+            connection = Awaited::watch(&mut again);
             answer = self.head(&self.fresh, again, None, &connection, begun).await;
         }
         let answer = answer?;
-        Answered::note(&connection);
+        Awaited::note(&connection);
         self.answer(answer, asked, origin.stats(), &connection)
             .inspect_err(|_| poison(&connection))
     }

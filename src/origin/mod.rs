@@ -36,9 +36,10 @@
 //!   as far as `Max-Forwards` says.
 //! - `CDN-Loop` (RFC 8586) gets one more member, by which a request that comes again is known, and refused with 508: an
 //!   origin leads back to this server. In front of a cache [`Origin::loop_layer`] does that.
-//! - 1xx answers are dropped, 103 Early Hints (RFC 8297) among them, for hyper's server cannot send them. Not a 101 that was
-//!   asked for: then both sides are joined until one ends.
+//! - 1xx answers are dropped, 103 Early Hints (RFC 8297) among them, for hyper's server cannot send them; too many are a 502.
+//!   Not a 101 that was asked for: then both sides are joined until one ends.
 
+mod awaited;
 mod body;
 mod builder;
 mod cdn_loop;

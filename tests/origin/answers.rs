@@ -107,6 +107,24 @@ async fn org_13_interim_answers_leave_no_trace() {
     assert_eq!(read(answer).await.unwrap(), "ok");
 }
 
+/// What counts is what comes before the head: not its body, nor the next answers of the connection.
+#[tokio::test]
+async fn org_13_a_body_behind_interim_answers_may_be_long() {
+    let body = "b".repeat(1 << 20);
+    let early = format!(
+        "HTTP/1.1 103 Early Hints\r\nX-Long: {}\r\n\r\n",
+        "x".repeat(20 * 1024)
+    );
+    let length = body.len();
+    let answer = format!("{early}{early}HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
+    let raw = RawOrigin::answering(answer).await;
+    let origin = raw.origin();
+    for _ in 0..5 {
+        assert_eq!(read(send(&origin, get("/")).await).await.unwrap(), body);
+    }
+    assert_eq!(raw.connections(), 1);
+}
+
 #[tokio::test]
 async fn org_14_fields_of_the_connection_are_removed() {
     let raw = RawOrigin::closing(

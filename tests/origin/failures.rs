@@ -1,5 +1,7 @@
 //! Failures are responses that say why.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use gripstack::EdgeBody;
@@ -213,6 +215,49 @@ async fn org_10_a_head_of_200_kib_is_a_502() {
     );
     let raw = RawOrigin::closing(below).await;
     assert_eq!(read(send(&raw.origin(), get("/")).await).await.unwrap(), "ok");
+}
+
+/// What stands before the head counts, too, or an origin has the edge read for as long as it likes: some megabytes in each
+/// poll, with others waiting (RFC 9110 15.2).
+#[tokio::test]
+async fn org_10_interim_answers_without_end_are_a_502() {
+    /// More than any head may have, many times over.
+    const MOST: usize = 8 << 20;
+    let short = "HTTP/1.1 102 Processing\r\n\r\n".repeat(1_000);
+    let long = format!(
+        "HTTP/1.1 103 Early Hints\r\nX-Long: {}\r\n\r\n",
+        "x".repeat(40 * 1024)
+    );
+    for interim in [short, long] {
+        for is_kept in [false, true] {
+            let taken = Arc::<AtomicUsize>::default();
+            let (count, interim) = (taken.clone(), interim.clone());
+            let raw = RawOrigin::new(move |mut conn| {
+                let (count, interim) = (count.clone(), interim.clone());
+                async move {
+                    conn.head().await;
+                    if is_kept {
+                        conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+                        conn.head().await;
+                    }
+                    while count.load(Relaxed) < MOST && conn.send(interim.as_bytes()).await {
+                        count.fetch_add(interim.len(), Relaxed);
+                    }
+                    conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+                    conn.end().await;
+                }
+            })
+            .await;
+            let origin = raw.origin();
+            if is_kept {
+                assert_eq!(read(send(&origin, get("/")).await).await.unwrap(), "ok");
+            }
+            assert_failure(send(&origin, get("/")).await, OriginFailure::HeadTooLarge).await;
+            raw.played().await;
+            assert!(taken.load(Relaxed) < MOST, "{MOST} bytes and more were taken");
+            assert_eq!(raw.connections(), 1, "it is not asked again");
+        }
+    }
 }
 
 #[tokio::test]

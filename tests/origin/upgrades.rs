@@ -174,3 +174,29 @@ async fn a_101_that_nobody_asked_for_is_a_502() {
     client.write_all(ASK.as_bytes()).await.unwrap();
     assert!(head_of(&mut client).await.starts_with("http/1.1 502 "));
 }
+
+#[tokio::test]
+async fn an_upgraded_connection_carries_more_than_a_head_behind_interim_answers() {
+    let carried = vec![b'x'; 300 * 1024];
+    let sent = carried.clone();
+    let raw = RawOrigin::new(move |mut conn| {
+        let sent = sent.clone();
+        async move {
+            conn.head().await;
+            conn.send(
+                b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 101 Switching Protocols\r\n\
+                  Connection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n",
+            )
+            .await;
+            conn.send(&sent).await;
+        }
+    })
+    .await;
+    let mut client = TcpStream::connect(front(raw.origin()).await).await.unwrap();
+    client.write_all(ASK.as_bytes()).await.unwrap();
+    let head = head_of(&mut client).await;
+    assert!(head.starts_with("http/1.1 101 "), "{head}");
+    let mut got = vec![0; carried.len()];
+    client.read_exact(&mut got).await.unwrap();
+    assert_eq!(got, carried);
+}
