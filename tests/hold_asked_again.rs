@@ -78,48 +78,50 @@ async fn a_younger_answer_of_too_many_channels_is_refused() {
     }
 }
 
-/// A hint says that what a poll waits with is old. Where the origin was asked too often for one poll to be asked once more,
-/// its client is told so.
+/// What came beside the hint answers rather than a failure, or nobody would hear of it.
 #[tokio::test(start_paused = true)]
-async fn m2_what_is_older_than_a_hint_that_was_not_heard_is_marked() {
-    let edge = Edge::new();
-    let origin = Origin::polls("old\n");
-    let mut waiting = origin.waiting(&edge).await;
-    for _ in 0..20 {
-        publish(&edge, hint()).await;
+async fn l09_a_hint_is_answered_by_what_came_or_by_the_refusal_of_a_younger_answer() {
+    for beside in [true, false] {
+        let edge = Edge::new();
+        let origin = Origin::new(|number, _| async move {
+            let channels = if number == 1 { "t, u" } else { "t, u, v" };
+            let held = [("grip-hold", "response"), ("grip-channel", channels)];
+            Ok(reply(200, &held, "nothing\n"))
+        });
+        let service = origin.held(edge.hold_layer().max_channels(2));
+        let mut waiting = start(&service, request(Method::GET, "/", &[]));
         assert!(waiting.now().await.is_none());
+        let mut order: Order = [Publication::new(channel("t"), hint())].into_iter().collect();
+        if beside {
+            order = order.and(Publication::new(channel("u"), answer(200, &[], "hi")));
+        }
+        edge.submit(order).await.expect("accepted");
+        let response = waiting.now().await.expect("answered");
+        assert_eq!(origin.calls(), 2);
+        assert_eq!(response.status(), if beside { 200 } else { 502 });
+        assert_eq!(subscriptions(&edge), 0);
     }
-    assert_eq!(origin.calls(), 11);
-    let response = waiting.done().await;
-    assert!(is_marked(&response), "{:?}", response.headers());
 }
 
-/// M2: a message before a poll came makes its answer too old, also where the log has forgotten it for a newer state.
+/// A part that nobody asked for is passed on, and not asked for again and again.
 #[tokio::test(start_paused = true)]
-async fn m2_a_state_that_is_forgotten_for_a_newer_one_makes_an_answer_too_old() {
-    for (edge, what) in [(Edge::new(), "kept"), (forgetful(), "forgotten")] {
-        let state = |text: &str| Publication::new(channel("t"), bytes(text)).latest();
-        let order = |item: Publication| -> Order { [item].into_iter().collect() };
-        edge.submit(order(state("1"))).await.expect("accepted");
-        let (one, others) = (
-            edge.clone(),
-            [Publication::new(channel("t"), bytes("2")), state("3")],
-        );
-        let origin = Origin::new(move |number, _| {
-            let (edge, others) = (one.clone(), others.clone());
-            async move {
-                if number > 1 {
-                    return Ok(poll("new\n"));
-                }
-                for item in others {
-                    edge.submit([item].into_iter().collect()).await.expect("accepted");
-                }
-                // Of a foreign cache.
-                let held = [("grip-hold", "response"), ("grip-channel", "t"), ("age", "100")];
-                Ok(reply(200, &held, "old\n"))
-            }
+async fn a_younger_answer_that_is_a_part_all_the_same_is_not_held() {
+    for mode in ["stream", "response"] {
+        let edge = Edge::new();
+        publish(&edge, hint()).await;
+        publish(&edge, close()).await;
+        let old_stamp = edge.hub().stamp_at(Position::ZERO);
+        let origin = Origin::new(move |number, _| async move {
+            let held = [("grip-hold", mode), ("grip-channel", "t")];
+            Ok(match number {
+                1 => cached(reply(200, &held, "open\n"), old_stamp),
+                _ => reply(206, &held, "op"),
+            })
         });
-        let response = origin.start(&edge).done().await;
-        assert!(is_marked(&response) || text(response).await == "new\n", "{what}");
+        let response = origin.get(&edge).await;
+        assert_eq!(origin.calls(), 2);
+        assert_eq!(response.status(), 206, "{mode}");
+        assert_eq!(text(response).await, "op", "{mode}");
+        assert_eq!(subscriptions(&edge), 0);
     }
 }

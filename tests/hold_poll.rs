@@ -1034,3 +1034,94 @@ async fn d5_a_hint_after_the_younger_answer_is_heard() {
     assert_eq!(text(response).await, "new\n");
     assert_eq!(origin.calls(), 3);
 }
+
+/// A hint says that what a poll waits with is old. Where the origin was asked too often for one poll to be asked once more,
+/// its client is told so.
+#[tokio::test(start_paused = true)]
+async fn m2_what_is_older_than_a_hint_that_was_not_heard_is_marked() {
+    let edge = Edge::new();
+    let origin = Origin::polls("old\n");
+    let mut waiting = origin.waiting(&edge).await;
+    for _ in 0..20 {
+        publish(&edge, hint()).await;
+        assert!(waiting.now().await.is_none());
+    }
+    assert_eq!(origin.calls(), 11);
+    let response = waiting.done().await;
+    assert!(is_marked(&response), "{:?}", response.headers());
+}
+
+/// M2: a message before a poll came makes its answer too old, also where the log has forgotten it for a newer state.
+#[tokio::test(start_paused = true)]
+async fn m2_a_state_that_is_forgotten_for_a_newer_one_makes_an_answer_too_old() {
+    for (edge, what) in [(Edge::new(), "kept"), (forgetful(), "forgotten")] {
+        let state = |text: &str| Publication::new(channel("t"), bytes(text)).latest();
+        let order = |item: Publication| -> Order { [item].into_iter().collect() };
+        edge.submit(order(state("1"))).await.expect("accepted");
+        let (one, others) = (
+            edge.clone(),
+            [Publication::new(channel("t"), bytes("2")), state("3")],
+        );
+        let origin = Origin::new(move |number, _| {
+            let (edge, others) = (one.clone(), others.clone());
+            async move {
+                if number > 1 {
+                    return Ok(poll("new\n"));
+                }
+                for item in others {
+                    edge.submit([item].into_iter().collect()).await.expect("accepted");
+                }
+                // Of a foreign cache.
+                let held = [("grip-hold", "response"), ("grip-channel", "t"), ("age", "100")];
+                Ok(reply(200, &held, "old\n"))
+            }
+        });
+        let response = origin.start(&edge).done().await;
+        assert!(is_marked(&response) || text(response).await == "new\n", "{what}");
+    }
+}
+
+/// Nor does a request that is not made twice hear any.
+#[tokio::test(start_paused = true)]
+async fn m2_what_is_older_than_a_hint_is_marked_for_a_post() {
+    for hinted in [true, false] {
+        let edge = Edge::new();
+        let origin = Origin::polls("old\n");
+        let service = origin.held(edge.hold_layer());
+        let mut waiting = start(&service, request(Method::POST, "/", &[]));
+        assert!(waiting.now().await.is_none());
+        if hinted {
+            publish(&edge, hint()).await;
+        }
+        let response = waiting.done().await;
+        assert_eq!(is_marked(&response), hinted);
+        assert_eq!(text(response).await, "old\n");
+        assert_eq!(origin.calls(), 1);
+    }
+}
+
+/// What was asked for because of a hint, and came from a foreign cache, may be older than the hint.
+#[tokio::test(start_paused = true)]
+async fn d5_a_younger_answer_that_is_older_than_a_hint_is_marked() {
+    for age in ["100", ""] {
+        let edge = forgetful();
+        let origin = Origin::of(&edge, move |edge, number| async move {
+            if number == 1 {
+                tokio::time::sleep(Duration::from_secs(16)).await;
+                for n in 1..=3 {
+                    publish(&edge, bytes(&n.to_string())).await;
+                }
+                publish(&edge, hint()).await;
+            }
+            let mut response = poll("nothing\n");
+            if number == 2 && !age.is_empty() {
+                let age = age.parse().expect("valid");
+                response.headers_mut().insert("age", age);
+            }
+            Ok(response)
+        });
+        let response = origin.start(&edge).done().await;
+        assert_eq!(origin.calls(), 2);
+        assert_eq!(is_marked(&response), !age.is_empty(), "{age}");
+    }
+}

@@ -3,12 +3,13 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Response};
 
 use super::answer::Answer;
 use super::drained::Drained;
 use super::failure::HoldError;
 use super::guard::HoldGuard;
+use super::holdable::{Holdable, Judged};
 use super::layer::Shared;
 use super::original::{Again, Original};
 use super::request_body::BodyWatch;
@@ -43,10 +44,9 @@ pub(super) struct ClientRequest<S> {
 pub(super) enum Turn {
     /// It answers.
     Done(Response<EdgeBody>),
-    /// The service below was asked again, and this is what it says. A long poll made of it starts at `from`; at
-    /// its fetch's stamp, if that is not given.
-    Fresh {
-        answer: Answer,
+    /// A hold is made of this. A long poll starts at `from`; at its fetch's stamp, if that is not given.
+    Hold {
+        answer: Holdable,
         fetch: Fetch,
         from: Option<Position>,
     },
@@ -64,6 +64,8 @@ pub(super) enum AskError<E> {
     Service(E),
 }
 
+// === impl ClientRequest ===
+
 impl<S: Below> ClientRequest<S> {
     /// Turns what the service below answered into what the client gets.
     pub(super) async fn settle(
@@ -72,25 +74,16 @@ impl<S: Below> ClientRequest<S> {
         fetch: Fetch,
     ) -> Result<Response<EdgeBody>, S::Error> {
         let arrival = fetch.stamp().at;
-        let mut turn = match Answer::read(
-            response,
-            &fetch,
-            &self.shared.options.hub,
-            self.original.is_head(),
-        )
-        .await
-        {
-            Ok(answer) => Turn::Fresh {
-                answer,
-                fetch,
-                from: Some(arrival),
-            },
+        let hub = &self.shared.options.hub;
+        let answer = Answer::read(response, &fetch, hub, self.original.is_head()).await;
+        let mut turn = match answer {
+            Ok(answer) => self.first(answer, fetch, arrival).await,
             Err(error) => Turn::Done(self.refuse(error)),
         };
         loop {
             turn = match turn {
                 Turn::Done(response) => return Ok(response),
-                Turn::Fresh { answer, fetch, from } => {
+                Turn::Hold { answer, fetch, from } => {
                     let from = from.unwrap_or(fetch.stamp().at);
                     self.hold(answer, fetch, from).await?
                 }
@@ -98,38 +91,8 @@ impl<S: Below> ClientRequest<S> {
         }
     }
 
-    /// Holds an answer, if that is what it asks.
-    async fn hold(&mut self, mut answer: Answer, fetch: Fetch, from: Position) -> Result<Turn, S::Error> {
-        let Some(hold) = &answer.instruct.hold else {
-            return Ok(Turn::Done(answer.into_plain()));
-        };
-        let mode = hold.mode;
-        let (named, allowed) = (hold.channels.len(), self.shared.options.max_channels);
-        if named == 0 {
-            self.shared.warn_of_deaf(self.original.describe().1);
-        }
-        if named > allowed {
-            let error = HoldError::TooManyChannels { named, allowed };
-            return Ok(Turn::Done(self.refuse(error)));
-        }
-        if self.original.is_head() || (mode == HoldMode::Stream && !answer.has_body()) {
-            Answer::stream_head(&mut answer.parts);
-            return Ok(Turn::Done(answer.into_plain()));
-        }
-        if answer.parts.status == StatusCode::PARTIAL_CONTENT {
-            let whole = Again {
-                whole: true,
-                ..Again::default()
-            };
-            return Ok(match self.ask(whole).await {
-                Ok((fresh, fetch)) if fresh.parts.status != StatusCode::PARTIAL_CONTENT => Turn::Fresh {
-                    answer: fresh,
-                    fetch,
-                    from: Some(from),
-                },
-                _ => Turn::Done(answer.into_plain()),
-            });
-        }
+    /// Holds an answer.
+    async fn hold(&mut self, answer: Holdable, fetch: Fetch, from: Position) -> Result<Turn, S::Error> {
         if let Some(watch) = self.watch.take() {
             let read = tokio::time::timeout(REQUEST_BODY, watch.finish()).await;
             match read {
@@ -138,11 +101,8 @@ impl<S: Below> ClientRequest<S> {
                 Err(_elapsed) => return Ok(Turn::Done(self.refuse(HoldError::RequestLate))),
             }
         }
-        match mode {
-            HoldMode::Stream if let Some(coding) = answer.coding() => {
-                Ok(Turn::Done(self.refuse(HoldError::Coded(coding))))
-            }
-            HoldMode::Stream => self.stream(answer, fetch).await,
+        match answer.mode() {
+            HoldMode::Stream => Ok(self.stream(answer, fetch).await),
             HoldMode::Response => self.long_poll(answer, fetch, from).await,
         }
     }
@@ -180,15 +140,14 @@ impl<S: Below> ClientRequest<S> {
         &mut self,
         at_least: Position,
         last: Vec<HeaderValue>,
-    ) -> Option<(Answer, Fetch)> {
+    ) -> Option<(Judged, Fetch)> {
         let again = Again {
             at_least,
             no_cache: true,
             last,
-            ..Again::default()
         };
         let why = match self.ask(again).await {
-            Ok((answer, fetch)) if !answer.is_failure() => return Some((answer, fetch)),
+            Ok((answer, fetch)) if !answer.is_failure() => return Some((self.judge(answer), fetch)),
             Ok((answer, _)) => format!("the answer is a {}", answer.parts.status),
             Err(AskError::Never) => "the request cannot be made again".into(),
             Err(AskError::Late) => "no answer in time".into(),

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::answer::{Answer, collect};
 use super::client_request::{AskError, ClientRequest, MOST_ASKS, Turn};
 use super::guard::EndReason;
+use super::holdable::Holdable;
 use super::ids::{Ids, Placed, RESPONSE_PATIENCE};
 use super::original::{Again, grip_last};
 use super::poll::{Event, Poll, Whole, is_an_answer};
@@ -26,7 +27,7 @@ use crate::time::after;
 
 /// A long poll about to wait.
 struct Begun {
-    answer: Answer,
+    answer: Holdable,
     fetch: Fetch,
     subscribed: Subscribed,
 }
@@ -35,7 +36,7 @@ impl<S: Below> ClientRequest<S> {
     /// Holds a long poll whose cursor starts at `from`.
     pub(super) async fn long_poll(
         &mut self,
-        answer: Answer,
+        answer: Holdable,
         fetch: Fetch,
         from: Position,
     ) -> Result<Turn, S::Error> {
@@ -77,6 +78,7 @@ impl<S: Below> ClientRequest<S> {
         if subscribed.marked {
             self.note_mark(&guard);
         }
+        let answer = answer.into_answer();
         let may_be_news = answer.may_be_news();
         let body = match collect(answer.body).await {
             Ok(body) => body,
@@ -121,7 +123,8 @@ impl<S: Below> ClientRequest<S> {
             return Ok(Ok(self.missed(poll, EndReason::Hint)));
         }
         if !self.original.is_repeatable() || self.asked >= MOST_ASKS {
-            // A request that must not be made twice does not hear hints.
+            // It must not be made again, or not so often, and so hears no hints: what it waits with is older than they are.
+            self.mark(&mut poll);
             return Ok(Err(poll));
         }
         let again = Again {
@@ -131,17 +134,14 @@ impl<S: Below> ClientRequest<S> {
         };
         let turn = match self.ask(again).await {
             Ok((answer, fetch)) => {
+                let judged = self.judge(answer);
                 // A hold made of it starts behind the hint's order, of which the rest may be there.
-                if answer.mode() == Some(HoldMode::Response)
+                if judged.leaves_waiting()
                     && let Some(placed) = self.come(&mut poll, at)
                 {
                     return Ok(poll.answered(&placed));
                 }
-                Turn::Fresh {
-                    answer,
-                    fetch,
-                    from: Some(at),
-                }
+                self.anew(judged, fetch, Some(at))
             }
             Err(AskError::Service(error)) => {
                 poll.guard.end(EndReason::Hint);
@@ -162,26 +162,25 @@ impl<S: Below> ClientRequest<S> {
         if !self.original.is_repeatable() {
             return Ok(self.missed(poll, EndReason::Gap));
         }
-        let fresh = match self.fresher(upto, poll.last()).await {
-            Some((answer, fetch)) if answer.mode() != Some(HoldMode::Response) => {
-                poll.guard.end(EndReason::Hint);
-                return Ok(Turn::Fresh {
-                    answer,
-                    fetch,
-                    from: None,
-                });
-            }
-            fresh => fresh,
-        };
+        let fresh = self.fresher(upto, poll.last()).await;
         // What it waits for may have come meanwhile.
-        if poll.ids.last_withheld().is_some()
+        let still_waits = fresh.as_ref().is_none_or(|(judged, _)| judged.leaves_waiting());
+        if still_waits
+            && poll.ids.last_withheld().is_some()
             && let Some(placed) = self.come(&mut poll, self.now())
         {
             return poll.answered(&placed);
         }
-        let Some((answer, fetch)) = fresh else {
+        let Some((judged, fetch)) = fresh else {
             self.mark(&mut poll);
             return Err(poll);
+        };
+        let (answer, fetch) = match self.still(HoldMode::Response, judged, fetch, None) {
+            Ok(fresh) => fresh,
+            Err(turn) => {
+                poll.guard.end(EndReason::Hint);
+                return Ok(turn);
+            }
         };
         if !poll.subscription.channels().eq(&answer.names()) {
             if let Some(placed) = self.come(&mut poll, self.now()) {
@@ -189,7 +188,7 @@ impl<S: Below> ClientRequest<S> {
                 return poll.answered(&placed);
             }
             poll.guard.end(EndReason::Hint);
-            return Ok(Turn::Fresh {
+            return Ok(Turn::Hold {
                 answer,
                 fetch,
                 from: None,
@@ -244,7 +243,7 @@ impl<S: Below> ClientRequest<S> {
     }
 
     /// Subscribes, after asking for a younger answer if this one is too old.
-    async fn begin(&mut self, answer: Answer, fetch: Fetch, from: Position) -> Result<Begun, Turn> {
+    async fn begin(&mut self, answer: Holdable, fetch: Fetch, from: Position) -> Result<Begun, Turn> {
         let (answer, fetch, marked) = self.made_young(answer, fetch, from).await?;
         let error = match self.subscribe(&answer, from) {
             Ok(subscribed) => return Ok(Begun::new(answer, fetch, subscribed, marked)),
@@ -271,7 +270,8 @@ impl<S: Below> ClientRequest<S> {
             Some(by) if !has_an_answer(error.anyway()) => by,
             _ => from,
         };
-        let (fresh, its_fetch) = still_a_poll(fresh, its_fetch, from)?;
+        let (fresh, its_fetch) = self.still(HoldMode::Response, fresh, its_fetch, Some(from))?;
+        let marked = marked || is_older(&fresh, &its_fetch, at_least);
         // A hint that came after it was asked for is heard.
         let deaf_to = its_fetch.stamp().at;
         let marked_from = |error| Subscribed {
@@ -291,10 +291,10 @@ impl<S: Below> ClientRequest<S> {
     /// The answer, or a younger one if this is too old; and whether it is so although there is none.
     async fn made_young(
         &mut self,
-        answer: Answer,
+        answer: Holdable,
         fetch: Fetch,
         from: Position,
-    ) -> Result<(Answer, Fetch, bool), Turn> {
+    ) -> Result<(Holdable, Fetch, bool), Turn> {
         let (at_least, last) = self.too_old(&answer, from);
         if at_least == Position::ZERO || !self.original.is_repeatable() {
             return Ok((answer, fetch, false));
@@ -302,8 +302,8 @@ impl<S: Below> ClientRequest<S> {
         let Some((fresh, its_fetch)) = self.fresher(at_least, last).await else {
             return Ok((answer, fetch, true));
         };
-        let (fresh, its_fetch) = still_a_poll(fresh, its_fetch, from)?;
-        let marked = fresh.stamp.clock != its_fetch.stamp().clock || fresh.stamp.replay < at_least;
+        let (fresh, its_fetch) = self.still(HoldMode::Response, fresh, its_fetch, Some(from))?;
+        let marked = is_older(&fresh, &its_fetch, at_least);
         Ok((fresh, its_fetch, marked))
     }
 
@@ -353,10 +353,11 @@ impl<S: Below> ClientRequest<S> {
     }
 
     /// The timeout's answer, without waiting.
-    async fn at_once(&mut self, answer: Answer) -> http::Response<crate::body::EdgeBody> {
+    async fn at_once(&mut self, answer: Holdable) -> http::Response<crate::body::EdgeBody> {
         let guard = self.guard(HoldMode::Response);
         self.note_mark(&guard);
         guard.end(EndReason::Gap);
+        let answer = answer.into_answer();
         match collect(answer.body).await {
             Ok(body) => Whole {
                 parts: answer.parts,
@@ -369,17 +370,9 @@ impl<S: Below> ClientRequest<S> {
     }
 }
 
-/// A younger answer, if it is to be held in the same way; whatever else it is, it begins anew.
-#[expect(clippy::result_large_err, reason = "it is moved once, on the way out")]
-fn still_a_poll(answer: Answer, fetch: Fetch, from: Position) -> Result<(Answer, Fetch), Turn> {
-    match answer.mode() {
-        Some(HoldMode::Response) => Ok((answer, fetch)),
-        _ => Err(Turn::Fresh {
-            answer,
-            fetch,
-            from: Some(from),
-        }),
-    }
+/// Whether a younger answer, to this fetch, is older than what it was asked for.
+fn is_older(fresh: &Answer, fetch: &Fetch, at_least: Position) -> bool {
+    fresh.stamp.clock != fetch.stamp().clock || fresh.stamp.replay < at_least
 }
 
 /// Whether any of the messages that have come answers.
@@ -396,7 +389,7 @@ fn has_an_answer(mut subscription: Subscription) -> bool {
 // === impl Begun ===
 
 impl Begun {
-    fn new(answer: Answer, fetch: Fetch, mut subscribed: Subscribed, marked: bool) -> Self {
+    fn new(answer: Holdable, fetch: Fetch, mut subscribed: Subscribed, marked: bool) -> Self {
         subscribed.marked |= marked;
         Self {
             answer,

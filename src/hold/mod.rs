@@ -46,6 +46,8 @@
 //! there is: its response says `Cache-Status: gripstack; detail=gap`, it is counted, and it ends after about a
 //! minute ([`GripHoldLayer::marked_age`]), so that its client comes back. Only a GET without a body is ever made again;
 //! and not the first that holds at a URL which had answered 16 times without any instructions: such URLs cost no copy.
+//! For one request that is done 10 times at most. A long poll that can ask no more, or not at all, says so in the same way once
+//! a `hint` has come.
 //!
 //! # Ids
 //!
@@ -87,6 +89,7 @@ mod drained;
 mod failure;
 mod future;
 mod guard;
+mod holdable;
 mod ids;
 mod keep_alive;
 mod layer;

@@ -55,8 +55,6 @@ pub(super) struct Again {
     pub(super) at_least: Position,
     /// Past every cache: without it an answer is sought that ours find good enough.
     pub(super) no_cache: bool,
-    /// Without `Range`: a part of a body cannot be held from.
-    pub(super) whole: bool,
     /// Values of `Grip-Last`.
     pub(super) last: Vec<HeaderValue>,
 }
@@ -162,7 +160,7 @@ impl Original {
         (self.method.as_str(), self.uri.path())
     }
 
-    /// The request once more.
+    /// The request once more: for the whole, since a part of a body cannot be held from.
     pub(super) fn again(&self, again: Again, options: &Options, now: Now) -> Option<Request<EdgeBody>> {
         let Rest::All(copy) = &self.rest else {
             return None;
@@ -178,10 +176,8 @@ impl Original {
         }
         let headers = request.headers_mut();
         prepare(headers, options, || now);
-        if again.whole {
-            headers.remove(RANGE);
-            headers.remove(IF_RANGE);
-        }
+        headers.remove(RANGE);
+        headers.remove(IF_RANGE);
         if again.no_cache {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         }

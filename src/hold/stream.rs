@@ -7,6 +7,7 @@ use super::answer::{self, Answer};
 use super::body::{HoldBody, Live, Wait};
 use super::client_request::{ClientRequest, Turn};
 use super::guard::EndReason;
+use super::holdable::Holdable;
 use super::ids::{Ids, STREAM_PATIENCE};
 use super::keep_alive::KeepAliveClock;
 use super::subscribed::Subscribed;
@@ -19,35 +20,33 @@ use crate::time::after;
 impl<S: Below> ClientRequest<S> {
     /// Holds a stream. If the answer is too old to hold from, a younger one is asked for, once; if there is none,
     /// the hold starts from what there is, and says so.
-    pub(super) async fn stream(&mut self, answer: Answer, fetch: Fetch) -> Result<Turn, S::Error> {
+    pub(super) async fn stream(&mut self, answer: Holdable, fetch: Fetch) -> Turn {
         let hub = self.shared.options.hub.clone();
         let subscribe = |answer: &Answer| hub.subscribe(&answer.names(), answer.stamp, Wants::Stream);
         let error = match subscribe(&answer) {
             Ok(subscription) => {
                 drop(fetch);
-                return Ok(Turn::Done(self.held(answer, Subscribed::complete(subscription))));
+                return Turn::Done(self.held(answer, Subscribed::complete(subscription)));
             }
             Err(error) => error,
         };
         let at_least = error.at_least().unwrap_or_else(|| hub.now());
         let Some((fresh, fetch)) = self.fresher(at_least, Vec::new()).await else {
-            return Ok(Turn::Done(self.held(answer, Subscribed::marked(error))));
+            return Turn::Done(self.held(answer, Subscribed::marked(error)));
         };
-        if fresh.mode() != Some(HoldMode::Stream) || !fresh.has_body() || fresh.coding().is_some() {
-            return Ok(Turn::Fresh {
-                answer: fresh,
-                fetch,
-                from: None,
-            });
-        }
+        let (fresh, _fetch) = match self.still(HoldMode::Stream, fresh, fetch, None) {
+            Ok(fresh) => fresh,
+            Err(turn) => return turn,
+        };
         let subscribed = match subscribe(&fresh) {
             Ok(subscription) => Subscribed::complete(subscription),
             Err(error) => Subscribed::marked(error),
         };
-        Ok(Turn::Done(self.held(fresh, subscribed)))
+        Turn::Done(self.held(fresh, subscribed))
     }
 
-    fn held(&self, mut answer: Answer, subscribed: Subscribed) -> Response<EdgeBody> {
+    fn held(&self, answer: Holdable, subscribed: Subscribed) -> Response<EdgeBody> {
+        let mut answer = answer.into_answer();
         let guard = self.guard(HoldMode::Stream);
         let now = Instant::now();
         let mut end = (after(now, self.shared.max_age()), EndReason::Expired);
