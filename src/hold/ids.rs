@@ -17,9 +17,13 @@
 //!   these tell one, else that of the log.
 //!
 //! A long poll is not sent the body. Where an answer is for all who ask, nobody but its client knows whether that has what
-//! the body contains; so that is not skipped, but goes out in its order.
+//! the body contains. So what the body names is not skipped: it goes out, and with it all that is withheld, for the log has
+//! that before it.
 //!
 //! A channel whose id the body does not name has no `at`: its messages go out as they come.
+
+mod chain;
+mod withheld;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -27,6 +31,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::chain::{Search, ids_before, ids_from};
+use self::withheld::{Place, Withheld};
 use crate::grip::HoldChannel;
 use crate::message::Message;
 use crate::position::Position;
@@ -76,22 +82,11 @@ struct Track {
     chained: bool,
     /// Before any did, one was delivered of which is not known what it follows: it may be older than the body.
     overtaken: bool,
-    /// In the order of the log.
-    withheld: VecDeque<Withheld>,
-    bytes: usize,
+    withheld: Withheld,
     /// A message followed its predecessor since the first of the withheld came.
     moved_on: bool,
     /// Goes out next.
     ready: VecDeque<Placed>,
-}
-
-/// A message that waits.
-#[derive(Debug)]
-struct Withheld {
-    placed: Placed,
-    deadline: Instant,
-    /// The log has it before what the body names, so only as a successor of that it is news.
-    is_old: bool,
 }
 
 // === impl Ids ===
@@ -150,7 +145,7 @@ impl Ids {
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.channels
             .iter()
-            .filter_map(|track| track.withheld.front().map(|first| first.deadline))
+            .filter_map(|track| track.withheld.deadline())
             .min()
     }
 
@@ -167,9 +162,7 @@ impl Ids {
     /// Forgets what the body contains that was withheld for long enough.
     pub(super) fn forget_overdue(&mut self, now: Instant) {
         for track in &mut self.channels {
-            while track.is_overdue(now) && track.withheld.front().is_some_and(|first| first.is_old) {
-                drop(track.take(0));
-            }
+            while track.is_overdue(now) && track.forget_first() {}
         }
     }
 
@@ -184,9 +177,8 @@ impl Ids {
     }
 
     fn withheld(&self) -> impl Iterator<Item = Position> {
-        let withheld = self.channels.iter().flat_map(|track| &track.withheld);
-        let withheld = withheld.filter(|withheld| !withheld.is_old);
-        withheld.map(|withheld| withheld.placed.at)
+        let withheld = self.channels.iter().flat_map(|track| track.withheld.news());
+        withheld.map(|placed| placed.at)
     }
 
     /// Whether any channel is tracked.
@@ -207,13 +199,14 @@ impl Track {
     fn offer(&mut self, placed: Placed, deadline: impl FnOnce() -> Instant) -> Option<Placed> {
         let message = &placed.message;
         let is_named = message.id.is_some() && message.id == self.contained;
-        let is_given = is_named && self.bodiless;
-        if is_given && self.may_go(message) {
-            self.give(placed);
+        if is_named && self.bodiless {
+            self.contained = None;
+            self.withheld.push(placed, deadline());
+            self.release();
             return self.ready.pop_front();
         }
-        if is_named && !is_given {
-            let overtaken = self.pass_what_is_old(message, &self.chain_to(message));
+        if is_named {
+            let overtaken = self.pass_what_is_old(message, &ids_before(&self.withheld, message));
             self.forget_what_leads_to(message);
             if overtaken {
                 self.ready.push_back(placed.clone());
@@ -226,7 +219,7 @@ impl Track {
             self.follow();
             return self.ready.pop_front();
         }
-        if message.id.is_some() && message.id == self.at && !is_given {
+        if message.id.is_some() && message.id == self.at {
             return None;
         }
         if self.fits(message) && self.may_go(message) {
@@ -244,8 +237,8 @@ impl Track {
             return self.ready.pop_front();
         }
         if is_unlinked(message) && self.is_all_that_lacks(message) {
-            while let Some(index) = self.withheld_where(is_unlinked) {
-                self.send(index);
+            while let Some(place) = self.withheld.first_unlinked() {
+                self.send(place);
             }
             self.deliver(message);
             self.ready.push_back(placed);
@@ -255,18 +248,13 @@ impl Track {
         if self.withheld.is_empty() {
             self.moved_on = false;
         }
-        self.bytes += message.weight();
-        self.withheld.push_back(Withheld {
-            placed,
-            deadline: deadline(),
-            is_old: false,
-        });
-        if self.withheld.len() <= MOST && self.bytes <= MOST_BYTES {
+        self.withheld.push(placed, deadline());
+        if self.withheld.len() <= MOST && self.withheld.bytes() <= MOST_BYTES {
             return None;
         }
-        match self.withheld.front() {
-            Some(first) if first.is_old => drop(self.take(0)),
-            _ => self.give_up(),
+        if !self.forget_first() {
+            self.give_up(&mut Search::default());
+            self.follow();
         }
         self.ready.pop_front()
     }
@@ -277,11 +265,11 @@ impl Track {
 
     /// Whether nothing has to go out before it. What is linked to what was delivered last need not wait.
     fn may_go(&self, message: &Message) -> bool {
-        !is_unlinked(message) || self.withheld.iter().all(|other| other.is_old)
+        !is_unlinked(message) || self.withheld.first_news().is_none()
     }
 
     fn is_overdue(&self, now: Instant) -> bool {
-        self.withheld.front().is_some_and(|first| first.deadline <= now)
+        self.withheld.deadline().is_some_and(|deadline| deadline <= now)
     }
 
     /// What the body names has come, or what follows that: the log has what is withheld before it, so the body contains
@@ -293,72 +281,41 @@ impl Track {
         if std::mem::replace(&mut self.at_body, true) {
             return overtaken;
         }
-        let news = self.successors(message);
-        let mut index = 0;
-        while let Some(withheld) = self.withheld.get_mut(index) {
-            let message = &withheld.placed.message;
+        let news = ids_from(&self.withheld, message);
+        let mut next = self.withheld.next(None);
+        while let Some(place) = next {
+            next = self.withheld.next(Some(place));
+            let message = self.withheld.message(place);
             if message
                 .prev_id
                 .as_ref()
                 .is_some_and(|prev_id| news.contains(prev_id))
             {
-                index += 1;
                 continue;
             }
             let in_chain = message.id.as_ref().is_some_and(|id| chain.contains(id));
-            overtaken |= is_unlinked(message) && message.id.is_some() && !in_chain;
-            if overtaken || (is_unlinked(message) && !in_chain) {
-                let placed = self.take(index);
-                self.ready.push_back(placed);
+            let is_unlinked = is_unlinked(message);
+            overtaken |= is_unlinked && message.id.is_some() && !in_chain;
+            if overtaken || (is_unlinked && !in_chain) {
+                self.ready.push_back(self.withheld.take(place));
             } else {
-                withheld.is_old = true;
-                index += 1;
+                self.withheld.mark_old(place);
             }
         }
         overtaken
     }
 
-    /// What leads up to this message, of what is withheld.
-    fn chain_to(&self, message: &Message) -> HashSet<Arc<str>> {
-        let mut chain = HashSet::new();
-        let mut prev_id = message.prev_id.as_ref();
-        while let Some(id) = prev_id
-            && let Some(index) = self.withheld_where(|message| message.id.as_ref() == Some(id))
-            && chain.insert(id.clone())
-        {
-            prev_id = self.withheld[index].placed.message.prev_id.as_ref();
-        }
-        chain
-    }
-
-    /// This message, if it has an id, and those that are withheld and follow it.
-    fn successors(&self, message: &Message) -> HashSet<Arc<str>> {
-        let mut ids: HashSet<_> = message.id.iter().cloned().collect();
-        let mut known = 0;
-        while known < ids.len() {
-            known = ids.len();
-            for withheld in &self.withheld {
-                let message = &withheld.placed.message;
-                if message
-                    .prev_id
-                    .as_ref()
-                    .is_some_and(|prev_id| ids.contains(prev_id))
-                {
-                    ids.extend(message.id.clone());
-                }
-            }
-        }
-        ids
-    }
-
     /// Whether all that is withheld waits for this one message.
     fn is_all_that_lacks(&self, message: &Message) -> bool {
         let Some(id) = &message.id else { return false };
-        let withheld = self.withheld.iter().filter(|withheld| !withheld.is_old);
-        let withheld = || withheld.clone().map(|withheld| &withheld.placed.message);
-        if withheld().all(|other| other.prev_id.as_ref() != Some(id)) {
+        if self
+            .withheld
+            .after_id(id)
+            .all(|place| self.withheld.is_old(place))
+        {
             return false;
         }
+        let withheld = || self.withheld.news().map(|withheld| &withheld.message);
         let there: HashSet<_> = withheld().filter_map(|other| other.id.as_ref()).collect();
         let mut awaited = withheld().filter_map(|other| other.prev_id.as_ref());
         awaited.all(|prev_id| prev_id == id || there.contains(prev_id))
@@ -367,36 +324,25 @@ impl Track {
     /// The body contains what leads up to this message, as it does this one.
     fn forget_what_leads_to(&mut self, message: &Message) {
         self.contained = message.prev_id.clone();
-        while let Some(index) =
-            self.withheld_where(|message| message.id.is_some() && message.id == self.contained)
-        {
-            self.contained = self.take(index).message.prev_id.clone();
+        while let Some(place) = self.contained.as_ref().and_then(|id| self.withheld.with_id(id)) {
+            self.contained = self.withheld.take(place).message.prev_id.clone();
         }
     }
 
-    /// The body, which is not sent, contains this message, and what leads up to it: all of them go out.
-    fn give(&mut self, last: Placed) {
-        self.contained = None;
-        let mut prev_id = last.message.prev_id.clone();
-        let mut chain = VecDeque::from([last]);
-        while let Some(index) = self.withheld_where(|message| message.id.is_some() && message.id == prev_id) {
-            let earlier = self.take(index);
-            prev_id = earlier.message.prev_id.clone();
-            chain.push_front(earlier);
-        }
-        self.ready.append(&mut chain);
-        self.follow();
+    /// Forgets the first of the withheld, if the body contains it.
+    fn forget_first(&mut self) -> bool {
+        let old = self
+            .withheld
+            .next(None)
+            .filter(|first| self.withheld.is_old(*first));
+        old.map(|first| self.withheld.take(first)).is_some()
     }
 
     /// The message is delivered.
     fn deliver(&mut self, message: &Message) {
         self.chained |= follows(message);
         self.overtaken |= !self.chained && message.id.is_some();
-        self.move_to(message);
-    }
-
-    /// If the message that was delivered has no id, the next one fits whatever it names.
-    fn move_to(&mut self, message: &Message) {
+        // If it has no id, the next one fits whatever it names.
         if message.id.is_some() || message.prev_id.is_some() {
             self.at = message.id.clone();
         }
@@ -404,86 +350,67 @@ impl Track {
 
     /// Makes ready what follows.
     fn follow(&mut self) {
-        while !self.withheld.is_empty() {
-            let linked = |message: &Message| self.fits(message) && !is_unlinked(message);
-            let next = self.withheld_where(linked);
-            let first = || self.withheld.iter().position(|withheld| !withheld.is_old);
-            let is_unlinked = |index: &usize| is_unlinked(&self.withheld[*index].placed.message);
-            let Some(index) = next.or_else(|| first().filter(is_unlinked)) else {
+        loop {
+            let linked = match &self.at {
+                Some(at) => self.withheld.after_id(at).next(),
+                None => self.withheld.first_linked(),
+            };
+            // What names no predecessor comes after what the log has before it.
+            let first = || self.withheld.first_news();
+            let is_unlinked = |place: &Place| is_unlinked(self.withheld.message(*place));
+            let Some(place) = linked.or_else(|| first().filter(is_unlinked)) else {
                 return;
             };
-            self.send(index);
+            self.send(place);
         }
     }
 
     /// Makes ready one that was withheld and is delivered.
-    fn send(&mut self, index: usize) {
-        let next = self.take(index);
+    fn send(&mut self, place: Place) {
+        let next = self.withheld.take(place);
         self.deliver(&next.message);
         self.ready.push_back(next);
     }
 
     /// Makes ready all that is withheld.
     fn release(&mut self) {
-        while !self.withheld.is_empty() {
-            self.give_up();
-        }
+        let mut search = Search::default();
+        while self.give_up(&mut search) {}
     }
 
-    /// The first that is withheld goes out although what leads up to it did not come, or not all of it; and what follows
-    /// it. Order goes on from there, unless others went on meanwhile.
-    fn give_up(&mut self) {
-        let mut next = Some(self.first());
-        while let Some(index) = next {
-            let placed = self.take(index);
-            if !self.moved_on {
-                self.overtaken |= !self.chained;
-                self.chained = true;
-                self.move_to(&placed.message);
+    /// The first that is withheld goes out although what leads up to it did not come, or not all of it; and all that
+    /// follows it. Order goes on from there, unless others went on meanwhile: not where they follow what waited for
+    /// nothing but its place in the log.
+    fn give_up(&mut self, search: &mut Search) -> bool {
+        let Some(first) = search.next(&self.withheld) else {
+            return false;
+        };
+        let is_linked = !is_unlinked(self.withheld.message(first));
+        let goes_on = !(is_linked && self.moved_on);
+        if is_linked && goes_on {
+            self.overtaken |= !self.chained;
+            self.chained = true;
+        }
+        let mut ends = Vec::new();
+        let mut next = Some(first);
+        while let Some(place) = next {
+            let placed = self.withheld.take(place);
+            if goes_on {
+                self.deliver(&placed.message);
             }
-            let id = &placed.message.id;
-            next = self.withheld_where(|message| message.prev_id.is_some() && message.prev_id == *id);
+            ends.extend(placed.message.id.clone());
             self.ready.push_back(placed);
-        }
-        self.follow();
-    }
-
-    /// The first of the withheld, or what leads up to it.
-    fn first(&self) -> usize {
-        for index in 0..self.withheld.len() {
-            let first = self.first_of_chain(index);
-            // What names no predecessor comes after what the log has before it.
-            if first == index || !is_unlinked(&self.withheld[first].placed.message) {
-                return first;
+            next = None;
+            while let Some(id) = ends.last()
+                && next.is_none()
+            {
+                next = self.withheld.after_id(id).next();
+                if next.is_none() {
+                    ends.pop();
+                }
             }
         }
-        0
-    }
-
-    fn first_of_chain(&self, mut index: usize) -> usize {
-        // Names may lead in a circle.
-        for _ in 0..self.withheld.len() {
-            let prev_id = &self.withheld[index].placed.message.prev_id;
-            match self.withheld_where(|message| message.id.is_some() && message.id == *prev_id) {
-                Some(earlier) => index = earlier,
-                None => break,
-            }
-        }
-        index
-    }
-
-    fn withheld_where(&self, wanted: impl Fn(&Message) -> bool) -> Option<usize> {
-        let mut withheld = self.withheld.iter();
-        withheld.position(|withheld| wanted(&withheld.placed.message))
-    }
-
-    fn take(&mut self, index: usize) -> Placed {
-        let Withheld { placed, .. } = self
-            .withheld
-            .remove(index)
-            .expect("the index was found in the queue");
-        self.bytes -= placed.message.weight();
-        placed
+        true
     }
 }
 

@@ -48,6 +48,11 @@ impl Hold {
         self.drain(None)
     }
 
+    /// How many of what is withheld were looked at.
+    fn looks(&self) -> usize {
+        self.ids.channels[0].withheld.looks()
+    }
+
     fn drain(&mut self, first: Option<Placed>) -> Vec<String> {
         let rest = std::iter::from_fn(|| self.ids.ready());
         let name = |placed: Placed| placed.message.id.as_deref().unwrap_or("-").to_owned();
@@ -85,14 +90,17 @@ fn what_a_body_contains_that_is_not_sent_goes_out_in_order_and_once() {
         ),
         (&[("5", "4"), ("4", "3")], &["5", "4"]),
         // The log has what is withheld before it.
-        (&[("3", "9"), ("4", "")], &[]),
+        (&[("3", "9"), ("4", "")], &["3", "4"]),
+        (&[("1", "0"), ("4", ""), ("5", "4")], &["1", "4", "5"]),
+        (&[("1", "0"), ("3", ""), ("4", "3")], &["1", "3", "4"]),
+        (
+            &[("1", "0"), ("x", ""), ("3", "2"), ("4", "3")],
+            &["1", "x", "3", "4"],
+        ),
     ] {
         let mut hold = Hold::new(Some("4"));
         hold.ids = hold.ids.bodiless();
         assert_eq!(offer_all(&mut hold, offered), got, "{offered:?}");
-        if got.is_empty() {
-            assert_eq!(hold.wait(STREAM_PATIENCE), ["3", "4"]);
-        }
     }
 }
 
@@ -326,6 +334,131 @@ fn d2_what_is_given_up_on_goes_out_in_the_order_of_its_ids() {
     }
     let got = hold.offer(message("last", "last-"));
     assert_eq!((got.len(), got.first().map(String::as_str)), (MOST, Some("0")));
+}
+
+/// As many as are withheld at most, in chains of every shape.
+fn chains() -> Vec<(&'static str, Vec<(String, String)>)> {
+    let named = |names: &dyn Fn(usize) -> (String, String)| (0..MOST).map(names).collect::<Vec<_>>();
+    let half = MOST / 2;
+    let one = |n: usize, prev_id: String| (format!("{n}"), prev_id);
+    let chain = named(&|n| one(n, format!("{}", n as i64 - 1)));
+    let mut backwards = chain.clone();
+    backwards.reverse();
+    let mut led = backwards.clone();
+    led[MOST - 1].1 = String::new();
+    // Or the last one is all that lacks.
+    led[0] = ("gap".into(), "lost".into());
+    let mut led_forwards = led.clone();
+    led_forwards[1..MOST - 1].reverse();
+    // Each waits for its place before the one that names no predecessor.
+    let mut led_and_others = led[half..].to_vec();
+    let last = led_and_others.pop().expect("the first of the chain");
+    led_and_others.extend((half..MOST).map(|n| one(n, format!("lost{n}"))));
+    led_and_others.push(last);
+    // Its end comes first, and each of it leads to a second one, which comes before the next.
+    let mut forks: Vec<_> = (0..half)
+        .flat_map(|n| {
+            let prev_id = format!("{}", n as i64 - 1);
+            [one(n, prev_id.clone()), (format!("fork{n}"), prev_id)]
+        })
+        .collect();
+    forks.rotate_right(2);
+    let mut forks_backwards = forks.clone();
+    forks_backwards.reverse();
+    vec![
+        ("gaps", named(&|n| one(n, format!("lost{n}")))),
+        ("a chain", chain),
+        ("a chain, backwards", backwards),
+        ("a chain of which the rest comes first", led_forwards),
+        ("a chain without a predecessor, backwards", led),
+        ("such a chain, and others", led_and_others),
+        ("forks", forks),
+        ("forks, backwards", forks_backwards),
+        ("one with many successors", named(&|n| one(n, "lost".into()))),
+        ("a circle", named(&|n| one(n, format!("{}", (n + 1) % MOST)))),
+        (
+            "a circle, and what it leads to",
+            named(&|n| one(n, format!("{}", (n + 1).min(MOST - 1) % half))),
+        ),
+        ("themselves", named(&|n| one(n, format!("{n}")))),
+        ("one again and again", named(&|_| one(1, "2".into()))),
+        (
+            "two again and again",
+            named(&|n| one(n % 2, format!("{}", (n + 1) % 2))),
+        ),
+        ("no ids", named(&|n| (String::new(), format!("{}", n % 7)))),
+    ]
+}
+
+/// Each hold of a channel gives up at the same moment, on what one publisher sent.
+#[test]
+fn d3_giving_up_takes_as_many_steps_as_are_withheld() {
+    for (shape, messages) in chains() {
+        let mut hold = Hold::new(Some("body"));
+        for (id, prev_id) in &messages {
+            assert!(hold.offer(message(id, prev_id)).is_empty(), "{shape}");
+        }
+        let begun = hold.looks();
+        assert_eq!(hold.wait(STREAM_PATIENCE).len(), MOST, "{shape}");
+        let looks = hold.looks() - begun;
+        assert!(looks <= 16 * MOST, "{shape}: {looks}");
+    }
+}
+
+/// When one too many comes, again and again.
+#[test]
+fn d3_room_is_made_in_as_many_steps_as_are_withheld() {
+    for (shape, messages) in chains() {
+        let mut hold = Hold::new(Some("body"));
+        for (id, prev_id) in &messages {
+            assert!(hold.offer(message(id, prev_id)).is_empty(), "{shape}");
+        }
+        for n in 0..20 {
+            let begun = hold.looks();
+            hold.offer(message(&format!("more{n}"), &format!("lost{n}")));
+            let looks = hold.looks() - begun;
+            assert!(looks <= 16 * MOST, "{shape}: {looks}");
+        }
+    }
+}
+
+/// What lacks comes, after all that waits for it.
+#[test]
+fn d2_what_follows_goes_out_in_as_many_steps_as_are_withheld() {
+    let mut hold = Hold::new(Some("body"));
+    for n in (0..MOST).rev() {
+        let prev_id = n.checked_sub(1).map_or("lacks".into(), |n| n.to_string());
+        assert!(hold.offer(message(&n.to_string(), &prev_id)).is_empty());
+    }
+    let begun = hold.looks();
+    assert_eq!(hold.offer(message("lacks", "body")).len(), MOST + 1);
+    let looks = hold.looks() - begun;
+    assert!(looks <= 16 * MOST, "{looks}");
+}
+
+/// Forks, circles, and one message twice: everything goes out, and after what leads up to it.
+#[test]
+fn d2_what_is_given_up_on_goes_out_after_what_leads_up_to_it() {
+    for (messages, order) in [
+        // A second successor comes before the next.
+        (
+            &[("c", "b"), ("b", "a"), ("a2", "r"), ("a", "r"), ("r", "?")][..],
+            "r a2 a b c",
+        ),
+        // What names no predecessor has its place in the log; what it leads up to has not.
+        (
+            &[("b", "a"), ("x", "?"), ("a", ""), ("y", "?"), ("c", "b")],
+            "x a b c y",
+        ),
+        (&[("b", "a"), ("a", "b"), ("c", "b"), ("x", "?")], "a b c x"),
+        (&[("a", "a"), ("b", "a")], "a b"),
+        (&[("a", "?"), ("b", "a"), ("a", "?"), ("b", "a")], "a b b a"),
+    ] {
+        let mut hold = Hold::new(Some("body"));
+        assert!(offer_all(&mut hold, messages).is_empty());
+        assert_eq!(hold.wait(STREAM_PATIENCE).join(" "), order, "{messages:?}");
+        assert_eq!(hold.ids.deadline(), None);
+    }
 }
 
 #[test]

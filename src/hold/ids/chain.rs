@@ -1,0 +1,93 @@
+//! What is withheld as chains: each message is led to by the first that has the id which it names.
+//!
+//! A publisher may let them fork, meet, or go in a circle.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::is_unlinked;
+use super::withheld::{Place, Withheld};
+use crate::message::Message;
+
+/// What goes out next when the withheld are given up on: the first of them, or what leads up to it.
+///
+/// As long as whatever goes out takes all that follows it along, one search for all of them takes as many steps as they are: it
+/// goes back over those that go out then, and over others only once.
+#[derive(Debug, Default)]
+pub(super) struct Search {
+    /// All up to here have gone out, or are led.
+    upto: Option<Place>,
+    /// What names no predecessor leads up to them. They go out with that: it comes after what the log has before it, so their
+    /// own place does not matter.
+    led: HashSet<Place>,
+}
+
+// === impl Search ===
+
+impl Search {
+    /// Where the next one is. `None`: nothing is withheld.
+    pub(super) fn next(&mut self, withheld: &Withheld) -> Option<Place> {
+        loop {
+            let place = withheld.next(self.upto)?;
+            if let Some(first) = self.first_before(withheld, place) {
+                return Some(first);
+            }
+            self.upto = Some(place);
+        }
+    }
+
+    /// The first of what leads up to this one, or itself. `None`: it is led.
+    fn first_before(&mut self, withheld: &Withheld, place: Place) -> Option<Place> {
+        let (mut way, mut first) = (Vec::new(), place);
+        for earlier in led_by(withheld, place) {
+            if self.led.contains(&earlier) {
+                self.led.extend(way);
+                return None;
+            }
+            way.push(earlier);
+            first = earlier;
+        }
+        if first == place || !is_unlinked(withheld.message(first)) {
+            return Some(first);
+        }
+        way.pop();
+        self.led.extend(way);
+        None
+    }
+}
+
+/// This one, what leads up to it, and so on back; each once.
+fn led_by(withheld: &Withheld, place: Place) -> impl Iterator<Item = Place> {
+    let mut seen = HashSet::new();
+    std::iter::successors(Some(place), move |place| {
+        seen.insert(*place);
+        let prev_id = withheld.message(*place).prev_id.as_ref()?;
+        withheld
+            .with_id(prev_id)
+            .filter(|earlier| !seen.contains(earlier))
+    })
+}
+
+/// The ids of what leads up to this message.
+pub(super) fn ids_before(withheld: &Withheld, message: &Message) -> HashSet<Arc<str>> {
+    let last = message.prev_id.as_ref().and_then(|id| withheld.with_id(id));
+    let places = last.into_iter().flat_map(|last| led_by(withheld, last));
+    places
+        .filter_map(|place| withheld.message(place).id.clone())
+        .collect()
+}
+
+/// The id of this message, if it has one, and those of all that follow it.
+pub(super) fn ids_from(withheld: &Withheld, message: &Message) -> HashSet<Arc<str>> {
+    let mut ids: HashSet<_> = message.id.iter().cloned().collect();
+    let mut ends: Vec<_> = message.id.iter().cloned().collect();
+    while let Some(id) = ends.pop() {
+        let after = withheld.after_id(&id);
+        for id in after.filter_map(|place| withheld.message(place).id.clone()) {
+            if ids.insert(id.clone()) {
+                ends.push(id);
+            }
+        }
+    }
+    ids
+}
