@@ -79,6 +79,7 @@ enum Exchange {
     },
     Http2 {
         handed: Arc<Handed>,
+        is_head: bool,
     },
 }
 
@@ -158,6 +159,7 @@ where
             Side::Http2(streams) => {
                 let exchange = Exchange::Http2 {
                     handed: streams.begin(),
+                    is_head: request.method() == Method::HEAD,
                 };
                 (exchange, None)
             }
@@ -353,7 +355,7 @@ where
                         link.slot().fill(EdgeBody::new(body), framing);
                         ResponseBody::slot(link, exchange.into_flow(answered))
                     }),
-                    None => response.map(|body| ResponseBody::service(body, exchange.into_flow(answered))),
+                    None => exchange.answer(response, answered, ResponseBody::service),
                 }
             }
             Outcome::Failed(why) => {
@@ -473,7 +475,38 @@ impl Exchange {
         if is_last {
             self.say_last(&mut response);
         }
-        response.map(|text| ResponseBody::text(text, self.into_flow(Answered::Plainly)))
+        self.answer(response, Answered::Plainly, ResponseBody::text)
+    }
+
+    /// The response with its body on its way. Where there is no content (RFC 9110 6.4.1), hyper keeps it back on HTTP/1, and
+    /// leaves that to us on HTTP/2.
+    fn answer<T: Body, B>(
+        self,
+        mut response: Response<T>,
+        answered: Answered,
+        body: impl FnOnce(T, Flow) -> ResponseBody<B>,
+    ) -> Response<ResponseBody<B>> {
+        let is_head = matches!(self, Self::Http2 { is_head: true, .. });
+        let status = response.status();
+        let has_none = matches!(self, Self::Http2 { .. })
+            && (status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED);
+        if !is_head && !has_none {
+            return response.map(|content| body(content, self.into_flow(answered)));
+        }
+        if let Some(length) = response
+            .body()
+            .size_hint()
+            .exact()
+            .filter(|length| *length > 0 && !has_none)
+        {
+            // As hyper does on HTTP/1.
+            let length = HeaderValue::from(length);
+            response
+                .headers_mut()
+                .entry(header::CONTENT_LENGTH)
+                .or_insert(length);
+        }
+        response.map(|_| ResponseBody::empty(self.into_flow(answered)))
     }
 
     /// Where the response's body goes. What becomes of the connection is decided with it.
@@ -485,7 +518,7 @@ impl Exchange {
                     _in_flight: in_flight,
                 }
             }
-            Self::Http2 { handed } => Flow::Http2 {
+            Self::Http2 { handed, .. } => Flow::Http2 {
                 handed,
                 rest: Bytes::new(),
             },

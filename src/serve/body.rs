@@ -244,6 +244,15 @@ impl<B> ResponseBody<B> {
         }
     }
 
+    /// No content.
+    pub(super) fn empty(flow: Flow) -> Self {
+        Self {
+            inner: Inner::Text { text: None },
+            flow,
+            broken: None,
+        }
+    }
+
     pub(super) fn text(text: String, flow: Flow) -> Self {
         Self {
             inner: Inner::Text {
@@ -255,10 +264,21 @@ impl<B> ResponseBody<B> {
     }
 }
 
-/// The next piece of what is left of a frame, for HTTP/2.
-fn next_piece(handed: &Handed, rest: &mut Bytes) -> Bytes {
+impl<B: Body> Inner<B> {
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Service { body } => body.is_end_stream(),
+            Self::Text { text } => text.is_none(),
+            Self::Slot { .. } => false,
+        }
+    }
+}
+
+/// The next piece of what is left of a frame, for HTTP/2. `ends`: the frame is known to be the last.
+fn next_piece(handed: &Handed, rest: &mut Bytes, ends: bool) -> Bytes {
     let mut piece = rest.split_to(rest.len().min(PIECE_BYTES));
-    if !handed.give(piece.len()) && rest.is_empty() && piece.len() > 1 {
+    let is_last = rest.is_empty();
+    if !handed.give(piece.len(), ends && is_last) && is_last && piece.len() > 1 {
         // It counts twice: that is rather too much than too little.
         *rest = piece.split_off(piece.len() - 1);
     }
@@ -277,16 +297,17 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let me = self.project();
+        let mut me = self.project();
         if let Some(error) = me.broken.take() {
             return Poll::Ready(Some(Err(error)));
         }
         if let Flow::Http2 { handed, rest } = me.flow
             && !rest.is_empty()
         {
-            return Poll::Ready(Some(Ok(Frame::data(next_piece(handed, rest)))));
+            let ends = me.inner.is_end_stream();
+            return Poll::Ready(Some(Ok(Frame::data(next_piece(handed, rest, ends)))));
         }
-        let next = match me.inner.project() {
+        let next = match me.inner.as_mut().project() {
             InnerProj::Service { body } => body
                 .poll_frame(cx)
                 .map_ok(trailers::clean_frame)
@@ -313,10 +334,10 @@ where
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(match frame.into_data() {
                 Ok(data) => {
                     *rest = data;
-                    Frame::data(next_piece(handed, rest))
+                    Frame::data(next_piece(handed, rest, me.inner.is_end_stream()))
                 }
                 Err(frame) => {
-                    handed.give(0);
+                    handed.give(0, false);
                     frame
                 }
             }))),
@@ -329,13 +350,7 @@ where
             Flow::Http1 { .. } => true,
             Flow::Http2 { rest, .. } => rest.is_empty(),
         };
-        rest_is_empty
-            && self.broken.is_none()
-            && match &self.inner {
-                Inner::Service { body } => body.is_end_stream(),
-                Inner::Text { text } => text.is_none(),
-                Inner::Slot { .. } => false,
-            }
+        rest_is_empty && self.broken.is_none() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -70,7 +70,8 @@ settings! {
         pub h2_resets: u32,
         /// How often an HTTP/2 client is pinged. Default 30 s.
         pub h2_ping: Duration,
-        /// How long a ping may stay unanswered. Default 20 s. The connection is closed.
+        /// How long a ping may stay unanswered. Default 20 s. The connection is closed. A ping stands behind what was sent before
+        /// it: a reader that takes longer for what its buffers hold is closed, too.
         pub h2_ping_timeout: Duration,
     }
 }

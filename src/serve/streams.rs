@@ -16,6 +16,9 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex};
 use crate::time::after;
 
+/// What HTTP/2 gives to one stream before it is the next one's turn.
+const TURN_BYTES: usize = 16 << 10;
+
 /// The streams of an HTTP/2 connection.
 pub(super) struct Streams {
     active: AtomicUsize,
@@ -31,11 +34,16 @@ pub(super) struct Streams {
 
 /// What there is of rest on a connection.
 ///
-/// A stream's task ends when HTTP/2 has the whole of its answer, and that it has only when the reader's window has room for it
-/// ([`Handed::give`]). So what is left of it there waits for the socket, and nothing is under way where there is no task and
-/// the socket has taken all that it was given.
+/// A stream's task ends when HTTP/2 has the whole of its answer, and that it has, as far as it can be known, only when the
+/// reader's window has room for it ([`Handed::give`]). So what is left of it there waits for the socket, and nothing is under
+/// way where there is no task and the socket has taken all that it was given.
 struct Rest {
     quiet: Quiet,
+    /// The window of all streams was used up, and was opened at this time by its clock: some of them get more by it, and none
+    /// stalls because it waits for its turn.
+    moved: Duration,
+    /// By how much it was opened since then.
+    opened: usize,
     /// The last of an answer was seen at this time.
     idle_since: Instant,
 }
@@ -47,6 +55,8 @@ pub(super) struct Handed {
     frames: AtomicU64,
     bytes: AtomicU64,
     waits_for_reader: AtomicBool,
+    /// The reader opened its window for more than it was at first.
+    is_read_on: AtomicBool,
     windows: Arc<Windows>,
 }
 
@@ -79,6 +89,8 @@ impl Streams {
             active: AtomicUsize::new(0),
             rest: Mutex::new(Rest {
                 quiet: Quiet::new(now),
+                moved: Duration::ZERO,
+                opened: 0,
                 idle_since: now,
             }),
             windows: Arc::default(),
@@ -99,9 +111,22 @@ impl Streams {
         handed
     }
 
-    /// What its client says of its windows.
+    /// What its client says of the windows of streams.
     pub(super) fn windows(&self) -> &Windows {
         &self.windows
+    }
+
+    /// Its client opens the window of all streams by so much.
+    pub(super) fn open_window(&self, bytes: u32) {
+        if self.windows.are_used_up() {
+            let mut rest = self.rest.lock();
+            rest.opened += bytes as usize;
+            if rest.opened >= TURN_BYTES {
+                rest.opened = 0;
+                rest.moved = rest.quiet.at(Instant::now());
+            }
+        }
+        self.windows.open(bytes);
     }
 
     /// The client sends what brings nothing, and too much of it. Its connection looks whenever it has read.
@@ -162,7 +187,8 @@ impl Streams {
         let now = Instant::now();
         let rest = self.rest.lock();
         let quiet = rest.quiet.at(now);
-        let waited = quiet.saturating_sub(*since.get_or_insert(quiet));
+        let since = *since.get_or_insert(quiet);
+        let waited = quiet.saturating_sub(since.max(rest.moved));
         let left = match rest.quiet.is_full() {
             true => self.stall,
             false => self.stall.saturating_sub(waited),
@@ -176,12 +202,14 @@ impl Streams {
 impl Handed {
     /// A frame with so many bytes of data is given. False: perhaps the reader's windows have no room for all of them. Then the
     /// last must be given by itself: hyper waits until there is room for one byte before it gives a frame to HTTP/2, so the
-    /// stream lives until there is room for all, and its reader is looked at.
-    pub(super) fn give(&self, bytes: usize) -> bool {
+    /// stream lives until there is room for all, and its reader is looked at. That is done once for what goes on, for each
+    /// message of a hold would become two, and with what is known to `end` an answer.
+    pub(super) fn give(&self, bytes: usize, ends: bool) -> bool {
         self.frames.fetch_add(1, Ordering::Relaxed);
         self.waits_for_reader.store(true, Ordering::Release);
         let in_all = self.bytes.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
-        self.windows.give(bytes, in_all)
+        let fits = self.windows.give(bytes, in_all);
+        fits || self.is_read_on.fetch_or(bytes > 1, Ordering::Relaxed) && !ends
     }
 
     pub(super) fn wait_for_source(&self) {

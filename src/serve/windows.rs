@@ -39,6 +39,11 @@ impl Windows {
         self.of_all.fetch_add(bytes.into(), Ordering::Relaxed);
     }
 
+    /// Whether all that was opened of the connection's has been given.
+    pub(super) fn are_used_up(&self) -> bool {
+        self.given.load(Ordering::Relaxed) >= self.of_all.load(Ordering::Relaxed)
+    }
+
     /// So much more is given to a stream, and this in all. Whether all of it surely fits.
     pub(super) fn give(&self, bytes: usize, in_all: u64) -> bool {
         let bytes = bytes as u64;

@@ -1,7 +1,7 @@
 //! What a client of HTTP/2 says of its windows.
 
 use super::frame_reader::{ACK, FrameHead, SETTINGS, WINDOW_UPDATE};
-use crate::serve::windows::Windows;
+use crate::serve::streams::Streams;
 
 /// Its identifier and its value (RFC 9113 6.5.1).
 const SETTING_BYTES: usize = 6;
@@ -34,7 +34,7 @@ impl Announced {
     }
 
     /// It goes on.
-    pub(super) fn read(&mut self, mut payload: &[u8], windows: &Windows) {
+    pub(super) fn read(&mut self, mut payload: &[u8], streams: &Streams) {
         while self.size > 0 && !payload.is_empty() {
             let new = (self.size - self.has).min(payload.len());
             self.word[self.has..self.has + new].copy_from_slice(&payload[..new]);
@@ -42,18 +42,20 @@ impl Announced {
             payload = &payload[new..];
             if self.has == self.size {
                 self.has = 0;
-                self.apply(windows);
+                self.apply(streams);
             }
         }
     }
 
-    fn apply(&self, windows: &Windows) {
+    fn apply(&self, streams: &Streams) {
         match (self.size, self.word) {
             (SETTING_BYTES, [x, y, a, b, c, d]) if [x, y] == INITIAL_WINDOW_SIZE => {
-                windows.set_of_stream(u32::from_be_bytes([a, b, c, d]));
+                streams.windows().set_of_stream(u32::from_be_bytes([a, b, c, d]));
             }
             // The first bit is reserved.
-            (INCREMENT_BYTES, [a, b, c, d, ..]) => windows.open(u32::from_be_bytes([a & 0x7f, b, c, d])),
+            (INCREMENT_BYTES, [a, b, c, d, ..]) => {
+                streams.open_window(u32::from_be_bytes([a & 0x7f, b, c, d]))
+            }
             _ => {}
         }
     }

@@ -66,7 +66,7 @@ impl Frames {
                     count = count.saturating_add(cost(&head));
                     self.announced.begin(&head);
                 }
-                Part::Payload(payload) => self.announced.read(payload, self.streams.windows()),
+                Part::Payload(payload) => self.announced.read(payload, &self.streams),
             }
         }
         count
