@@ -277,11 +277,12 @@ impl Edge {
     }
 }
 
+/// The ids of its items, the first one last: for what waits for it goes out first.
 fn ids_of(order: &Order) -> Vec<(Channel, Arc<str>)> {
     let id_of = |publication: &crate::order::Publication| {
         Some((publication.channel.clone(), publication.message.id.clone()?))
     };
-    order.publications.iter().filter_map(id_of).collect()
+    order.publications.iter().rev().filter_map(id_of).collect()
 }
 
 impl std::fmt::Debug for Edge {

@@ -138,7 +138,7 @@ impl Ids {
 
     /// What goes out after what was delivered last.
     pub(super) fn ready(&mut self) -> Option<Placed> {
-        self.channels.iter_mut().find_map(|track| track.ready.pop_front())
+        self.channels.iter_mut().find_map(Track::next_ready)
     }
 
     /// When something will have been withheld for long enough.
@@ -203,7 +203,7 @@ impl Track {
             self.contained = None;
             self.withheld.push(placed, deadline());
             self.release();
-            return self.ready.pop_front();
+            return self.next_ready();
         }
         if is_named {
             let overtaken = self.pass_what_is_old(message, &ids_before(&self.withheld, message));
@@ -217,7 +217,7 @@ impl Track {
             }
             self.chained = true;
             self.follow();
-            return self.ready.pop_front();
+            return self.next_ready();
         }
         if message.id.is_some() && message.id == self.at {
             return None;
@@ -234,7 +234,7 @@ impl Track {
             }
             self.ready.push_back(placed);
             self.follow();
-            return self.ready.pop_front();
+            return self.next_ready();
         }
         if is_unlinked(message) && self.is_all_that_lacks(message) {
             while let Some(place) = self.withheld.first_unlinked() {
@@ -243,20 +243,28 @@ impl Track {
             self.deliver(message);
             self.ready.push_back(placed);
             self.follow();
-            return self.ready.pop_front();
+            return self.next_ready();
         }
         if self.withheld.is_empty() {
             self.moved_on = false;
         }
         self.withheld.push(placed, deadline());
-        if self.withheld.len() <= MOST && self.withheld.bytes() <= MOST_BYTES {
-            return None;
+        while self.withheld.len() > MOST || self.withheld.bytes() > MOST_BYTES {
+            if !self.forget_first() {
+                self.give_up(&mut Search::default());
+                self.follow();
+            }
         }
-        if !self.forget_first() {
-            self.give_up(&mut Search::default());
-            self.follow();
+        self.next_ready()
+    }
+
+    /// The first that is ready. Of many, nothing is left of their memory.
+    fn next_ready(&mut self) -> Option<Placed> {
+        let next = self.ready.pop_front();
+        if self.ready.is_empty() {
+            self.ready = VecDeque::new();
         }
-        self.ready.pop_front()
+        next
     }
 
     fn fits(&self, message: &Message) -> bool {

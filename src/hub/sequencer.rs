@@ -224,7 +224,8 @@ impl Sequencer {
     pub(crate) fn released_by(&self, hub: &Hub, channel: &Channel, id: &Arc<str>) -> Option<Released> {
         let mut waiting = self.waiting.lock();
         let queue = waiting.channels.get_mut(channel)?;
-        if queue.is_empty() {
+        // What was said again with its order is not there before it is appended.
+        if queue.is_empty() || queue.is_on_its_way(id) && !hub.has(channel, id) {
             return None;
         }
         let found = [queue.find(id), queue.find_next(id)];

@@ -7,6 +7,7 @@ mod hold_support;
 mod model;
 mod on_the_way;
 mod publish_model;
+mod released;
 mod room;
 mod threads;
 mod wild;

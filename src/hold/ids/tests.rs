@@ -577,3 +577,32 @@ proptest! {
         prop_assert_eq!(got, expected);
     }
 }
+
+/// Large ones after many small ones.
+#[test]
+fn d4_what_is_withheld_stays_within_its_bytes() {
+    let mut hold = Hold::new(Some("a"));
+    for n in 0..MOST / 2 {
+        hold.offer(message(&format!("{n}"), &format!("lost{n}")));
+    }
+    for n in 0..20 {
+        let large = Message::bytes(vec![0; MOST_BYTES / 2]);
+        let large = large
+            .with_id(format!("large{n}"))
+            .with_prev_id(format!("gone{n}"));
+        hold.offer(large);
+        let bytes = hold.ids.channels[0].withheld.bytes();
+        assert!(bytes <= MOST_BYTES, "{n}: {bytes}");
+    }
+}
+
+/// What was made room for is given back: there are many holds, and few gaps.
+#[test]
+fn a_gap_that_is_over_leaves_no_memory_behind() {
+    let mut hold = Hold::new(Some("a"));
+    for n in 0..MOST {
+        hold.offer(message(&format!("{n}"), &format!("lost{n}")));
+    }
+    assert_eq!(hold.wait(STREAM_PATIENCE).len(), MOST);
+    assert!(hold.ids.channels[0].ready.capacity() <= 64);
+}
