@@ -23,6 +23,7 @@ mod judge;
 mod moments;
 mod numbers;
 mod pins;
+mod plan;
 mod queue;
 mod registry;
 mod replaced;
@@ -58,9 +59,9 @@ use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, RwLock};
 
 pub use self::pins::Fetch;
+pub use self::plan::Conflict;
 #[cfg(feature = "publish")]
 pub(crate) use self::replaced::ReplacedIds;
-pub use self::sequencer::Conflict;
 pub(crate) use self::sequencer::{Admitted, Outcome, Released, Sequencer, Watcher, Way};
 pub use self::subscription::{Delivery, SubscribeError, Subscription, Wants};
 

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::sequencer::{Due, Item, Outcome, predecessor};
+use super::plan::predecessor;
+use super::sequencer::{Due, Item, Outcome};
 
 /// What an item takes in the tables, about.
 pub(super) const PLACE_WEIGHT: usize = 160;
