@@ -337,11 +337,11 @@ impl Released {
     fn into_order(self) -> (Order, tokio::sync::watch::Sender<Option<Position>>, Way) {
         (
             Order {
-                purges: self.purges.to_vec(),
-                publications: vec![self.publication],
+                purges: self.item.purges.to_vec(),
+                publications: vec![self.item.publication],
                 ..Order::default()
             },
-            self.done,
+            self.item.done,
             self.way,
         )
     }

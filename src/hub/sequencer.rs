@@ -61,17 +61,15 @@ pub(super) type Due = (Instant, u64);
 pub(crate) type Outcome = watch::Receiver<Option<Position>>;
 
 /// An item that waits, and the purges that go out once more with it.
-pub(super) struct Item {
-    pub(super) publication: Publication,
-    pub(super) purges: Arc<[Purge]>,
-    pub(super) done: watch::Sender<Option<Position>>,
+pub(crate) struct Item {
+    pub(crate) publication: Publication,
+    pub(crate) purges: Arc<[Purge]>,
+    pub(crate) done: watch::Sender<Option<Position>>,
 }
 
 /// An item that waited.
 pub(crate) struct Released {
-    pub(crate) publication: Publication,
-    pub(crate) purges: Arc<[Purge]>,
-    pub(crate) done: watch::Sender<Option<Position>>,
+    pub(crate) item: Item,
     pub(crate) way: Way,
 }
 
@@ -200,11 +198,12 @@ impl Sequencer {
         if queue.is_empty() || queue.is_on_its_way(id) && !hub.has(channel, id) {
             return None;
         }
-        let found = [queue.find(id), queue.find_next(id)];
-        let tail = hub.tail(channel);
-        let late: Vec<_> = tail.awaited().iter().filter_map(|id| queue.find(id)).collect();
-        let mut all = found.into_iter().flatten().chain(late);
-        let due = all.find(|due| queue.ready(*due))?;
+        let mut found = [queue.find(id), queue.find_next(id)].into_iter().flatten();
+        let due = found.find(|due| queue.ready(*due)).or_else(|| {
+            let tail = hub.tail(channel);
+            let mut late = tail.awaited().iter();
+            late.find_map(|id| queue.find(id).filter(|due| queue.ready(*due)))
+        })?;
         waiting.release(hub, channel, due)
     }
 
@@ -267,17 +266,7 @@ impl Waiting {
         let mut way = Way::new(hub);
         way.begin(self, &item.publication);
         self.tidy(channel);
-        let Item {
-            publication,
-            purges,
-            done,
-        } = item;
-        Some(Released {
-            publication,
-            purges,
-            done,
-            way,
-        })
+        Some(Released { item, way })
     }
 
     fn tidy(&mut self, channel: &Channel) {
@@ -335,6 +324,9 @@ impl Way {
     /// those that lead up to it, as when its time is up. `None`: what is left waits.
     pub(crate) fn next_out(&mut self) -> Option<Released> {
         let Self { hub, rest, .. } = self;
+        if rest.is_empty() {
+            return None;
+        }
         let sequencer = hub.sequencer();
         let mut waiting = sequencer.waiting.lock();
         while let Some((channel, due)) = rest.front() {
