@@ -15,8 +15,9 @@ use super::original::{Again, Original};
 use super::request_body::BodyWatch;
 use crate::below::Below;
 use crate::body::EdgeBody;
-use crate::grip::HoldMode;
+use crate::grip::{HoldChannel, HoldMode};
 use crate::hub::Fetch;
+use crate::message::Channel;
 use crate::position::Position;
 use crate::sync::Arc;
 use crate::time::Now;
@@ -38,6 +39,8 @@ pub(super) struct ClientRequest<S> {
     pub(super) original: Original,
     pub(super) watch: Option<BodyWatch>,
     pub(super) asked: u8,
+    /// The last message that its client has, as far as that is known.
+    pub(super) has: Vec<(Channel, std::sync::Arc<str>)>,
 }
 
 /// What a hold comes to before it answers.
@@ -157,6 +160,21 @@ impl<S: Below> ClientRequest<S> {
         let (method, path) = self.original.describe();
         tracing::info!(target: "gripstack::hold", method, path, why, "no younger answer for a hold");
         None
+    }
+
+    /// This answers the client's own request: if it was asked for in its name, the client has what it names.
+    pub(super) fn note_what_it_has(&mut self, answer: &Answer) {
+        self.has.clear();
+        if !answer.may_be_news() {
+            let named = |channel: &HoldChannel| Some((channel.name.clone(), channel.prev_id.clone()?));
+            self.has.extend(answer.channels().iter().filter_map(named));
+        }
+    }
+
+    /// Whether it is known that the client has what an answer to any request names.
+    pub(super) fn has(&self, channel: &HoldChannel) -> bool {
+        let is_it = |(name, id): &(Channel, _)| *name == channel.name && channel.prev_id.as_ref() == Some(id);
+        self.has.iter().any(is_it)
     }
 
     /// The client's answer where nothing can be held.

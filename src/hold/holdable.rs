@@ -104,13 +104,16 @@ impl<S: Below> ClientRequest<S> {
 
     /// The first answer, or the whole of which it is a part.
     pub(super) async fn first(&mut self, answer: Answer, fetch: Fetch, from: Position) -> Turn {
+        self.note_what_it_has(&answer);
         let judged = self.judge(answer);
         if judged.is_part()
-            && let Ok((whole, fetch)) = self.ask(Again::default()).await
-            && let whole = self.judge(whole)
-            && !whole.is_part()
+            && let Ok((whole, its_fetch)) = self.ask(Again::default()).await
         {
-            return self.anew(whole, fetch, Some(from));
+            self.note_what_it_has(&whole);
+            let whole = self.judge(whole);
+            if !whole.is_part() {
+                return self.anew(whole, its_fetch, Some(from));
+            }
         }
         self.anew(judged, fetch, Some(from))
     }

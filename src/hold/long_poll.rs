@@ -79,7 +79,6 @@ impl<S: Below> ClientRequest<S> {
             self.note_mark(&guard);
         }
         let answer = answer.into_answer();
-        let may_be_news = answer.may_be_news();
         let body = match collect(answer.body).await {
             Ok(body) => body,
             Err(error) => {
@@ -92,11 +91,11 @@ impl<S: Below> ClientRequest<S> {
         let hold = answer.instruct.hold.as_ref();
         let channels = hold.map_or(&[][..], |hold| &hold.channels);
         let timeout = hold.map_or(Duration::ZERO, |hold| hold.timeout);
-        let ids = Ids::new(channels, RESPONSE_PATIENCE);
+        let ids = Ids::new(channels, RESPONSE_PATIENCE).bodiless(|index| self.has(&channels[index]));
         let (deaf_to, marked) = (subscribed.deaf_to, subscribed.marked);
         Ok(Poll {
             subscription: subscribed.following(&ids),
-            ids: if may_be_news { ids.bodiless() } else { ids },
+            ids,
             deaf_to,
             end: (
                 after(Instant::now(), timeout.min(self.shared.max_age())),

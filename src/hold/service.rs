@@ -89,6 +89,7 @@ where
             original,
             watch,
             asked: 0,
+            has: Vec::new(),
         };
         ResponseFuture::asking(future, client, fetch)
     }

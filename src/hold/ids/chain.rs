@@ -5,11 +5,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::is_unlinked;
+use super::track::is_unlinked;
 use super::withheld::{Place, Withheld};
 use crate::message::Message;
 
-/// What goes out next when the withheld are given up on: the first of them, or what leads up to it.
+/// What goes out next when the withheld are given up on: the first of them that is not old, or what leads up to it.
 ///
 /// As long as whatever goes out takes all that follows it along, one search for all of them takes as many steps as they are: it
 /// goes back over those that go out then, and over others only once.
@@ -29,6 +29,10 @@ impl Search {
     pub(super) fn next(&mut self, withheld: &Withheld) -> Option<Place> {
         loop {
             let place = withheld.next(self.upto)?;
+            if withheld.is_old(place) {
+                self.upto = Some(place);
+                continue;
+            }
             if let Some(first) = self.first_before(withheld, place) {
                 return Some(first);
             }
@@ -39,7 +43,7 @@ impl Search {
     /// The first of what leads up to this one, or itself. `None`: it is led.
     fn first_before(&mut self, withheld: &Withheld, place: Place) -> Option<Place> {
         let (mut way, mut first) = (Vec::new(), place);
-        for earlier in led_by(withheld, place) {
+        for earlier in led_by(withheld, place).take_while(|earlier| !withheld.is_old(*earlier)) {
             if self.led.contains(&earlier) {
                 self.led.extend(way);
                 return None;
@@ -75,19 +79,4 @@ pub(super) fn ids_before(withheld: &Withheld, message: &Message) -> HashSet<Arc<
     places
         .filter_map(|place| withheld.message(place).id.clone())
         .collect()
-}
-
-/// The id of this message, if it has one, and those of all that follow it.
-pub(super) fn ids_from(withheld: &Withheld, message: &Message) -> HashSet<Arc<str>> {
-    let mut ids: HashSet<_> = message.id.iter().cloned().collect();
-    let mut ends: Vec<_> = message.id.iter().cloned().collect();
-    while let Some(id) = ends.pop() {
-        let after = withheld.after_id(&id);
-        for id in after.filter_map(|place| withheld.message(place).id.clone()) {
-            if ids.insert(id.clone()) {
-                ends.push(id);
-            }
-        }
-    }
-    ids
 }

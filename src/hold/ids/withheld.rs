@@ -9,12 +9,19 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Placed, is_unlinked};
+use super::Placed;
+use super::track::is_unlinked;
 use crate::message::Message;
 
-/// Where one is: lower is earlier in the log.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+/// Where one is among all that a hold was offered: lower is earlier.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) struct Place(u64);
+
+impl Place {
+    pub(super) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
 
 /// What one is found by.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -23,10 +30,12 @@ enum Name {
     Unlinked,
     /// It names one.
     Linked,
-    /// Either, where only as a successor of what it names it is news.
+    /// Either, where only as a successor of news it is news.
     Old,
     Id(Arc<str>),
     PrevId(Arc<str>),
+    /// Likewise, of what is old.
+    OldPrevId(Arc<str>),
 }
 
 /// Messages that wait.
@@ -49,11 +58,9 @@ struct Waiting {
 // === impl Withheld ===
 
 impl Withheld {
-    /// Adds what the log has after all that is here.
-    pub(super) fn push(&mut self, placed: Placed, deadline: Instant) {
+    /// Adds what comes after all that is here.
+    pub(super) fn push(&mut self, place: Place, placed: Placed, deadline: Instant) {
         self.look();
-        let last = self.queue.last_key_value();
-        let place = Place(last.map_or(0, |(last, _)| last.0 + 1));
         self.bytes += placed.message.weight();
         for name in [kind(&placed.message)].into_iter().chain(ids(&placed.message)) {
             self.names.insert((name, place));
@@ -62,21 +69,54 @@ impl Withheld {
     }
 
     pub(super) fn take(&mut self, place: Place) -> Placed {
-        self.look();
+        self.renew_one(place);
         let Waiting { placed, .. } = self.queue.remove(&place).expect("a place is that of one");
         self.bytes -= placed.message.weight();
-        let kinds = [kind(&placed.message), Name::Old].into_iter();
-        for name in kinds.chain(ids(&placed.message)) {
+        for name in [kind(&placed.message)].into_iter().chain(ids(&placed.message)) {
             self.names.remove(&(name, place));
         }
         placed
     }
 
-    /// The log has it before what the body names: only as a successor of what it names it is news.
-    pub(super) fn mark_old(&mut self, place: Place) {
+    /// Takes what leads up to the message with this id, and that. The id of the first that is not here.
+    pub(super) fn take_chain(&mut self, mut last: Option<Arc<str>>) -> Option<Arc<str>> {
+        while let Some(place) = last.as_ref().and_then(|id| self.with_id(id)) {
+            last = self.take(place).message.prev_id.clone();
+        }
+        last
+    }
+
+    /// All before this place is in the body, unless it follows what is news.
+    pub(super) fn mark_old_before(&mut self, place: Place) {
+        for (place, Waiting { placed, .. }) in self.queue.range(..place) {
+            self.look();
+            self.names.remove(&(kind(&placed.message), *place));
+            for name in old(&placed.message) {
+                self.names.insert((name, *place));
+            }
+        }
+    }
+
+    /// The message with this id is news: so is what follows it.
+    pub(super) fn renew(&mut self, id: Option<Arc<str>>) {
+        let mut ends = Vec::from_iter(id);
+        while let Some(id) = ends.pop() {
+            while let Some(place) = self.first(Name::OldPrevId(id.clone())) {
+                self.renew_one(place);
+                ends.extend(self.message(place).id.clone());
+            }
+        }
+    }
+
+    fn renew_one(&mut self, place: Place) {
         self.look();
-        self.names.remove(&(kind(self.message(place)), place));
-        self.names.insert((Name::Old, place));
+        let message = &self.queue[&place].placed.message;
+        if self.names.remove(&(Name::Old, place)) {
+            self.names.insert((kind(message), place));
+            for name in old(message) {
+                self.names.remove(&(name, place));
+            }
+        }
     }
 
     pub(super) fn is_old(&self, place: Place) -> bool {
@@ -91,10 +131,6 @@ impl Withheld {
 
     pub(super) fn len(&self) -> usize {
         self.queue.len()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
     }
 
     /// How much the messages weigh.
@@ -126,11 +162,15 @@ impl Withheld {
         self.all(Name::PrevId(id.clone()))
     }
 
-    /// The first that names a predecessor.
+    /// The first that names a predecessor and is not old.
     pub(super) fn first_linked(&self) -> Option<Place> {
-        let is_linked = |place: &Place| !is_unlinked(self.message(*place));
-        let old = self.all(Name::Old).find(is_linked);
-        [self.first(Name::Linked), old].into_iter().flatten().min()
+        self.first(Name::Linked)
+    }
+
+    /// All that name none and are old.
+    pub(super) fn old_unlinked(&self) -> Vec<Place> {
+        let old = self.all(Name::Old);
+        old.filter(|place| is_unlinked(self.message(*place))).collect()
     }
 
     /// The first that names none and is not old.
@@ -187,4 +227,10 @@ fn ids(message: &Message) -> impl Iterator<Item = Name> {
     let id = message.id.clone().map(Name::Id);
     let prev_id = message.prev_id.clone().map(Name::PrevId);
     [id, prev_id].into_iter().flatten()
+}
+
+/// What it is found by as long as it is old.
+fn old(message: &Message) -> impl Iterator<Item = Name> {
+    let prev_id = message.prev_id.clone().map(Name::OldPrevId);
+    [Some(Name::Old), prev_id].into_iter().flatten()
 }

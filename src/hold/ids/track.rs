@@ -1,0 +1,301 @@
+//! One channel of a hold: what its client has, and what waits for it.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::chain::{Search, ids_before};
+use super::withheld::{Place, Withheld};
+use super::{MOST, MOST_BYTES, Placed};
+use crate::grip::HoldChannel;
+use crate::message::Message;
+
+/// One channel.
+#[derive(Debug)]
+pub(super) struct Track {
+    /// The body names an id.
+    pub(super) is_tracked: bool,
+    pub(super) patience: Duration,
+    /// What the client has: the id that the body names, then that of the message delivered last.
+    pub(super) at: Option<Arc<str>>,
+    /// What the first of those names that led up to that without a gap.
+    led_from: Option<Arc<str>>,
+    /// The next message, going back from the one that the body names, that is known to be in the body.
+    contained: Option<Arc<str>>,
+    /// What the body contains is news to the client.
+    pub(super) is_bodiless: bool,
+    /// The log has come to what the body names, or to what follows that.
+    at_body: bool,
+    /// The message delivered last may be older than the body.
+    is_behind: bool,
+    pub(super) withheld: Withheld,
+    /// A message followed its predecessor since the first of the withheld came.
+    moved_on: bool,
+    /// Goes out next.
+    pub(super) ready: VecDeque<(Place, Placed)>,
+}
+
+// === impl Track ===
+
+impl Track {
+    pub(super) fn new(channel: &HoldChannel, patience: Duration) -> Self {
+        Self {
+            is_tracked: channel.prev_id.is_some(),
+            patience,
+            at: channel.prev_id.clone(),
+            led_from: None,
+            contained: channel.prev_id.clone(),
+            is_bodiless: false,
+            at_body: false,
+            is_behind: false,
+            withheld: Withheld::default(),
+            moved_on: false,
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// Whether the body names this message, or is known to contain it.
+    pub(super) fn is_contained(&self, message: &Message) -> bool {
+        message.id.is_some() && message.id == self.contained
+    }
+
+    /// Takes the next message; gives it back if it goes out now, before anything that is ready.
+    pub(super) fn offer(
+        &mut self,
+        place: Place,
+        placed: Placed,
+        deadline: impl FnOnce() -> Instant,
+    ) -> Option<Placed> {
+        let message = placed.message.clone();
+        let is_contained = self.is_contained(&message);
+        if is_contained && self.is_bodiless {
+            self.contained = None;
+            self.withheld.push(place, placed, deadline());
+            self.release();
+            return None;
+        }
+        if is_contained {
+            let chain = ids_before(&self.withheld, &message);
+            self.come_to_body(place, &message, &chain);
+        }
+        let follows = self.follows(&message);
+        if is_contained {
+            let earlier = if follows { &self.led_from } else { &message.prev_id };
+            self.contained = self.withheld.take_chain(earlier.clone());
+            if !self.is_behind && !follows {
+                self.follow();
+                return None;
+            }
+        } else if message.id.is_some() && message.id == self.at {
+            return None;
+        }
+        let goes_anyway = is_contained || follows || message.no_seq;
+        if goes_anyway || (self.fits(&message) && self.may_go(&message)) {
+            return self.go(place, placed);
+        }
+        if is_unlinked(&message) && self.is_all_that_lacks(&message) {
+            while let Some(unlinked) = self.withheld.first_unlinked() {
+                self.send(unlinked);
+            }
+            return self.go(place, placed);
+        }
+        self.wait(place, placed, deadline());
+        None
+    }
+
+    /// The first that is ready.
+    pub(super) fn next_ready(&mut self) -> Option<Placed> {
+        let (_, next) = self.ready.pop_front()?;
+        if self.ready.is_empty() {
+            // Of many, nothing is left of their memory.
+            self.ready = VecDeque::new();
+        }
+        Some(next)
+    }
+
+    fn follows(&self, message: &Message) -> bool {
+        message.prev_id.is_some() && message.prev_id == self.at
+    }
+
+    fn fits(&self, message: &Message) -> bool {
+        self.at.is_none() || message.prev_id.is_none()
+    }
+
+    /// Whether nothing has to go out before it.
+    fn may_go(&self, message: &Message) -> bool {
+        !is_unlinked(message) || self.withheld.first_news().is_none()
+    }
+
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        self.withheld.deadline().is_some_and(|deadline| deadline <= now)
+    }
+
+    /// It goes out, and what follows it.
+    fn go(&mut self, place: Place, placed: Placed) -> Option<Placed> {
+        self.moved_on |= follows_another(&placed.message);
+        self.deliver(place, &placed.message);
+        let is_first = self.ready.is_empty();
+        let now = if is_first {
+            Some(placed)
+        } else {
+            self.ready.push_back((place, placed));
+            None
+        };
+        self.follow();
+        now
+    }
+
+    /// It is withheld. What there is no room for goes out.
+    fn wait(&mut self, place: Place, placed: Placed, deadline: Instant) {
+        if self.withheld.first_news().is_none() {
+            self.moved_on = false;
+        }
+        let id = placed.message.id.clone();
+        self.withheld.push(place, placed, deadline);
+        self.withheld.renew(id);
+        while self.withheld.len() > MOST || self.withheld.bytes() > MOST_BYTES {
+            if !self.forget_first() {
+                self.give_up(&mut Search::default());
+                self.follow();
+            }
+        }
+    }
+
+    /// What the body names has come, or what follows that. The log has what is withheld before it, so the body contains
+    /// that, unless it turns out to follow; what names no predecessor goes out, unless it is known to lead up to the
+    /// message.
+    fn come_to_body(&mut self, place: Place, message: &Message, chain: &HashSet<Arc<str>>) {
+        if std::mem::replace(&mut self.at_body, true) {
+            return;
+        }
+        self.withheld.mark_old_before(place);
+        self.withheld.renew(message.id.clone());
+        for place in self.withheld.old_unlinked() {
+            let id = self.withheld.message(place).id.clone();
+            if !id.as_ref().is_some_and(|id| chain.contains(id)) {
+                self.send_all_from(place, true);
+                self.is_behind |= id.is_some();
+            }
+        }
+    }
+
+    /// Whether all that is withheld waits for this one message.
+    fn is_all_that_lacks(&self, message: &Message) -> bool {
+        let Some(id) = &message.id else { return false };
+        if self
+            .withheld
+            .after_id(id)
+            .all(|place| self.withheld.is_old(place))
+        {
+            return false;
+        }
+        let withheld = || self.withheld.news().map(|withheld| &withheld.message);
+        let there: HashSet<_> = withheld().filter_map(|other| other.id.as_ref()).collect();
+        let mut awaited = withheld().filter_map(|other| other.prev_id.as_ref());
+        awaited.all(|prev_id| prev_id == id || there.contains(prev_id))
+    }
+
+    /// Forgets the first of the withheld, if the body contains it.
+    pub(super) fn forget_first(&mut self) -> bool {
+        let old = self
+            .withheld
+            .next(None)
+            .filter(|first| self.withheld.is_old(*first));
+        old.map(|first| self.withheld.take(first)).is_some()
+    }
+
+    /// The message is delivered. What follows news is news.
+    fn deliver(&mut self, place: Place, message: &Message) {
+        let follows_body = message.prev_id.is_some() && message.prev_id == self.contained;
+        // Of a body that its client is not sent, it is not known what it contains.
+        if follows_body && !self.is_bodiless {
+            self.come_to_body(place, message, &HashSet::new());
+        }
+        // If it has no id, the next one fits whatever it names.
+        if message.id.is_some() || message.prev_id.is_some() {
+            if !self.follows(message) {
+                self.led_from = message.prev_id.clone();
+            }
+            self.at = message.id.clone();
+            self.is_behind = !self.at_body;
+            self.withheld.renew(message.id.clone());
+        }
+    }
+
+    /// Makes ready what follows.
+    fn follow(&mut self) {
+        loop {
+            let linked = match &self.at {
+                Some(at) => self.withheld.after_id(at).next(),
+                None => self.withheld.first_linked(),
+            };
+            // What names no predecessor comes after what the log has before it.
+            let first = || self.withheld.first_news();
+            let is_unlinked = |place: &Place| is_unlinked(self.withheld.message(*place));
+            let Some(place) = linked.or_else(|| first().filter(is_unlinked)) else {
+                return;
+            };
+            self.send(place);
+        }
+    }
+
+    /// Makes ready one that was withheld and is delivered.
+    fn send(&mut self, place: Place) {
+        let next = self.withheld.take(place);
+        self.deliver(place, &next.message);
+        self.ready.push_back((place, next));
+    }
+
+    /// Makes ready one that was withheld, and all that follows it.
+    fn send_all_from(&mut self, first: Place, is_delivered: bool) {
+        let mut ends = Vec::new();
+        let mut next = Some(first);
+        while let Some(place) = next {
+            let placed = self.withheld.take(place);
+            if is_delivered {
+                self.deliver(place, &placed.message);
+            }
+            ends.extend(placed.message.id.clone());
+            self.ready.push_back((place, placed));
+            next = None;
+            while let Some(id) = ends.last()
+                && next.is_none()
+            {
+                next = self.withheld.after_id(id).next();
+                if next.is_none() {
+                    ends.pop();
+                }
+            }
+        }
+    }
+
+    /// Makes ready all that is withheld and is not old.
+    pub(super) fn release(&mut self) {
+        let mut search = Search::default();
+        while self.give_up(&mut search) {}
+    }
+
+    /// The first that is withheld goes out although what leads up to it did not come, or not all of it; and all that
+    /// follows it. Order goes on from there, unless others went on meanwhile: not where they follow what waited for
+    /// nothing but its place in the log.
+    fn give_up(&mut self, search: &mut Search) -> bool {
+        let Some(first) = search.next(&self.withheld) else {
+            return false;
+        };
+        let is_linked = !is_unlinked(self.withheld.message(first));
+        self.send_all_from(first, !(is_linked && self.moved_on));
+        true
+    }
+}
+
+/// Whether it says what it follows.
+fn follows_another(message: &Message) -> bool {
+    message.prev_id.is_some() && !message.no_seq
+}
+
+/// Whether only its place in the log says what it follows.
+pub(super) fn is_unlinked(message: &Message) -> bool {
+    message.prev_id.is_none() && !message.no_seq
+}
