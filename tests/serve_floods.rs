@@ -8,31 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use gripstack::serve::Limits;
+use serve_support::http2::*;
 use serve_support::*;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const ACK: u8 = 1;
-const END: u8 = 5;
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
-/// `GET http://a/`
-fn get(stream: u32) -> Vec<u8> {
-    frame(HEADERS, END, stream, &[0x82, 0x86, 0x84, 0x41, 1, b'a'])
-}
 
 fn reset(stream: u32) -> Vec<u8> {
     frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())
@@ -83,7 +61,7 @@ async fn a_client_that_resets_its_streams_without_end_is_told_to_go() {
     let (read, mut write) = tokio::io::split(io);
     let flooding = tokio::spawn(async move {
         for nth in 0..3_000 {
-            write.write_all(&get(2 * nth + 1)).await?;
+            write.write_all(&get(2 * nth + 1, "/")).await?;
             settle().await;
             write.write_all(&reset(2 * nth + 1)).await?;
         }
@@ -132,7 +110,7 @@ async fn who_resets_and_pings_as_applications_do_goes_on() {
         // A page that is left, with its hundred requests, and measuring by pings as data comes.
         for nth in 0..100 {
             let stream = 2 * (100 * round + nth) + 1;
-            io.write_all(&get(stream)).await.expect("goes on");
+            io.write_all(&get(stream, "/")).await.expect("goes on");
             settle().await;
             io.write_all(&[reset(stream), ping()].concat())
                 .await

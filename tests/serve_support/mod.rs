@@ -1,6 +1,8 @@
 //! Help for the tests of `serve`: servers to talk to, and a client that speaks in bytes.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod http2;
+
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
