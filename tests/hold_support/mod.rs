@@ -1,6 +1,8 @@
 //! What the tests of the hold layer share: scripted origins, and readers that never wait for real.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod seeds;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
