@@ -40,8 +40,11 @@ pub(super) struct ClientRequest<S> {
     pub(super) watch: Option<BodyWatch>,
     pub(super) asked: u8,
     /// The last message that its client has, as far as that is known.
-    pub(super) has: Vec<(Channel, std::sync::Arc<str>)>,
+    pub(super) has: Option<Box<[Named]>>,
 }
+
+/// A channel and the id of one of its messages.
+type Named = (Channel, std::sync::Arc<str>);
 
 /// What a hold comes to before it answers.
 pub(super) enum Turn {
@@ -164,17 +167,15 @@ impl<S: Below> ClientRequest<S> {
 
     /// This answers the client's own request: if it was asked for in its name, the client has what it names.
     pub(super) fn note_what_it_has(&mut self, answer: &Answer) {
-        self.has.clear();
-        if !answer.may_be_news() {
-            let named = |channel: &HoldChannel| Some((channel.name.clone(), channel.prev_id.clone()?));
-            self.has.extend(answer.channels().iter().filter_map(named));
-        }
+        let named = |channel: &HoldChannel| Some((channel.name.clone(), channel.prev_id.clone()?));
+        let is_its_own = !answer.may_be_news();
+        self.has = is_its_own.then(|| answer.channels().iter().filter_map(named).collect());
     }
 
     /// Whether it is known that the client has what an answer to any request names.
     pub(super) fn has(&self, channel: &HoldChannel) -> bool {
-        let is_it = |(name, id): &(Channel, _)| *name == channel.name && channel.prev_id.as_ref() == Some(id);
-        self.has.iter().any(is_it)
+        let is_it = |(name, id): &Named| *name == channel.name && channel.prev_id.as_ref() == Some(id);
+        self.has.iter().flatten().any(is_it)
     }
 
     /// The client's answer where nothing can be held.

@@ -89,7 +89,7 @@ where
             original,
             watch,
             asked: 0,
-            has: Vec::new(),
+            has: None,
         };
         ResponseFuture::asking(future, client, fetch)
     }
