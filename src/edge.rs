@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::cluster::{Bus, BusError, Local};
 use crate::drain::{Drain, DrainSignal};
 use crate::hub::{
-    Admitted, Conflict, Hub, LogLimits, OrderTooLarge, Outcome, Released, Sequencer, Watcher, Way,
+    Admitted, Conflict, Hub, LogLimits, OrderTooLarge, Outcome, Ready, Released, Sequencer, Watcher, Way,
 };
 use crate::message::{Channel, ChannelError, Message};
 use crate::order::{Order, PurgeMode, Target};
@@ -236,20 +236,26 @@ impl Edge {
         Ok(hub.sequencer().check(hub, &order.publications)?)
     }
 
-    /// Sends an order, and what waited for its items, and what waited for those.
+    /// Sends an order, and what waited for its items, and what waited for those: in the order in which that came.
     async fn send(&self, order: Order, way: &mut Way) -> Result<Position, SubmitError> {
-        let mut applied = ids_of(&order);
+        let hub = &self.0.hub;
+        let mut ready = Ready::default();
+        let let_go = |ids: Vec<(Channel, Arc<str>)>, ready: &mut Ready| {
+            for (channel, id) in ids {
+                hub.sequencer().let_go(hub, &channel, &id, ready);
+            }
+        };
+        let ids = ids_of(&order);
         let mut at = self.0.bus.submit(order).await?;
         way.end();
-        while let Some((channel, id)) = applied.pop() {
-            let hub = &self.0.hub;
-            while let Some(released) = hub.sequencer().released_by(hub, &channel, &id) {
-                let (order, done, mut way) = released.into_order();
-                applied.extend(ids_of(&order));
-                at = self.0.bus.submit(order).await?;
-                way.end();
-                done.send_replace(Some(at));
-            }
+        let_go(ids, &mut ready);
+        while let Some(released) = hub.sequencer().next_ready(hub, &mut ready, Instant::now()) {
+            let (order, done, mut way) = released.into_order();
+            let ids = ids_of(&order);
+            at = self.0.bus.submit(order).await?;
+            way.end();
+            let_go(ids, &mut ready);
+            done.send_replace(Some(at));
         }
         Ok(at)
     }
@@ -277,12 +283,12 @@ impl Edge {
     }
 }
 
-/// The ids of its items, the first one last: for what waits for it goes out first.
+/// The ids of its items.
 fn ids_of(order: &Order) -> Vec<(Channel, Arc<str>)> {
     let id_of = |publication: &crate::order::Publication| {
         Some((publication.channel.clone(), publication.message.id.clone()?))
     };
-    order.publications.iter().rev().filter_map(id_of).collect()
+    order.publications.iter().filter_map(id_of).collect()
 }
 
 impl std::fmt::Debug for Edge {

@@ -62,7 +62,7 @@ pub use self::pins::Fetch;
 pub use self::plan::Conflict;
 #[cfg(feature = "publish")]
 pub(crate) use self::replaced::ReplacedIds;
-pub(crate) use self::sequencer::{Admitted, Outcome, Released, Sequencer, Watcher, Way};
+pub(crate) use self::sequencer::{Admitted, Outcome, Ready, Released, Sequencer, Watcher, Way};
 pub use self::subscription::{Delivery, SubscribeError, Subscription, Wants};
 
 use self::applied::Applied;

@@ -80,9 +80,10 @@ fn plan_one(
         }
     }
     let follows = match &tail.last_id {
-        Some(last_id) => last_id == prev_id || is_there(prev_id),
-        // Nothing is known to be missing but what waits, or is on its way.
-        None => !waits(prev_id) && (is_there(prev_id) || !is_on_its_way(prev_id)),
+        Some(last_id) if !item.latest => last_id == prev_id || is_there(prev_id),
+        // Nothing is known to be missing but what waits, or is on its way: on a new channel, and where a state takes the place
+        // of what comes before it.
+        _ => !waits(prev_id) && (is_there(prev_id) || !is_on_its_way(prev_id)),
     };
     let leads_up = message.id.as_ref().is_some_and(|id| tail.awaits(id));
     if follows || leads_up {
@@ -100,8 +101,13 @@ fn plan_one(
 
 /// The predecessor that an item must not overtake.
 pub(super) fn predecessor(item: &Publication) -> Option<&Arc<str>> {
-    let ordered = !item.message.no_seq && !item.latest;
-    item.message.prev_id.as_ref().filter(|_| ordered)
+    let Publication { message, .. } = item;
+    message.prev_id.as_ref().filter(|_| !message.no_seq)
+}
+
+/// The same, if it is missing where it is not there: states may have taken its place.
+fn needed(item: &Publication) -> Option<&Arc<str>> {
+    predecessor(item).filter(|_| !item.latest)
 }
 
 // === impl Own ===
@@ -129,7 +135,7 @@ impl<'a> Own<'a> {
             let tail = self.tails.entry(channel).or_insert_with(|| hub.tail(channel));
             let ids = &self.ids;
             let has = |id| ids.contains(&(channel, id)) || hub.has(channel, id);
-            tail.move_on(id, predecessor(item), has);
+            tail.move_on(id, needed(item), has);
         }
     }
 }

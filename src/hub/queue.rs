@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::plan::predecessor;
 use super::sequencer::{Due, Item, Outcome};
 
@@ -135,6 +137,12 @@ impl Queue {
     /// The one that waits for it.
     pub(super) fn find_next(&self, id: &str) -> Option<Due> {
         self.by_predecessor.get(id).copied()
+    }
+
+    /// The first item, if it came before this one and has waited for long enough.
+    pub(super) fn overdue_before(&self, due: Due, now: Instant) -> Option<Due> {
+        let (first, _) = self.items.first_key_value()?;
+        (*first < due && first.0 <= now).then_some(*first)
     }
 
     /// The first of those that lead up to this one, or this one. `None`: what lets it go is on its way.

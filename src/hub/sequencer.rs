@@ -73,6 +73,10 @@ pub(crate) struct Released {
     pub(crate) way: Way,
 }
 
+/// What need not wait any more, in the order in which it came; what is the same as one that is there before that.
+#[derive(Default)]
+pub(crate) struct Ready(BTreeMap<(bool, u64), (Channel, Due)>);
+
 /// What becomes of an order's items.
 pub(crate) struct Admitted {
     /// They go out now.
@@ -145,6 +149,12 @@ impl Sequencer {
             way: Way::new(hub),
         };
         if publications.iter().all(|item| predecessor(item).is_none()) {
+            if publications.iter().any(|item| item.message.id.is_some()) {
+                let mut waiting = self.waiting.lock();
+                publications
+                    .iter()
+                    .for_each(|item| admitted.way.begin(&mut waiting, item));
+            }
             admitted.go = publications;
             return Ok(admitted);
         }
@@ -189,22 +199,63 @@ impl Sequencer {
         Ok(admitted)
     }
 
-    /// An item that waited and need not any more, for this one has been appended: the same once more, before the log can
-    /// forget it, its successor, or what comes before it and is late now: in that order the last one stays the last.
-    pub(crate) fn released_by(&self, hub: &Hub, channel: &Channel, id: &Arc<str>) -> Option<Released> {
+    /// An item has been appended: what need not wait any more for it becomes ready. The same once more, before the log can forget
+    /// it; its successor; what comes before it and is late now.
+    pub(crate) fn let_go(&self, hub: &Hub, channel: &Channel, id: &Arc<str>, ready: &mut Ready) {
         let mut waiting = self.waiting.lock();
-        let queue = waiting.channels.get_mut(channel)?;
+        let Some(queue) = waiting.channels.get_mut(channel) else {
+            return;
+        };
         // What was said again with its order is not there before it is appended.
         if queue.is_empty() || queue.is_on_its_way(id) && !hub.has(channel, id) {
-            return None;
+            return;
         }
-        let mut found = [queue.find(id), queue.find_next(id)].into_iter().flatten();
-        let due = found.find(|due| queue.ready(*due)).or_else(|| {
-            let tail = hub.tail(channel);
-            let mut late = tail.awaited().iter();
-            late.find_map(|id| queue.find(id).filter(|due| queue.ready(*due)))
-        })?;
-        waiting.release(hub, channel, due)
+        let tail = hub.tail(channel);
+        let others = tail
+            .awaited()
+            .iter()
+            .map(|id| queue.find(id))
+            .chain([queue.find_next(id)]);
+        let found = others.map(|due| (due, true)).chain([(queue.find(id), false)]);
+        let found: Vec<_> = found
+            .filter_map(|(due, is_other)| Some((due?, is_other)))
+            .collect();
+        for (due, is_other) in found {
+            if queue.ready(due) {
+                ready.0.insert((is_other, due.1), (channel.clone(), due));
+            }
+        }
+    }
+
+    /// The first of what is ready, in the order in which it came; before that what came earlier on its channel and has waited
+    /// for long enough.
+    pub(crate) fn next_ready(&self, hub: &Hub, ready: &mut Ready, now: Instant) -> Option<Released> {
+        let mut waiting = self.waiting.lock();
+        while let Some(first) = ready.0.first_entry() {
+            let (channel, due) = first.get();
+            let queue = waiting.channels.get(channel);
+            let overdue = queue.and_then(|queue| queue.overdue_before(*due, now));
+            let channel = channel.clone();
+            if let Some(released) = overdue.and_then(|due| waiting.release_first(hub, &channel, due)) {
+                return Some(released);
+            }
+            let (_, due) = first.remove();
+            // Somebody else may have let it out.
+            if let Some(released) = waiting.release(hub, &channel, due) {
+                return Some(released);
+            }
+        }
+        None
+    }
+
+    /// Whether one waits for the item with this id.
+    #[cfg(feature = "publish")]
+    pub(crate) fn awaits(&self, channel: &Channel, id: &str) -> bool {
+        let waiting = self.waiting.lock();
+        waiting
+            .channels
+            .get(channel)
+            .is_some_and(|queue| queue.has_next(id))
     }
 
     /// Somebody has to look after the deadlines in this runtime, for something waits and nobody does.
@@ -301,7 +352,7 @@ impl Way {
         }
     }
 
-    /// All of it is there. To be called before it is asked what that [releases](Sequencer::released_by).
+    /// All of it is there. To be called before it is asked what that [lets go](Sequencer::let_go).
     pub(crate) fn end(&mut self) {
         if self.ids.is_empty() && self.rest.is_empty() {
             return;

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::pacer::{Full, Hurry, Pacer, Start, Update, Verdict};
 use crate::edge::{Edge, SubmitError};
 use crate::message::Channel;
-use crate::order::Order;
+use crate::order::{Order, Publication};
 use crate::position::Position;
 use crate::sync::Mutex;
 use crate::telemetry::{Counter, Histogram, names};
@@ -116,6 +116,16 @@ impl Driver {
         Ok(verdicts)
     }
 
+    /// These messages go out without being paced.
+    pub(super) fn pass<'a>(&self, messages: impl IntoIterator<Item = (&'a Publication, Option<u64>)>) {
+        let mut state = self.0.state.lock();
+        for (publication, version) in messages {
+            state
+                .pacer
+                .pass(&publication.channel, &publication.message, version);
+        }
+    }
+
     /// Sends an order. Never waits: what cannot be sent at once goes on in a task, whoever is dropped meanwhile.
     pub(super) fn start(&self, start: Start) -> Sending {
         let mut sending: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(self.clone().send(start));
@@ -168,7 +178,8 @@ impl Driver {
             }
             Err(error) => {
                 tracing::warn!(target: "gripstack::publish", %error, "a paced order was not accepted");
-                if matches!(error, SubmitError::TooLarge(_) | SubmitError::Conflict(_)) {
+                // What it conflicts with waits for no longer than 5 s.
+                if matches!(error, SubmitError::TooLarge(_)) {
                     in_flight.failed = None;
                 }
                 None

@@ -127,6 +127,16 @@ pub(super) enum Hurry {
     Start(Start),
 }
 
+/// What would wait for one channel.
+struct Room<'a> {
+    is_new: bool,
+    messages: usize,
+    last: Option<&'a Message>,
+    targets: usize,
+    /// The next message does not wait.
+    goes: bool,
+}
+
 /// There is no room for more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Full {
@@ -210,6 +220,13 @@ impl Pacer {
         self.due.insert(until, channel.clone());
     }
 
+    /// A message of a channel goes out without being paced: what comes after it may be older.
+    pub(super) fn pass(&mut self, channel: &Channel, message: &Message, version: Option<u64>) {
+        if let Some(lane) = self.channels.get_mut(channel) {
+            lane.note(message, version);
+        }
+    }
+
     /// What is to be sent by now, in the order in which it became due. Forgets channels that have rested.
     pub(super) fn due(&mut self, now: Instant) -> Vec<Start> {
         let mut starts = Vec::new();
@@ -273,27 +290,23 @@ impl Pacer {
     }
 
     fn check_room(&self, updates: &[Update], now: Instant) -> Result<(), Full> {
-        let mut targets: HashMap<&Channel, usize> = HashMap::new();
+        let mut rooms: HashMap<&Channel, Room<'_>> = HashMap::new();
         let mut bytes = self.pending_bytes;
-        let mut has_room = true;
-        for Update {
-            publication, purges, ..
-        } in updates
-        {
-            bytes += publication.message.weight() + purges.iter().map(Purge::weight).sum::<usize>();
-            let pending = || self.channels.get(&publication.channel)?.pending.as_ref();
-            has_room &= pending().is_none_or(|pending| pending.publications.len() < MAX_MESSAGES);
-            *targets
-                .entry(&publication.channel)
-                .or_insert_with(|| pending().map_or(0, |pending| pending.purges.len())) += purges.len();
+        for update in updates {
+            let purges = update.purges.iter().map(Purge::weight);
+            bytes += update.publication.message.weight() + purges.sum::<usize>();
+            let channel = &update.publication.channel;
+            let room = rooms
+                .entry(channel)
+                .or_insert_with(|| Room::of(self.channels.get(channel)));
+            room.take(update);
         }
-        let new = targets
-            .keys()
-            .filter(|channel| !self.channels.contains_key(**channel));
-        let fits = has_room
-            && self.channels.len() + new.count() <= self.max_channels
+        let new = rooms.values().filter(|room| room.is_new);
+        let fits = self.channels.len() + new.count() <= self.max_channels
             && bytes <= self.max_pending_bytes
-            && targets.values().all(|targets| *targets <= MAX_TARGETS);
+            && rooms
+                .values()
+                .all(|room| room.targets <= MAX_TARGETS && room.messages <= MAX_MESSAGES);
         let first_due = self.next_deadline().unwrap_or(now);
         fits.then_some(()).ok_or(Full {
             retry_after: first_due.saturating_duration_since(now),
@@ -325,7 +338,7 @@ impl Pacer {
                 more: false,
             });
         };
-        let superseded = lane.note(&update);
+        let superseded = lane.note(&update.publication.message, update.version);
         if superseded && update.purges.is_empty() {
             self.gone.push(update.publication);
             return Verdict::Superseded;
@@ -333,7 +346,7 @@ impl Pacer {
         let pending = lane.pending.get_or_insert_default();
         self.pending_bytes -= pending.bytes;
         pending.id = None;
-        pending.purges.extend(update.purges);
+        pending.add_purges(update.purges);
         let mut replaced = false;
         if superseded {
             self.gone.push(update.publication);
@@ -344,7 +357,7 @@ impl Pacer {
             replaced = old.is_some();
             self.gone.extend(old);
         }
-        self.pending_bytes += pending.weigh();
+        self.pending_bytes += pending.bytes;
         if superseded {
             Verdict::Superseded
         } else if matches!(lane.phase, Phase::Resting { until: (at, _) } if at <= now) {
@@ -386,20 +399,44 @@ impl Pacer {
     }
 }
 
+// === impl Room ===
+
+impl<'a> Room<'a> {
+    fn of(lane: Option<&'a Lane>) -> Self {
+        let pending = lane.and_then(|lane| lane.pending.as_ref());
+        let messages = pending.map_or(&[][..], |pending| &pending.publications);
+        Self {
+            is_new: lane.is_none(),
+            messages: messages.len(),
+            last: messages.last().map(|last| &*last.message),
+            targets: pending.map_or(0, |pending| pending.purges.len()),
+            goes: lane.is_none(),
+        }
+    }
+
+    fn take(&mut self, update: &'a Update) {
+        let message = &*update.publication.message;
+        self.targets += update.purges.len();
+        if !std::mem::take(&mut self.goes) {
+            self.messages += usize::from(!self.last.is_some_and(|last| message.covers(last)));
+            self.last = Some(message);
+        }
+    }
+}
+
 // === impl Lane ===
 
 impl Lane {
-    /// An update comes. Returns whether it is superseded by one that came before it: by its version, or by its id if it
+    /// A message comes. Returns whether it is superseded by one that came before it: by its version, or by its id if it
     /// carries nothing but states.
-    fn note(&mut self, update: &Update) -> bool {
-        let message = &update.publication.message;
+    fn note(&mut self, message: &Message, version: Option<u64>) -> bool {
         let is_older = |(its, ours)| its <= ours;
-        let by_version = update.version.zip(self.version).is_some_and(is_older);
+        let by_version = version.zip(self.version).is_some_and(is_older);
         let by_id = message.id.as_ref().is_some_and(|id| self.older_ids.has(id));
         let older = match by_version || by_id {
             true => message.id.clone(),
             false => {
-                self.version = update.version.or(self.version);
+                self.version = version.or(self.version);
                 std::mem::replace(&mut self.newest_id, message.id.clone())
             }
         };
@@ -429,13 +466,24 @@ impl Lane {
 impl Pending {
     /// Adds a message, in the place of the last one if it makes that useless: returns that one.
     fn add(&mut self, publication: Publication) -> Option<Publication> {
+        self.bytes += publication.message.weight();
         match self.publications.last_mut() {
             Some(last) if publication.message.covers(&last.message) => {
+                self.bytes -= last.message.weight();
                 Some(std::mem::replace(last, publication))
             }
             _ => {
                 self.publications.push(publication);
                 None
+            }
+        }
+    }
+
+    fn add_purges(&mut self, purges: Vec<Purge>) {
+        for purge in purges {
+            let weight = purge.weight();
+            if self.purges.insert(purge) {
+                self.bytes += weight;
             }
         }
     }

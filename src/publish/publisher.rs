@@ -98,12 +98,23 @@ pub enum PublishError {
         /// When something will have been sent.
         retry_after: Duration,
     },
-    /// Another message waits for the predecessor that one of these names.
+    /// Another message waits for the predecessor that one of these names. If that came at the same moment, those that are paced
+    /// may have been taken.
     #[error(transparent)]
     Conflict(#[from] Conflict),
     /// The edge did not take the order of those that are not paced. Those that are may have been taken.
     #[error(transparent)]
     Submit(SubmitError),
+}
+
+/// What one call is made of.
+struct Parts {
+    /// What goes out at once.
+    order: Order,
+    /// Of its messages.
+    versions: Vec<Option<u64>>,
+    /// What is paced.
+    updates: Vec<Update>,
 }
 
 // === impl Publisher ===
@@ -212,7 +223,11 @@ impl Publisher {
     }
 
     async fn accept(&self, items: Vec<Item>) -> Result<(Receipt, Option<Accepted>), PublishError> {
-        let (order, updates) = self.split(items);
+        let Parts {
+            order,
+            versions,
+            updates,
+        } = self.split(items);
         let hub = self.edge().hub();
         self.edge().check(&order)?;
         for update in &updates {
@@ -230,11 +245,24 @@ impl Publisher {
             }
             // With that there the answer may be another one.
             self.edge().check(&order)?;
+            self.driver.pass(order.publications.iter().zip(versions));
         }
         let mut receipt = Receipt::default();
         let mut sending = Vec::new();
         let mut waiting = HashSet::new();
         let channels: Vec<Channel> = updates.iter().map(|u| u.publication.channel.clone()).collect();
+        let sequencer = hub.sequencer();
+        let is_awaited = |Publication { channel, message, .. }: &Publication| {
+            message
+                .id
+                .as_ref()
+                .is_some_and(|id| sequencer.awaits(channel, id))
+        };
+        let awaited = updates
+            .iter()
+            .map(|update| &update.publication)
+            .filter(|item| is_awaited(item));
+        let awaited: HashSet<Channel> = awaited.map(|item| item.channel.clone()).collect();
         let verdicts = self.driver.submit(updates, Instant::now())?;
         for (channel, verdict) in channels.into_iter().zip(verdicts) {
             match verdict {
@@ -246,6 +274,10 @@ impl Publisher {
                     false => receipt.superseded += 1,
                 },
             }
+        }
+        // What waits for one of these waits for no longer than that takes, or goes out before it.
+        for channel in awaited {
+            self.driver.hurry(&channel).await;
         }
         let mut accepted = None;
         if !order.publications.is_empty() || !order.purges.is_empty() {
@@ -277,8 +309,7 @@ impl Publisher {
         self.driver.paces_any()
     }
 
-    /// One order of what goes out at once, and the updates that are paced.
-    fn split(&self, items: Vec<Item>) -> (Order, Vec<Update>) {
+    fn split(&self, items: Vec<Item>) -> Parts {
         let policy_of = |item: &Item| {
             let rule = self.config.rule_for(&item.channel);
             item.options.policy.unwrap_or(rule.policy)
@@ -290,7 +321,7 @@ impl Publisher {
             .collect();
         let mut order = Order::default();
         let mut purges = HashSet::new();
-        let mut updates = Vec::new();
+        let (mut versions, mut updates) = (Vec::new(), Vec::new());
         for item in items {
             let rule = self.config.rule_for(&item.channel);
             let mode = self.config.purge_mode;
@@ -308,6 +339,7 @@ impl Publisher {
             };
             if every {
                 order.publications.push(publication);
+                versions.push(item.options.version);
                 purges.extend(all);
             } else {
                 updates.push(Update {
@@ -319,7 +351,11 @@ impl Publisher {
             }
         }
         order.purges = purges.into_iter().collect();
-        (order, updates)
+        Parts {
+            order,
+            versions,
+            updates,
+        }
     }
 }
 

@@ -5,7 +5,9 @@ mod hold_room;
 #[path = "../hold_support/mod.rs"]
 mod hold_support;
 mod model;
+mod nested;
 mod on_the_way;
+mod overtaken;
 mod publish_model;
 mod released;
 mod room;
