@@ -55,7 +55,10 @@ type Anything = Arc<dyn Any + Send + Sync>;
 /// In the extensions of a response that is to be held: its client has it already, as the condition of its request says
 /// (RFC 9110 13.2.2). The answer is whole, for a hold needs all of it; where it is itself what the client gets, 304 is.
 #[derive(Clone, Copy)]
-pub(crate) struct ClientHasIt;
+pub(crate) struct ClientHasIt {
+    /// Its condition says that it has some value, not which (`*`).
+    pub(crate) whichever: bool,
+}
 
 /// What an answer with these fields and extensions is stamped with, of a fetch with this stamp that began then: an earlier
 /// one, if a foreign cache may have kept it (rule X1).

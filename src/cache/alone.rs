@@ -11,7 +11,7 @@ use super::fetch::carry_alone;
 use super::find::NESTED;
 use super::flight::{Failure, Flight, Landing};
 use super::policy::{
-    Arrival, CacheStatus, Fwd, is_not_modified, not_modified_headers, reduce_accept_encoding,
+    Arrival, CacheStatus, Fwd, is_not_modified, names_no_tag, not_modified_headers, reduce_accept_encoding,
 };
 use super::refusal::{failed, private};
 use super::visit::Visit;
@@ -212,7 +212,8 @@ impl Visit {
         let headers = response.headers();
         let is_held = self.needs.by_hold && (grip::has_grip(headers) || grip::is_instruct_type(headers));
         if is_held {
-            response.extensions_mut().insert(ClientHasIt);
+            let whichever = names_no_tag(&self.parts.headers);
+            response.extensions_mut().insert(ClientHasIt { whichever });
             return response;
         }
         let (mut parts, body) = response.into_parts();

@@ -10,7 +10,7 @@ use super::dates::Dates;
 use super::entry::Entry;
 use super::look::Needs;
 use super::policy::{
-    Arrival, CacheStatus, Freshness, Part, is_not_modified, not_modified_headers, part_headers,
+    Arrival, CacheStatus, Freshness, Part, is_not_modified, names_no_tag, not_modified_headers, part_headers,
     unsatisfiable_headers,
 };
 use super::resource::Resource;
@@ -104,7 +104,8 @@ impl Given<'_> {
             handoff.keep = Some(Keep::new(self.resource.clone(), named.map(|named| named as _)));
             response.extensions_mut().insert(handoff);
             if has_it && holds {
-                response.extensions_mut().insert(ClientHasIt);
+                let whichever = names_no_tag(request);
+                response.extensions_mut().insert(ClientHasIt { whichever });
             }
         }
         Some(response)

@@ -59,6 +59,8 @@ pub(super) struct Answer {
     pub(super) is_for_all: bool,
     /// Its client has it already, by the condition of its request.
     pub(super) client_has_it: bool,
+    /// And it is known which value that is.
+    client_named_it: bool,
 }
 
 /// Whether there is anything for the hold layer in this response.
@@ -96,7 +98,8 @@ impl Answer {
         is_head: bool,
     ) -> Result<Self, HoldError> {
         let (mut parts, mut body) = response.into_parts();
-        let client_has_it = parts.extensions.remove::<ClientHasIt>().is_some();
+        let has_it = parts.extensions.remove::<ClientHasIt>();
+        let client_named_it = has_it.as_ref().is_some_and(|has_it| !has_it.whichever);
         let keep;
         let handoff = parts.extensions.remove::<Handoff>();
         let is_for_all = handoff.is_some() || is_of_foreign_cache(&parts.headers, &parts.extensions);
@@ -164,7 +167,8 @@ impl Answer {
             stamp,
             keep,
             is_for_all,
-            client_has_it,
+            client_has_it: has_it.is_some(),
+            client_named_it,
         })
     }
 
@@ -175,7 +179,7 @@ impl Answer {
 
     /// Whether what its body contains may be news to a client that is not sent it.
     pub(super) fn may_be_news(&self) -> bool {
-        self.is_for_all && !self.client_has_it
+        self.is_for_all && !self.client_named_it
     }
 
     /// The channels of its hold.

@@ -7,7 +7,7 @@
 //!   its id becomes `at`.
 //! - The message whose id is `at` is skipped. So is the one that the body names, and what leads up to that by `prev-id`:
 //!   that is how a replay that begins below what the body contains stays silent. Not so where the client was sent what is, or
-//!   may be, older: it would stay on that.
+//!   may be, older: it would stay on that. What was sent before the body is come to says what follows what as well, the last of it.
 //! - Any other is *withheld*. When its predecessor is delivered, it follows.
 //! - What the log has before what the body names is *old*, for the body contains it, unless it turns out to follow what
 //!   is news. Old messages wait like the others, and are then forgotten. Of one that names no predecessor nobody can tell:
@@ -35,7 +35,7 @@ use tokio::time::Instant;
 
 use self::track::Track;
 use self::withheld::Place;
-use crate::grip::HoldChannel;
+use crate::grip::{HoldChannel, HoldMode};
 use crate::message::Message;
 use crate::position::Position;
 
@@ -73,9 +73,9 @@ pub(super) struct Ids {
 
 impl Ids {
     /// Of a hold's channels, in the order of subscribing.
-    pub(super) fn new(channels: &[HoldChannel], patience: Duration) -> Self {
+    pub(super) fn new(channels: &[HoldChannel], mode: HoldMode) -> Self {
         let tracked = channels.iter().any(|channel| channel.prev_id.is_some());
-        let track = |channel| Track::new(channel, patience);
+        let track = |channel| Track::new(channel, mode);
         Self {
             channels: if tracked {
                 channels.iter().map(track).collect()
@@ -105,18 +105,18 @@ impl Ids {
         let Some(track) = self.channels.get(channel).filter(|track| track.is_tracked) else {
             return Some(placed);
         };
-        if track.is_bodiless && track.is_contained(&placed.message) {
+        if track.is_bodiless && track.is_come_to(&placed.message) {
             // On the other channels, too, the log has what is withheld before it.
             let others = self
                 .channels
                 .iter_mut()
                 .enumerate()
                 .filter(|(index, _)| *index != channel);
-            others.for_each(|(_, track)| track.release());
+            others.for_each(|(_, track)| track.release_early());
         }
         self.last = self.last.next();
         let track = &mut self.channels[channel];
-        let patience = track.patience;
+        let patience = track.patience();
         let goes = track.offer(self.last, placed, || now() + patience);
         goes.or_else(|| self.ready())
     }
@@ -136,15 +136,19 @@ impl Ids {
             .min()
     }
 
-    /// Gives up waiting: makes ready what was withheld for long enough, and what came after it on its channel.
+    /// Gives up waiting: makes ready what was withheld for long enough, and what follows that.
     pub(super) fn release_overdue(&mut self, now: Instant) {
-        self.forget_overdue(now);
         for track in &mut self.channels {
             if track.is_overdue(now) {
-                track.release();
+                track.release_overdue(now);
             }
         }
-        self.forget_overdue(now);
+    }
+
+    /// Whether something went out although what leads up to it may be missing, before its time was up, since this was asked last.
+    pub(super) fn has_skipped(&mut self) -> bool {
+        let tracks = self.channels.iter_mut();
+        tracks.fold(false, |any, track| any | std::mem::take(&mut track.has_skipped))
     }
 
     /// Forgets what the body contains that was withheld for long enough.

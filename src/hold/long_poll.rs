@@ -14,13 +14,13 @@ use super::answer::{Answer, collect};
 use super::client_request::{AskError, ClientRequest, MOST_ASKS, Turn};
 use super::guard::EndReason;
 use super::holdable::Holdable;
-use super::ids::{Ids, Placed, RESPONSE_PATIENCE};
+use super::ids::{Ids, Placed};
 use super::original::{Again, grip_last};
 use super::poll::{Event, Poll, Whole, is_an_answer};
 use super::subscribed::Subscribed;
 use crate::below::Below;
 use crate::grip::{HoldChannel, HoldMode};
-use crate::hub::{Delivery, Fetch, SubscribeError, Subscription, Wants};
+use crate::hub::{Delivery, Fetch, SubscribeError, Wants};
 use crate::mutants::mutant;
 use crate::position::Position;
 use crate::time::after;
@@ -79,6 +79,7 @@ impl<S: Below> ClientRequest<S> {
             self.note_mark(&guard);
         }
         let answer = answer.into_answer();
+        let ids = self.ids_of(&answer);
         let body = match collect(answer.body).await {
             Ok(body) => body,
             Err(error) => {
@@ -89,9 +90,7 @@ impl<S: Below> ClientRequest<S> {
         let mut parts = answer.parts;
         parts.extensions.insert(guard.handle());
         let hold = answer.instruct.hold.as_ref();
-        let channels = hold.map_or(&[][..], |hold| &hold.channels);
         let timeout = hold.map_or(Duration::ZERO, |hold| hold.timeout);
-        let ids = Ids::new(channels, RESPONSE_PATIENCE).bodiless(|index| self.has(&channels[index]));
         let (deaf_to, marked) = (subscribed.deaf_to, subscribed.marked);
         Ok(Poll {
             subscription: subscribed.following(&ids),
@@ -253,7 +252,7 @@ impl<S: Below> ClientRequest<S> {
             Err(error) => error,
         };
         if !self.original.is_repeatable() {
-            if has_an_answer(error.anyway()) {
+            if self.has_an_answer(&answer, Subscribed::complete(error.anyway())) {
                 let subscribed = self.subscribe(&answer, from);
                 let subscribed = subscribed.unwrap_or_else(Subscribed::marked);
                 return Ok(Begun::new(answer, fetch, subscribed, true));
@@ -266,7 +265,7 @@ impl<S: Below> ClientRequest<S> {
         };
         // What is left from before the hint answers (rule M2); without such the poll begins behind it.
         let from = match error.superseded_by() {
-            Some(by) if !has_an_answer(error.anyway()) => by,
+            Some(by) if !self.has_an_answer(&answer, Subscribed::complete(error.anyway())) => by,
             _ => from,
         };
         let (fresh, its_fetch) = self.still(HoldMode::Response, fresh, its_fetch, Some(from))?;
@@ -344,7 +343,31 @@ impl<S: Below> ClientRequest<S> {
         answer.channels().iter().any(has_come)
             && self
                 .subscribe(answer, from)
-                .is_ok_and(|s| has_an_answer(s.subscription))
+                .is_ok_and(|subscribed| self.has_an_answer(answer, subscribed))
+    }
+
+    /// Whether any of the messages that have come answers: not what the client has already, nor what waits.
+    fn has_an_answer(&self, answer: &Answer, subscribed: Subscribed) -> bool {
+        let mut ids = self.ids_of(answer);
+        let mut subscription = subscribed.following(&ids);
+        let mut cx = Context::from_waker(Waker::noop());
+        while let task::Poll::Ready(delivery) = subscription.poll_next(&mut cx) {
+            let Delivery::Message { channel, at, message } = delivery else {
+                continue;
+            };
+            let first = ids.offer(channel, Placed { at, message }, Instant::now);
+            let out = first.into_iter().chain(std::iter::from_fn(|| ids.ready()));
+            if { out }.any(|placed| is_an_answer(&placed.message)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Of a poll that waits with this answer.
+    fn ids_of(&self, answer: &Answer) -> Ids {
+        let channels = answer.channels();
+        Ids::new(channels, HoldMode::Response).bodiless(|index| self.has(&channels[index]))
     }
 
     fn now(&self) -> Position {
@@ -372,17 +395,6 @@ impl<S: Below> ClientRequest<S> {
 /// Whether a younger answer, to this fetch, is older than what it was asked for.
 fn is_older(fresh: &Answer, fetch: &Fetch, at_least: Position) -> bool {
     fresh.stamp.clock != fetch.stamp().clock || fresh.stamp.replay < at_least
-}
-
-/// Whether any of the messages that have come answers.
-fn has_an_answer(mut subscription: Subscription) -> bool {
-    let mut cx = Context::from_waker(Waker::noop());
-    while let task::Poll::Ready(delivery) = subscription.poll_next(&mut cx) {
-        if matches!(delivery, Delivery::Message { message, .. } if is_an_answer(&message)) {
-            return true;
-        }
-    }
-    false
 }
 
 // === impl Begun ===

@@ -91,7 +91,8 @@ impl Poll {
                         return Event::Over(reason);
                     }
                     self.ids.forget_overdue(until);
-                    match self.ids.last_withheld() {
+                    let is_overdue = self.ids.deadline().is_some_and(|deadline| deadline <= until);
+                    match self.ids.last_withheld().filter(|_| is_overdue) {
                         Some(last) => return Event::Gap(last),
                         None => continue,
                     }
@@ -105,9 +106,11 @@ impl Poll {
                         // It waits for nothing: the origin has what is withheld, too.
                         return Event::Hint(at);
                     }
-                    if let Some(placed) = self.ids.offer(channel, placed, Instant::now)
-                        && let Some(event) = self.event(placed)
-                    {
+                    let placed = self.ids.offer(channel, placed, Instant::now);
+                    if self.ids.has_skipped() && !std::mem::replace(&mut self.marked, true) {
+                        self.guard.marked();
+                    }
+                    if let Some(event) = placed.and_then(|placed| self.event(placed)) {
                         return event;
                     }
                 }

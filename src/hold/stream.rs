@@ -8,7 +8,7 @@ use super::body::{HoldBody, Live, Wait};
 use super::client_request::{ClientRequest, Turn};
 use super::guard::EndReason;
 use super::holdable::Holdable;
-use super::ids::{Ids, STREAM_PATIENCE};
+use super::ids::Ids;
 use super::keep_alive::KeepAliveClock;
 use super::subscribed::Subscribed;
 use crate::below::Below;
@@ -63,7 +63,7 @@ impl<S: Below> ClientRequest<S> {
         }
         answer.parts.extensions.insert(Held);
         answer.parts.extensions.insert(guard.handle());
-        let ids = Ids::new(answer.channels(), STREAM_PATIENCE);
+        let ids = Ids::new(answer.channels(), HoldMode::Stream);
         let deaf_to = subscribed.deaf_to;
         let live = Live {
             subscription: subscribed.following(&ids),

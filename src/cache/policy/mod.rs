@@ -43,7 +43,7 @@ pub(crate) use storable::{
 };
 pub(crate) use targeted::CDN_CACHE_CONTROL;
 pub(crate) use validate::{
-    Arrival, Validators, ambiguous_date, is_not_modified, names_tag_of, not_modified_headers,
+    Arrival, Validators, ambiguous_date, is_not_modified, names_no_tag, names_tag_of, not_modified_headers,
     strip_client_conditionals,
 };
 pub(crate) use vary::{VariantHasher, VarySpec, reduce_accept_encoding};

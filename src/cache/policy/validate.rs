@@ -172,6 +172,12 @@ pub(crate) fn is_not_modified(request: &HeaderMap, stored: &HeaderMap, arrival: 
     }
 }
 
+/// Whether a request says that its client has some value, and not which: `*`.
+pub(crate) fn names_no_tag(request: &HeaderMap) -> bool {
+    let mut lines = request.get_all(IF_NONE_MATCH).iter();
+    lines.any(|line| trim(line.as_bytes()) == b"*")
+}
+
 /// Whether a request lists, by name, the tag of this answer: then it has the same.
 pub(crate) fn names_tag_of(request: &HeaderMap, stored: &HeaderMap) -> bool {
     let Some(tag) = stored.get(ETAG).and_then(EntityTag::of) else {

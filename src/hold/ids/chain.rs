@@ -65,17 +65,15 @@ fn led_by(withheld: &Withheld, place: Place) -> impl Iterator<Item = Place> {
     let mut seen = HashSet::new();
     std::iter::successors(Some(place), move |place| {
         seen.insert(*place);
-        let prev_id = withheld.message(*place).prev_id.as_ref()?;
-        withheld
-            .with_id(prev_id)
-            .filter(|earlier| !seen.contains(earlier))
+        let earlier = withheld.before(withheld.message(*place));
+        earlier.filter(|earlier| !seen.contains(earlier))
     })
 }
 
 /// The ids of what leads up to this message.
 pub(super) fn ids_before(withheld: &Withheld, message: &Message) -> HashSet<Arc<str>> {
-    let last = message.prev_id.as_ref().and_then(|id| withheld.with_id(id));
-    let places = last.into_iter().flat_map(|last| led_by(withheld, last));
+    let places = withheld.before(message).into_iter();
+    let places = places.flat_map(|last| led_by(withheld, last));
     places
         .filter_map(|place| withheld.message(place).id.clone())
         .collect()

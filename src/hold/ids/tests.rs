@@ -2,6 +2,7 @@ mod body;
 mod gap;
 mod random;
 mod steps;
+mod told;
 
 use super::*;
 use crate::message::Channel;
@@ -29,7 +30,7 @@ struct Hold {
 impl Hold {
     fn new(prev_id: Option<&str>) -> Self {
         Self {
-            ids: Ids::new(&[channel(prev_id)], STREAM_PATIENCE),
+            ids: Ids::new(&[channel(prev_id)], HoldMode::Stream),
             now: Instant::now(),
             count: 0,
         }
@@ -100,7 +101,7 @@ fn s19_without_an_id_in_the_body_everything_goes_out_as_it_comes() {
 #[test]
 fn channels_do_not_wait_for_each_other() {
     let channels = [channel(Some("1")), channel(Some("1")), channel(None)];
-    let mut ids = Ids::new(&channels, STREAM_PATIENCE);
+    let mut ids = Ids::new(&channels, HoldMode::Stream);
     let now = Instant::now();
     let mut offer = |index, id, prev_id| {
         let placed = Placed {

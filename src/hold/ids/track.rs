@@ -8,31 +8,31 @@ use tokio::time::Instant;
 
 use super::chain::{Search, ids_before};
 use super::withheld::{Place, Withheld};
-use super::{MOST, MOST_BYTES, Placed};
-use crate::grip::HoldChannel;
-use crate::message::Message;
+use super::{MOST, MOST_BYTES, Placed, RESPONSE_PATIENCE, STREAM_PATIENCE};
+use crate::grip::{HoldChannel, HoldMode};
+use crate::message::{Message, ResponseForm, StreamForm};
 
 /// One channel.
 #[derive(Debug)]
 pub(super) struct Track {
     /// The body names an id.
     pub(super) is_tracked: bool,
-    pub(super) patience: Duration,
+    mode: HoldMode,
     /// What the client has: the id that the body names, then that of the message delivered last.
     pub(super) at: Option<Arc<str>>,
-    /// What the first of those names that led up to that without a gap.
-    led_from: Option<Arc<str>>,
     /// The next message, going back from the one that the body names, that is known to be in the body.
     contained: Option<Arc<str>>,
     /// What the body contains is news to the client.
     pub(super) is_bodiless: bool,
     /// The log has come to what the body names, or to what follows that.
     at_body: bool,
-    /// The message delivered last may be older than the body.
+    /// What the client was sent last may be older than the body.
     is_behind: bool,
     pub(super) withheld: Withheld,
     /// A message followed its predecessor since the first of the withheld came.
     moved_on: bool,
+    /// Something went out although what leads up to it may be missing, before its time was up.
+    pub(super) has_skipped: bool,
     /// Goes out next.
     pub(super) ready: VecDeque<(Place, Placed)>,
 }
@@ -40,18 +40,18 @@ pub(super) struct Track {
 // === impl Track ===
 
 impl Track {
-    pub(super) fn new(channel: &HoldChannel, patience: Duration) -> Self {
+    pub(super) fn new(channel: &HoldChannel, mode: HoldMode) -> Self {
         Self {
             is_tracked: channel.prev_id.is_some(),
-            patience,
+            mode,
             at: channel.prev_id.clone(),
-            led_from: None,
             contained: channel.prev_id.clone(),
             is_bodiless: false,
             at_body: false,
             is_behind: false,
             withheld: Withheld::default(),
             moved_on: false,
+            has_skipped: false,
             ready: VecDeque::new(),
         }
     }
@@ -59,6 +59,22 @@ impl Track {
     /// Whether the body names this message, or is known to contain it.
     pub(super) fn is_contained(&self, message: &Message) -> bool {
         message.id.is_some() && message.id == self.contained
+    }
+
+    /// Whether the log comes with it to what the body names, or to what follows that.
+    pub(super) fn is_come_to(&self, message: &Message) -> bool {
+        self.is_contained(message) || !self.at_body && self.follows_body(message)
+    }
+
+    fn follows_body(&self, message: &Message) -> bool {
+        message.prev_id.is_some() && message.prev_id == self.contained
+    }
+
+    pub(super) fn patience(&self) -> Duration {
+        match self.mode {
+            HoldMode::Stream => STREAM_PATIENCE,
+            HoldMode::Response => RESPONSE_PATIENCE,
+        }
     }
 
     /// Takes the next message; gives it back if it goes out now, before anything that is ready.
@@ -70,21 +86,28 @@ impl Track {
     ) -> Option<Placed> {
         let message = placed.message.clone();
         let is_contained = self.is_contained(&message);
-        if is_contained && self.is_bodiless {
-            self.contained = None;
+        if self.is_bodiless && self.is_come_to(&message) {
+            if is_contained {
+                self.contained = None;
+            }
+            self.at_body = true;
             self.withheld.push(place, placed, deadline());
             self.release();
             return None;
         }
+        let begins = is_contained && !self.at_body;
         if is_contained {
             let chain = ids_before(&self.withheld, &message);
             self.come_to_body(place, &message, &chain);
         }
         let follows = self.follows(&message);
         if is_contained {
-            let earlier = if follows { &self.led_from } else { &message.prev_id };
-            self.contained = self.withheld.take_chain(earlier.clone());
+            self.contained = self.withheld.take_chain(message.prev_id.clone());
             if !self.is_behind && !follows {
+                if begins {
+                    // What was delivered before it, the client was not sent.
+                    self.at = message.id.clone();
+                }
                 self.follow();
                 return None;
             }
@@ -97,7 +120,7 @@ impl Track {
         }
         if is_unlinked(&message) && self.is_all_that_lacks(&message) {
             while let Some(unlinked) = self.withheld.first_unlinked() {
-                self.send(unlinked);
+                self.send_all_from(unlinked, true);
             }
             return self.go(place, placed);
         }
@@ -155,11 +178,18 @@ impl Track {
         let id = placed.message.id.clone();
         self.withheld.push(place, placed, deadline);
         self.withheld.renew(id);
+        let mut search = Search::default();
+        let mut is_crowded = false;
         while self.withheld.len() > MOST || self.withheld.bytes() > MOST_BYTES {
-            if !self.forget_first() {
-                self.give_up(&mut Search::default());
-                self.follow();
+            if let Some(old) = self.withheld.first_old() {
+                self.withheld.take(old);
+            } else {
+                is_crowded |= self.give_up(&mut search);
             }
+        }
+        if is_crowded {
+            self.has_skipped = true;
+            self.follow();
         }
     }
 
@@ -170,15 +200,18 @@ impl Track {
         if std::mem::replace(&mut self.at_body, true) {
             return;
         }
-        self.withheld.mark_old_before(place);
+        self.withheld.mark_old_before(place, self.contained.clone());
         self.withheld.renew(message.id.clone());
+        let mut is_behind = self.is_behind;
         for place in self.withheld.old_unlinked() {
-            let id = self.withheld.message(place).id.clone();
+            let message = self.withheld.message(place);
+            let id = message.id.clone();
             if !id.as_ref().is_some_and(|id| chain.contains(id)) {
+                is_behind |= id.is_some() && self.is_sent(message);
                 self.send_all_from(place, true);
-                self.is_behind |= id.is_some();
             }
         }
+        self.is_behind = is_behind;
     }
 
     /// Whether all that is withheld waits for this one message.
@@ -208,18 +241,19 @@ impl Track {
 
     /// The message is delivered. What follows news is news.
     fn deliver(&mut self, place: Place, message: &Message) {
-        let follows_body = message.prev_id.is_some() && message.prev_id == self.contained;
         // Of a body that its client is not sent, it is not known what it contains.
-        if follows_body && !self.is_bodiless {
+        if self.follows_body(message) && !self.is_bodiless {
             self.come_to_body(place, message, &HashSet::new());
         }
         // If it has no id, the next one fits whatever it names.
         if message.id.is_some() || message.prev_id.is_some() {
-            if !self.follows(message) {
-                self.led_from = message.prev_id.clone();
-            }
             self.at = message.id.clone();
-            self.is_behind = !self.at_body;
+            if self.at_body {
+                self.is_behind = false;
+            } else {
+                self.is_behind |= self.is_sent(message);
+                self.withheld.note_sent(message);
+            }
             self.withheld.renew(message.id.clone());
         }
     }
@@ -228,7 +262,7 @@ impl Track {
     fn follow(&mut self) {
         loop {
             let linked = match &self.at {
-                Some(at) => self.withheld.after_id(at).next(),
+                Some(at) => self.withheld.after(at),
                 None => self.withheld.first_linked(),
             };
             // What names no predecessor comes after what the log has before it.
@@ -263,12 +297,37 @@ impl Track {
             while let Some(id) = ends.last()
                 && next.is_none()
             {
-                next = self.withheld.after_id(id).next();
+                next = self.withheld.after(id);
                 if next.is_none() {
                     ends.pop();
                 }
             }
         }
+    }
+
+    /// Whether its client gets something by it.
+    fn is_sent(&self, message: &Message) -> bool {
+        match self.mode {
+            HoldMode::Stream => matches!(&message.stream, Some(StreamForm::Send(bytes)) if !bytes.is_empty()),
+            HoldMode::Response => matches!(message.response, Some(ResponseForm::Send(_))),
+        }
+    }
+
+    /// Gives up on what has been withheld for long enough; forgets it, if it is old.
+    pub(super) fn release_overdue(&mut self, now: Instant) {
+        let mut search = Search::default();
+        while self.is_overdue(now) {
+            if !self.forget_first() {
+                self.give_up(&mut search);
+            }
+        }
+        self.follow();
+    }
+
+    /// The same of another channel, of which nothing says that all is there.
+    pub(super) fn release_early(&mut self) {
+        self.has_skipped |= self.withheld.first_news().is_some();
+        self.release();
     }
 
     /// Makes ready all that is withheld and is not old.
@@ -281,7 +340,11 @@ impl Track {
     /// follows it. Order goes on from there, unless others went on meanwhile: not where they follow what waited for
     /// nothing but its place in the log.
     fn give_up(&mut self, search: &mut Search) -> bool {
-        let Some(first) = search.next(&self.withheld) else {
+        // What was remembered of those that were sent may be less than when it was looked.
+        let Some(first) = search.next(&self.withheld).or_else(|| {
+            *search = Search::default();
+            search.next(&self.withheld)
+        }) else {
             return false;
         };
         let is_linked = !is_unlinked(self.withheld.message(first));

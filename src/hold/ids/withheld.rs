@@ -38,14 +38,25 @@ enum Name {
     OldPrevId(Arc<str>),
 }
 
-/// Messages that wait.
+/// Messages that are remembered of those that were sent before the body was come to: the last of them.
+const MOST_SENT: usize = 32;
+
+/// Messages that wait, and what those that were sent say of their order.
 #[derive(Debug, Default)]
 pub(super) struct Withheld {
     queue: BTreeMap<Place, Waiting>,
     names: BTreeSet<(Name, Place)>,
+    sent: Vec<Sent>,
     bytes: usize,
     #[cfg(test)]
     looks: std::sync::atomic::AtomicUsize,
+}
+
+/// The ids of a message that was sent.
+#[derive(Debug)]
+struct Sent {
+    id: Arc<str>,
+    prev_id: Arc<str>,
 }
 
 /// A message that waits.
@@ -78,16 +89,48 @@ impl Withheld {
         placed
     }
 
-    /// Takes what leads up to the message with this id, and that. The id of the first that is not here.
-    pub(super) fn take_chain(&mut self, mut last: Option<Arc<str>>) -> Option<Arc<str>> {
-        while let Some(place) = last.as_ref().and_then(|id| self.with_id(id)) {
-            last = self.take(place).message.prev_id.clone();
+    /// A message was sent: what it follows is remembered.
+    pub(super) fn note_sent(&mut self, message: &Message) {
+        if let (Some(id), Some(prev_id)) = (message.id.clone(), message.prev_id.clone()) {
+            let is_known = |sent: &Sent| sent.id == id && sent.prev_id == prev_id;
+            if self.sent.iter().any(is_known) {
+                return;
+            }
+            if self.sent.len() == MOST_SENT {
+                self.sent.remove(0);
+            }
+            self.sent.push(Sent { id, prev_id });
         }
-        last
     }
 
-    /// All before this place is in the body, unless it follows what is news.
-    pub(super) fn mark_old_before(&mut self, place: Place) {
+    /// Takes what leads up to the message with this id, and that. The id of the first that is not here, nor was sent.
+    pub(super) fn take_chain(&mut self, mut last: Option<Arc<str>>) -> Option<Arc<str>> {
+        loop {
+            last = self.not_sent(last);
+            let place = last.as_ref().and_then(|id| self.first(Name::Id(id.clone())));
+            let Some(place) = place else {
+                return last;
+            };
+            last = self.take(place).message.prev_id.clone();
+        }
+    }
+
+    /// This id, or where those that were sent lead from it.
+    fn not_sent(&self, mut id: Option<Arc<str>>) -> Option<Arc<str>> {
+        // They may lead in a circle.
+        for _ in 0..=self.sent.len() {
+            let sent = self.sent.iter().rev().find(|sent| Some(&sent.id) == id.as_ref());
+            match sent {
+                Some(sent) => id = Some(sent.prev_id.clone()),
+                None => break,
+            }
+        }
+        id
+    }
+
+    /// All before this place is in the body, which names this id, unless it follows what is news: that, or what comes after this
+    /// place.
+    pub(super) fn mark_old_before(&mut self, place: Place, body: Option<Arc<str>>) {
         for (place, Waiting { placed, .. }) in self.queue.range(..place) {
             self.look();
             self.names.remove(&(kind(&placed.message), *place));
@@ -95,15 +138,28 @@ impl Withheld {
                 self.names.insert((name, *place));
             }
         }
+        let after = self.queue.range(place..);
+        let news: Vec<_> = after
+            .filter_map(|(_, waiting)| waiting.placed.message.id.clone())
+            .collect();
+        for id in body.into_iter().chain(news) {
+            self.renew(Some(id));
+        }
     }
 
     /// The message with this id is news: so is what follows it.
     pub(super) fn renew(&mut self, id: Option<Arc<str>>) {
         let mut ends = Vec::from_iter(id);
+        let mut passed = vec![false; self.sent.len()];
         while let Some(id) = ends.pop() {
             while let Some(place) = self.first(Name::OldPrevId(id.clone())) {
                 self.renew_one(place);
                 ends.extend(self.message(place).id.clone());
+            }
+            for (sent, passed) in self.sent.iter().zip(&mut passed) {
+                if sent.prev_id == id && !std::mem::replace(passed, true) {
+                    ends.push(sent.id.clone());
+                }
             }
         }
     }
@@ -152,9 +208,31 @@ impl Withheld {
         Some(*place)
     }
 
-    /// The first that has this id.
-    pub(super) fn with_id(&self, id: &Arc<str>) -> Option<Place> {
-        self.first(Name::Id(id.clone()))
+    /// What leads up to this message, at once or by others that were sent.
+    pub(super) fn before(&self, message: &Message) -> Option<Place> {
+        let id = self.not_sent(message.prev_id.clone())?;
+        self.first(Name::Id(id))
+    }
+
+    /// The first that follows the message with this id, at once or after others that were sent.
+    pub(super) fn after(&self, id: &Arc<str>) -> Option<Place> {
+        let next = self.after_id(id).next();
+        if next.is_some() || self.sent.is_empty() {
+            return next;
+        }
+        let mut passed = vec![false; self.sent.len()];
+        let mut ends = vec![id.clone()];
+        while let Some(id) = ends.pop() {
+            for (sent, passed) in self.sent.iter().zip(&mut passed) {
+                if sent.prev_id == id && !std::mem::replace(passed, true) {
+                    if let Some(next) = self.after_id(&sent.id).next() {
+                        return Some(next);
+                    }
+                    ends.push(sent.id.clone());
+                }
+            }
+        }
+        None
     }
 
     /// All that name this id as their predecessor's, in the order of the log.
@@ -178,7 +256,12 @@ impl Withheld {
         self.first(Name::Unlinked)
     }
 
-    /// The first that is not old.
+    /// The first that is old.
+    pub(super) fn first_old(&self) -> Option<Place> {
+        self.first(Name::Old)
+    }
+
+    /// The first that is not.
     pub(super) fn first_news(&self) -> Option<Place> {
         let firsts = [self.first(Name::Linked), self.first(Name::Unlinked)];
         firsts.into_iter().flatten().min()
