@@ -3,7 +3,6 @@
 //! A publisher may let them fork, meet, or go in a circle.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use super::track::is_unlinked;
 use super::withheld::{Place, Withheld};
@@ -70,11 +69,8 @@ fn led_by(withheld: &Withheld, place: Place) -> impl Iterator<Item = Place> {
     })
 }
 
-/// The ids of what leads up to this message.
-pub(super) fn ids_before(withheld: &Withheld, message: &Message) -> HashSet<Arc<str>> {
+/// What leads up to this message, the last of it first.
+pub(super) fn places_before(withheld: &Withheld, message: &Message) -> Vec<Place> {
     let places = withheld.before(message).into_iter();
-    let places = places.flat_map(|last| led_by(withheld, last));
-    places
-        .filter_map(|place| withheld.message(place).id.clone())
-        .collect()
+    places.flat_map(|last| led_by(withheld, last)).collect()
 }

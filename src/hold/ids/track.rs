@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::chain::{Search, ids_before};
+use super::chain::{Search, places_before};
 use super::withheld::{Place, Withheld};
 use super::{MOST, MOST_BYTES, Placed, RESPONSE_PATIENCE, STREAM_PATIENCE};
 use crate::grip::{HoldChannel, HoldMode};
@@ -97,8 +97,16 @@ impl Track {
         }
         let begins = is_contained && !self.at_body;
         if is_contained {
-            let chain = ids_before(&self.withheld, &message);
+            let chain = places_before(&self.withheld, &message);
             self.come_to_body(place, &message, &chain);
+            if self.is_behind && !self.is_sent(&message) {
+                // The client has no use for it: it gets what leads up to it.
+                for place in chain.into_iter().rev() {
+                    if self.withheld.has(place) {
+                        self.send(place);
+                    }
+                }
+            }
         }
         let follows = self.follows(&message);
         if is_contained {
@@ -196,18 +204,18 @@ impl Track {
     /// What the body names has come, or what follows that. The log has what is withheld before it, so the body contains
     /// that, unless it turns out to follow; what names no predecessor goes out, unless it is known to lead up to the
     /// message.
-    fn come_to_body(&mut self, place: Place, message: &Message, chain: &HashSet<Arc<str>>) {
+    fn come_to_body(&mut self, place: Place, message: &Message, chain: &[Place]) {
         if std::mem::replace(&mut self.at_body, true) {
             return;
         }
         self.withheld.mark_old_before(place, self.contained.clone());
         self.withheld.renew(message.id.clone());
+        let chain: HashSet<&Place> = chain.iter().collect();
         let mut is_behind = self.is_behind;
         for place in self.withheld.old_unlinked() {
             let message = self.withheld.message(place);
-            let id = message.id.clone();
-            if !id.as_ref().is_some_and(|id| chain.contains(id)) {
-                is_behind |= id.is_some() && self.is_sent(message);
+            if !chain.contains(&place) {
+                is_behind |= message.id.is_some() && self.is_sent(message);
                 self.send_all_from(place, true);
             }
         }
@@ -243,15 +251,15 @@ impl Track {
     fn deliver(&mut self, place: Place, message: &Message) {
         // Of a body that its client is not sent, it is not known what it contains.
         if self.follows_body(message) && !self.is_bodiless {
-            self.come_to_body(place, message, &HashSet::new());
+            self.come_to_body(place, message, &[]);
         }
         // If it has no id, the next one fits whatever it names.
         if message.id.is_some() || message.prev_id.is_some() {
             self.at = message.id.clone();
-            if self.at_body {
-                self.is_behind = false;
-            } else {
-                self.is_behind |= self.is_sent(message);
+            if self.is_sent(message) {
+                self.is_behind = !self.at_body;
+            }
+            if !self.at_body {
                 self.withheld.note_sent(message);
             }
             self.withheld.renew(message.id.clone());

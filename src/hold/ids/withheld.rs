@@ -180,6 +180,11 @@ impl Withheld {
         self.names.contains(&(Name::Old, place))
     }
 
+    /// Whether one is there.
+    pub(super) fn has(&self, place: Place) -> bool {
+        self.queue.contains_key(&place)
+    }
+
     pub(super) fn message(&self, place: Place) -> &Message {
         self.look();
         &self.queue[&place].placed.message

@@ -106,3 +106,25 @@ fn d4_room_for_a_large_one_is_made_in_as_many_steps_as_are_withheld() {
     let looks = hold.looks() - begun;
     assert!(looks <= 16 * MOST, "{looks} for {got}");
 }
+
+/// What the body names has no form for streams: who was sent what may be older gets what leads up to it, not only that.
+#[test]
+fn d2_who_cannot_be_sent_what_the_body_names_gets_what_leads_up_to_it() {
+    let mut hold = Hold::new(Some("13"));
+    let rest = [
+        ("1", "0"),
+        ("2", ""),
+        ("3", "2"),
+        ("10", ""),
+        ("11", "10"),
+        ("12", "11"),
+    ];
+    assert!(offer_all(&mut hold, &rest).is_empty());
+    let body = Message {
+        stream: None,
+        ..message("13", "12")
+    };
+    assert_eq!(hold.offer(body), ["2", "3", "10", "11", "12", "13"]);
+    assert_eq!(offer_all(&mut hold, &[("14", "13")]), ["14"]);
+    assert!(hold.wait(STREAM_PATIENCE).is_empty());
+}
