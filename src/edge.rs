@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::cluster::{Bus, BusError, Local};
 use crate::drain::{Drain, DrainSignal};
 use crate::hub::{
-    Admitted, Conflict, Hub, LogLimits, OrderTooLarge, Outcome, Ready, Released, Sequencer, Watcher, Way,
+    Admitted, Conflict, Hub, LogLimits, OrderTooLarge, Outcome, Released, Sequencer, Watcher, Way,
 };
 use crate::message::{Channel, ChannelError, Message};
 use crate::order::{Order, PurgeMode, Target};
@@ -202,14 +202,29 @@ impl Edge {
             publications,
             id,
         } = order;
+        if publications.iter().any(|item| item.message.prev_id.is_some())
+            && let Some(position) = hub.applied_at(id)
+        {
+            let wait = hub.sequencer().outcomes(&publications);
+            let out = Some(position);
+            return Ok(Accepted { out, position, wait });
+        }
         let count = publications.len();
-        let Admitted { go, wait, mut way } =
-            hub.sequencer()
-                .admit(hub, publications, &purges, Instant::now())?;
+        let Admitted {
+            go,
+            first,
+            wait,
+            mut way,
+        } = hub
+            .sequencer()
+            .admit(hub, publications, &purges, Instant::now())?;
         self.0.purged.add(purges.len() as u64);
         self.0.published.add(count as u64);
         if let Some((watcher, runtime)) = Sequencer::watch(hub) {
             runtime.spawn(self.clone().release_overdue(watcher));
+        }
+        for released in first {
+            self.send_released(released).await?;
         }
         let mut out = None;
         if !purges.is_empty() || !go.is_empty() {
@@ -221,6 +236,7 @@ impl Edge {
             out = Some(self.send(order, &mut way).await?);
         }
         way.end();
+        self.send_ready().await?;
         while let Some(released) = way.next_out() {
             self.send_released(released).await?;
         }
@@ -236,28 +252,33 @@ impl Edge {
         Ok(hub.sequencer().check(hub, &order.publications)?)
     }
 
-    /// Sends an order, and what waited for its items, and what waited for those: in the order in which that came.
+    /// Sends an order, and what need not wait any more for its items.
     async fn send(&self, order: Order, way: &mut Way) -> Result<Position, SubmitError> {
+        let at = self.send_alone(order, way).await?;
+        self.send_ready().await?;
+        Ok(at)
+    }
+
+    async fn send_alone(&self, order: Order, way: &mut Way) -> Result<Position, SubmitError> {
         let hub = &self.0.hub;
-        let mut ready = Ready::default();
-        let let_go = |ids: Vec<(Channel, Arc<str>)>, ready: &mut Ready| {
-            for (channel, id) in ids {
-                hub.sequencer().let_go(hub, &channel, &id, ready);
-            }
-        };
         let ids = ids_of(&order);
-        let mut at = self.0.bus.submit(order).await?;
+        let at = self.0.bus.submit(order).await?;
         way.end();
-        let_go(ids, &mut ready);
-        while let Some(released) = hub.sequencer().next_ready(hub, &mut ready, Instant::now()) {
-            let (order, done, mut way) = released.into_order();
-            let ids = ids_of(&order);
-            at = self.0.bus.submit(order).await?;
-            way.end();
-            let_go(ids, &mut ready);
-            done.send_replace(Some(at));
+        for (channel, id) in ids {
+            hub.sequencer().let_go(hub, &channel, &id);
         }
         Ok(at)
+    }
+
+    /// Sends all that need not wait any more, whoever let it go: in the order in which it came.
+    async fn send_ready(&self) -> Result<(), SubmitError> {
+        let hub = &self.0.hub;
+        while let Some(released) = hub.sequencer().next_ready(hub, Instant::now()) {
+            let (order, done, mut way) = released.into_order();
+            let at = self.send_alone(order, &mut way).await?;
+            done.send_replace(Some(at));
+        }
+        Ok(())
     }
 
     /// The same of an item that waited.

@@ -172,10 +172,10 @@ impl<S: Below> ClientRequest<S> {
         self.has = is_its_own.then(|| answer.channels().iter().filter_map(named).collect());
     }
 
-    /// Whether it is known that the client has what an answer to any request names.
-    pub(super) fn has(&self, channel: &HoldChannel) -> bool {
-        let is_it = |(name, id): &Named| *name == channel.name && channel.prev_id.as_ref() == Some(id);
-        self.has.iter().flatten().any(is_it)
+    /// The last message of a channel that the client has, as far as that is known.
+    pub(super) fn has(&self, channel: &Channel) -> Option<std::sync::Arc<str>> {
+        let mut has = self.has.iter().flatten();
+        has.find_map(|(name, id)| (name == channel).then(|| id.clone()))
     }
 
     /// The client's answer where nothing can be held.

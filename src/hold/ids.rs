@@ -3,8 +3,8 @@
 //! Per channel a hold keeps one value, `at`: first the id that the initial body names, then that of the message
 //! delivered last.
 //!
-//! - A message *fits* if it has no `prev-id` (or is `no-seq`), or if its `prev-id` is `at`. It is delivered, and
-//!   its id becomes `at`.
+//! - A message *fits* if it has no `prev-id` (or is `no-seq`), or if its `prev-id` is `at`, or was shortly before: two
+//!   publishers may follow the same one at the same moment. It is delivered, and its id becomes `at`.
 //! - The message whose id is `at` is skipped. So is the one that the body names, and what leads up to that by `prev-id`:
 //!   that is how a replay that begins below what the body contains stays silent. Not so where the client was sent what is, or
 //!   may be, older: it would stay on that. What was sent before the body is come to says what follows what as well, the last of it.
@@ -86,10 +86,10 @@ impl Ids {
         }
     }
 
-    /// Of a hold whose client is not sent the body, and has what that contains only of these channels, by index.
-    pub(super) fn bodiless(mut self, has: impl Fn(usize) -> bool) -> Self {
+    /// Of a hold whose client is not sent the body: what it has of each channel, by index, as far as that is known.
+    pub(super) fn bodiless(mut self, has: impl Fn(usize) -> Option<Arc<str>>) -> Self {
         for (index, track) in self.channels.iter_mut().enumerate() {
-            track.is_bodiless = !has(index);
+            track.take_body(has(index));
         }
         self
     }
@@ -100,7 +100,7 @@ impl Ids {
         &mut self,
         channel: usize,
         placed: Placed,
-        now: impl FnOnce() -> Instant,
+        now: impl Fn() -> Instant,
     ) -> Option<Placed> {
         let Some(track) = self.channels.get(channel).filter(|track| track.is_tracked) else {
             return Some(placed);

@@ -367,7 +367,7 @@ impl<S: Below> ClientRequest<S> {
     /// Of a poll that waits with this answer.
     fn ids_of(&self, answer: &Answer) -> Ids {
         let channels = answer.channels();
-        Ids::new(channels, HoldMode::Response).bodiless(|index| self.has(&channels[index]))
+        Ids::new(channels, HoldMode::Response).bodiless(|index| self.has(&channels[index].name))
     }
 
     fn now(&self) -> Position {

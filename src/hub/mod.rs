@@ -52,7 +52,7 @@ use tokio::time::Instant;
 use crate::marks::Marks;
 use crate::message::Channel;
 use crate::mutants::mutant;
-use crate::order::{Order, PurgeMode, Target, TargetKey};
+use crate::order::{Order, OrderId, PurgeMode, Target, TargetKey};
 use crate::position::{ClockId, Position, Stamp};
 use crate::settings::settings;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -62,7 +62,7 @@ pub use self::pins::Fetch;
 pub use self::plan::Conflict;
 #[cfg(feature = "publish")]
 pub(crate) use self::replaced::ReplacedIds;
-pub(crate) use self::sequencer::{Admitted, Outcome, Ready, Released, Sequencer, Watcher, Way};
+pub(crate) use self::sequencer::{Admitted, Outcome, Released, Sequencer, Watcher, Way};
 pub use self::subscription::{Delivery, SubscribeError, Subscription, Wants};
 
 use self::applied::Applied;
@@ -258,6 +258,11 @@ impl Hub {
     /// Whether the order fits the logs.
     pub(crate) fn check(&self, order: &Order) -> Result<(), OrderTooLarge> {
         self.0.registry.check(order)
+    }
+
+    /// The position of an order that was applied, if it is among the last 1,024.
+    pub(crate) fn applied_at(&self, id: OrderId) -> Option<Position> {
+        self.0.orders.lock().applied.position(id)
     }
 
     /// Applies an order at the next position. One that was applied already, among the last 1,024, has its position.

@@ -21,6 +21,8 @@ pub struct Conflict {
 #[derive(Clone, Copy)]
 pub(super) enum Plan {
     Go,
+    /// It goes, and so does before it what waits and leads up to it.
+    Pull,
     Wait,
     /// It waits already.
     Again,
@@ -32,8 +34,8 @@ struct Own<'a> {
     /// The end of a channel's log, once what goes out is there.
     tails: HashMap<&'a Channel, Tail>,
     ids: HashSet<(&'a Channel, &'a Arc<str>)>,
-    /// Of what waits.
-    waiting_ids: HashSet<(&'a Channel, &'a Arc<str>)>,
+    /// What waits, by its id.
+    waiting: HashMap<(&'a Channel, &'a Arc<str>), usize>,
     predecessors: HashSet<(&'a Channel, &'a Arc<str>)>,
 }
 
@@ -45,9 +47,15 @@ pub(super) fn plan(
 ) -> Result<Vec<Plan>, Conflict> {
     let mut own = Own::default();
     let mut plans = Vec::with_capacity(publications.len());
-    for item in publications {
+    for (nth, item) in publications.iter().enumerate() {
         let plan = plan_one(queues, hub, &own, item)?;
-        own.note(item, plan, hub);
+        let mut prev_id = pulled(item);
+        while let Some(earlier) = prev_id.and_then(|id| own.waiting.remove(&(&item.channel, id))) {
+            plans[earlier] = Plan::Pull;
+            own.goes(&publications[earlier], hub);
+            prev_id = predecessor(&publications[earlier]);
+        }
+        own.note(nth, item, plan, hub);
         plans.push(plan);
     }
     Ok(plans)
@@ -61,10 +69,14 @@ fn plan_one(
 ) -> Result<Plan, Conflict> {
     let Publication { channel, message, .. } = item;
     let Some(prev_id) = predecessor(item) else {
-        return Ok(Plan::Go);
+        return Ok(if pulled(item).is_some() {
+            Plan::Pull
+        } else {
+            Plan::Go
+        });
     };
     let queue = queues.get(channel);
-    let waits = |id| own.waiting_ids.contains(&(channel, id)) || queue.is_some_and(|queue| queue.has(id));
+    let waits = |id| own.waiting.contains_key(&(channel, id)) || queue.is_some_and(|queue| queue.has(id));
     let is_on_its_way = |id: &str| queue.is_some_and(|queue| queue.is_on_its_way(id));
     // Asked first: what was appended meanwhile is there, and what has not been will let go what waits here.
     let tail = own.tails.get(channel).cloned();
@@ -80,10 +92,9 @@ fn plan_one(
         }
     }
     let follows = match &tail.last_id {
-        Some(last_id) if !item.latest => last_id == prev_id || is_there(prev_id),
-        // Nothing is known to be missing but what waits, or is on its way: on a new channel, and where a state takes the place
-        // of what comes before it.
-        _ => !waits(prev_id) && (is_there(prev_id) || !is_on_its_way(prev_id)),
+        Some(last_id) => last_id == prev_id || is_there(prev_id),
+        // Nothing is known to be missing but what waits, or is on its way.
+        None => !waits(prev_id) && (is_there(prev_id) || !is_on_its_way(prev_id)),
     };
     let leads_up = message.id.as_ref().is_some_and(|id| tail.awaits(id));
     if follows || leads_up {
@@ -101,26 +112,27 @@ fn plan_one(
 
 /// The predecessor that an item must not overtake.
 pub(super) fn predecessor(item: &Publication) -> Option<&Arc<str>> {
-    let Publication { message, .. } = item;
-    message.prev_id.as_ref().filter(|_| !message.no_seq)
+    let ordered = !item.message.no_seq && !item.latest;
+    item.message.prev_id.as_ref().filter(|_| ordered)
 }
 
-/// The same, if it is missing where it is not there: states may have taken its place.
-fn needed(item: &Publication) -> Option<&Arc<str>> {
-    predecessor(item).filter(|_| !item.latest)
+/// That of a state, which waits for nothing: what it follows waits no longer.
+pub(super) fn pulled(item: &Publication) -> Option<&Arc<str>> {
+    let pulls = item.latest && !item.message.no_seq;
+    item.message.prev_id.as_ref().filter(|_| pulls)
 }
 
 // === impl Own ===
 
 impl<'a> Own<'a> {
-    fn note(&mut self, item: &'a Publication, plan: Plan, hub: &Hub) {
+    fn note(&mut self, nth: usize, item: &'a Publication, plan: Plan, hub: &Hub) {
         match plan {
-            Plan::Go => self.goes(item, hub),
+            Plan::Go | Plan::Pull => self.goes(item, hub),
             Plan::Again => {}
             Plan::Wait => {
                 let channel = &item.channel;
-                self.waiting_ids
-                    .extend(item.message.id.iter().map(|id| (channel, id)));
+                self.waiting
+                    .extend(item.message.id.iter().map(|id| ((channel, id), nth)));
                 self.predecessors
                     .extend(predecessor(item).map(|prev_id| (channel, prev_id)));
             }
@@ -135,7 +147,7 @@ impl<'a> Own<'a> {
             let tail = self.tails.entry(channel).or_insert_with(|| hub.tail(channel));
             let ids = &self.ids;
             let has = |id| ids.contains(&(channel, id)) || hub.has(channel, id);
-            tail.move_on(id, needed(item), has);
+            tail.move_on(id, predecessor(item), has);
         }
     }
 }

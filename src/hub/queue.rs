@@ -90,11 +90,12 @@ impl Queue {
         self.on_their_way.contains_key(id)
     }
 
-    /// What this one came with has gone out.
-    pub(super) fn let_go(&mut self, due: Due) {
-        if let Some(waiter) = self.items.get_mut(&due) {
+    /// What this one came with has gone out. Whether it can go.
+    pub(super) fn let_go(&mut self, due: Due) -> bool {
+        self.items.get_mut(&due).is_some_and(|waiter| {
             waiter.is_held = false;
-        }
+            waiter.is_ready
+        })
     }
 
     /// This one need not wait any more, but for what it came with. Whether it can go.
@@ -107,10 +108,6 @@ impl Queue {
 
     pub(super) fn is_held(&self, due: Due) -> bool {
         self.items.get(&due).is_some_and(|waiter| waiter.is_held)
-    }
-
-    pub(super) fn is_ready(&self, due: Due) -> bool {
-        self.items.get(&due).is_some_and(|waiter| waiter.is_ready)
     }
 
     /// Whether the item with this id waits.

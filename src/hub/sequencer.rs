@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Hub;
-use super::plan::{Conflict, Plan, plan, predecessor};
+use super::plan::{Conflict, Plan, plan, predecessor, pulled};
 use super::queue::{PLACE_WEIGHT, Queue, Waiter};
 use crate::message::Channel;
 use crate::order::{Publication, Purge};
@@ -48,6 +48,8 @@ struct Waiting {
     channels: HashMap<Channel, Queue>,
     /// The channel of each.
     due: BTreeMap<Due, Channel>,
+    /// What need not wait any more, in the order in which it came; what is the same as one that is there before that.
+    ready: BTreeMap<(bool, u64), (Channel, Due)>,
     next: u64,
     bytes: usize,
     /// The runtimes in which somebody looks after the deadlines.
@@ -73,14 +75,12 @@ pub(crate) struct Released {
     pub(crate) way: Way,
 }
 
-/// What need not wait any more, in the order in which it came; what is the same as one that is there before that.
-#[derive(Default)]
-pub(crate) struct Ready(BTreeMap<(bool, u64), (Channel, Due)>);
-
 /// What becomes of an order's items.
 pub(crate) struct Admitted {
     /// They go out now.
     pub(crate) go: Vec<Publication>,
+    /// They go out before those: states that go follow them.
+    pub(crate) first: Vec<Released>,
     /// They wait.
     pub(crate) wait: Vec<Outcome>,
     pub(crate) way: Way,
@@ -135,6 +135,13 @@ impl Sequencer {
         Ok(())
     }
 
+    /// Where the outcomes come of those that wait, of an order that was applied already.
+    pub(crate) fn outcomes(&self, publications: &[Publication]) -> Vec<Outcome> {
+        let waiting = self.waiting.lock();
+        let outcomes = publications.iter().filter_map(|item| waiting.outcome_of(item));
+        outcomes.collect()
+    }
+
     /// Admits the items of an order, all or none. The purges go out with each that waits.
     pub(crate) fn admit(
         &self,
@@ -145,10 +152,12 @@ impl Sequencer {
     ) -> Result<Admitted, Conflict> {
         let mut admitted = Admitted {
             go: Vec::new(),
+            first: Vec::new(),
             wait: Vec::new(),
             way: Way::new(hub),
         };
-        if publications.iter().all(|item| predecessor(item).is_none()) {
+        let is_simple = |item: &Publication| predecessor(item).is_none() && pulled(item).is_none();
+        if publications.iter().all(is_simple) {
             if publications.iter().any(|item| item.message.id.is_some()) {
                 let mut waiting = self.waiting.lock();
                 publications
@@ -171,7 +180,10 @@ impl Sequencer {
         let mut said_again = Vec::new();
         for (publication, plan) in publications.into_iter().zip(plans) {
             match (plan, waiting.outcome_of(&publication)) {
-                (Plan::Go, _) => {
+                (Plan::Go | Plan::Pull, _) => {
+                    if matches!(plan, Plan::Pull) {
+                        waiting.pull(hub, &publication, &mut admitted.first);
+                    }
                     admitted.way.begin(&mut waiting, &publication);
                     admitted.go.push(publication);
                 }
@@ -201,7 +213,7 @@ impl Sequencer {
 
     /// An item has been appended: what need not wait any more for it becomes ready. The same once more, before the log can forget
     /// it; its successor; what comes before it and is late now.
-    pub(crate) fn let_go(&self, hub: &Hub, channel: &Channel, id: &Arc<str>, ready: &mut Ready) {
+    pub(crate) fn let_go(&self, hub: &Hub, channel: &Channel, id: &Arc<str>) {
         let mut waiting = self.waiting.lock();
         let Some(queue) = waiting.channels.get_mut(channel) else {
             return;
@@ -220,27 +232,25 @@ impl Sequencer {
         let found: Vec<_> = found
             .filter_map(|(due, is_other)| Some((due?, is_other)))
             .collect();
-        for (due, is_other) in found {
-            if queue.ready(due) {
-                ready.0.insert((is_other, due.1), (channel.clone(), due));
-            }
-        }
+        let ready = found.into_iter().filter(|(due, _)| queue.ready(*due));
+        let ready = ready.map(|(due, is_other)| ((is_other, due.1), (channel.clone(), due)));
+        let ready: Vec<_> = ready.collect();
+        waiting.ready.extend(ready);
     }
 
     /// The first of what is ready, in the order in which it came; before that what came earlier on its channel and has waited
     /// for long enough.
-    pub(crate) fn next_ready(&self, hub: &Hub, ready: &mut Ready, now: Instant) -> Option<Released> {
+    pub(crate) fn next_ready(&self, hub: &Hub, now: Instant) -> Option<Released> {
         let mut waiting = self.waiting.lock();
-        while let Some(first) = ready.0.first_entry() {
-            let (channel, due) = first.get();
-            let queue = waiting.channels.get(channel);
-            let overdue = queue.and_then(|queue| queue.overdue_before(*due, now));
-            let channel = channel.clone();
+        while let Some((first, (channel, due))) = waiting.ready.first_key_value() {
+            let (first, channel, due) = (*first, channel.clone(), *due);
+            let queue = waiting.channels.get(&channel);
+            let overdue = queue.and_then(|queue| queue.overdue_before(due, now));
             if let Some(released) = overdue.and_then(|due| waiting.release_first(hub, &channel, due)) {
                 return Some(released);
             }
-            let (_, due) = first.remove();
-            // Somebody else may have let it out.
+            waiting.ready.remove(&first);
+            // It may be out, for there was no room or its time was up.
             if let Some(released) = waiting.release(hub, &channel, due) {
                 return Some(released);
             }
@@ -320,6 +330,17 @@ impl Waiting {
         Some(Released { item, way })
     }
 
+    /// What waits and leads up to this item goes out.
+    fn pull(&mut self, hub: &Hub, item: &Publication, out: &mut Vec<Released>) {
+        let (channel, prev_id) = (&item.channel, item.message.prev_id.as_ref());
+        let last = |waiting: &Self| waiting.channels.get(channel)?.find(prev_id?);
+        while let Some(last) = last(self)
+            && let Some(first) = self.release_first(hub, channel, last)
+        {
+            out.push(first);
+        }
+    }
+
     fn tidy(&mut self, channel: &Channel) {
         if self.channels.get(channel).is_some_and(Queue::is_over) {
             self.channels.remove(channel);
@@ -365,14 +386,15 @@ impl Way {
             waiting.tidy(&channel);
         }
         for (channel, due) in &self.rest {
-            if let Some(queue) = waiting.channels.get_mut(channel) {
-                queue.let_go(*due);
+            let queue = waiting.channels.get_mut(channel);
+            if queue.is_some_and(|queue| queue.let_go(*due)) {
+                waiting.ready.insert((true, due.1), (channel.clone(), *due));
             }
         }
     }
 
-    /// An item of the same order that waited for no more than the end of this way, or that there is no room for; before that,
-    /// those that lead up to it, as when its time is up. `None`: what is left waits.
+    /// An item of the same order that there is no room for; before that, those that lead up to it, as when its time is up. `None`:
+    /// what is left waits.
     pub(crate) fn next_out(&mut self) -> Option<Released> {
         let Self { hub, rest, .. } = self;
         if rest.is_empty() {
@@ -381,17 +403,10 @@ impl Way {
         let sequencer = hub.sequencer();
         let mut waiting = sequencer.waiting.lock();
         while let Some((channel, due)) = rest.front() {
-            let is_ready = waiting
-                .channels
-                .get(channel)
-                .is_some_and(|queue| queue.is_ready(*due));
-            let next = if is_ready {
-                waiting.release(hub, channel, *due)
-            } else if waiting.is_crowded(channel, sequencer.max_bytes) {
-                waiting.release_first(hub, channel, *due)
-            } else {
-                None
-            };
+            let is_crowded = waiting.is_crowded(channel, sequencer.max_bytes);
+            let next = is_crowded
+                .then(|| waiting.release_first(hub, channel, *due))
+                .flatten();
             if next.is_some() {
                 return next;
             }

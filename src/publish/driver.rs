@@ -178,8 +178,7 @@ impl Driver {
             }
             Err(error) => {
                 tracing::warn!(target: "gripstack::publish", %error, "a paced order was not accepted");
-                // What it conflicts with waits for no longer than 5 s.
-                if matches!(error, SubmitError::TooLarge(_)) {
+                if matches!(error, SubmitError::TooLarge(_) | SubmitError::Conflict(_)) {
                     in_flight.failed = None;
                 }
                 None

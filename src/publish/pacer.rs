@@ -223,6 +223,7 @@ impl Pacer {
     /// A message of a channel goes out without being paced: what comes after it may be older.
     pub(super) fn pass(&mut self, channel: &Channel, message: &Message, version: Option<u64>) {
         if let Some(lane) = self.channels.get_mut(channel) {
+            // What it follows may be what it waits for.
             lane.note(message, version);
         }
     }
@@ -339,6 +340,7 @@ impl Pacer {
             });
         };
         let superseded = lane.note(&update.publication.message, update.version);
+        lane.follow(&update.publication.message);
         if superseded && update.purges.is_empty() {
             self.gone.push(update.publication);
             return Verdict::Superseded;
@@ -441,7 +443,6 @@ impl Lane {
             }
         };
         self.remember_older(older.as_ref());
-        self.follow(message);
         by_version || by_id && message.is_state()
     }
 

@@ -4,6 +4,7 @@
 mod hold_room;
 #[path = "../hold_support/mod.rs"]
 mod hold_support;
+mod interleaved;
 mod model;
 mod nested;
 mod on_the_way;

@@ -1,5 +1,6 @@
 mod body;
 mod gap;
+mod races;
 mod random;
 mod steps;
 mod told;

@@ -20,10 +20,16 @@ pub(super) struct Track {
     mode: HoldMode,
     /// What the client has: the id that the body names, then that of the message delivered last.
     pub(super) at: Option<Arc<str>>,
+    /// What it had before: two publishers may follow the same message at the same moment.
+    before: [Option<Arc<str>>; 2],
     /// The next message, going back from the one that the body names, that is known to be in the body.
     contained: Option<Arc<str>>,
+    /// What the body names has come; what leads up to it is known by its id until then. Later the id may be that of another one.
+    has_come: Option<Instant>,
     /// What the body contains is news to the client.
     pub(super) is_bodiless: bool,
+    /// But for this message, and what leads up to it.
+    own: Option<Arc<str>>,
     /// The log has come to what the body names, or to what follows that.
     at_body: bool,
     /// What the client was sent last may be older than the body.
@@ -45,8 +51,11 @@ impl Track {
             is_tracked: channel.prev_id.is_some(),
             mode,
             at: channel.prev_id.clone(),
+            before: [None, None],
             contained: channel.prev_id.clone(),
+            has_come: None,
             is_bodiless: false,
+            own: None,
             at_body: false,
             is_behind: false,
             withheld: Withheld::default(),
@@ -54,6 +63,12 @@ impl Track {
             has_skipped: false,
             ready: VecDeque::new(),
         }
+    }
+
+    /// The body is not sent to its client, which has this.
+    pub(super) fn take_body(&mut self, own: Option<Arc<str>>) {
+        self.is_bodiless = own != self.at;
+        self.own = own.filter(|_| self.is_bodiless);
     }
 
     /// Whether the body names this message, or is known to contain it.
@@ -71,10 +86,7 @@ impl Track {
     }
 
     pub(super) fn patience(&self) -> Duration {
-        match self.mode {
-            HoldMode::Stream => STREAM_PATIENCE,
-            HoldMode::Response => RESPONSE_PATIENCE,
-        }
+        patience(self.mode)
     }
 
     /// Takes the next message; gives it back if it goes out now, before anything that is ready.
@@ -82,10 +94,17 @@ impl Track {
         &mut self,
         place: Place,
         placed: Placed,
-        deadline: impl FnOnce() -> Instant,
+        deadline: impl Fn() -> Instant,
     ) -> Option<Placed> {
         let message = placed.message.clone();
-        let is_contained = self.is_contained(&message);
+        let mut is_contained = self.is_contained(&message);
+        if is_contained && let Some(until) = self.has_come {
+            is_contained = follows_another(&message) && deadline() <= until;
+        }
+        if message.id.is_some() && message.id == self.own {
+            self.own = self.withheld.take_chain(message.prev_id.clone());
+            return None;
+        }
         if self.is_bodiless && self.is_come_to(&message) {
             if is_contained {
                 self.contained = None;
@@ -97,6 +116,8 @@ impl Track {
         }
         let begins = is_contained && !self.at_body;
         if is_contained {
+            self.has_come
+                .get_or_insert_with(|| deadline() + patience(self.mode));
             let chain = places_before(&self.withheld, &message);
             self.come_to_body(place, &message, &chain);
             if self.is_behind && !self.is_sent(&message) {
@@ -119,10 +140,14 @@ impl Track {
                 self.follow();
                 return None;
             }
+            if begins {
+                // What comes next follows nothing that is older.
+                self.at = None;
+            }
         } else if message.id.is_some() && message.id == self.at {
             return None;
         }
-        let goes_anyway = is_contained || follows || message.no_seq;
+        let goes_anyway = is_contained || follows || message.no_seq || self.follows_news(&message);
         if goes_anyway || (self.fits(&message) && self.may_go(&message)) {
             return self.go(place, placed);
         }
@@ -148,6 +173,11 @@ impl Track {
 
     fn follows(&self, message: &Message) -> bool {
         message.prev_id.is_some() && message.prev_id == self.at
+    }
+
+    /// Whether it follows what was delivered since the log came to the body.
+    fn follows_news(&self, message: &Message) -> bool {
+        message.prev_id.is_some() && self.at_body && self.before.contains(&message.prev_id)
     }
 
     fn fits(&self, message: &Message) -> bool {
@@ -213,10 +243,11 @@ impl Track {
         let chain: HashSet<&Place> = chain.iter().collect();
         let mut is_behind = self.is_behind;
         for place in self.withheld.old_unlinked() {
-            let message = self.withheld.message(place);
             if !chain.contains(&place) {
-                is_behind |= message.id.is_some() && self.is_sent(message);
+                let begin = self.ready.len();
                 self.send_all_from(place, true);
+                let mut sent = self.ready.iter().skip(begin).map(|(_, placed)| &placed.message);
+                is_behind |= sent.any(|message| has_ids(message) && self.is_sent(message));
             }
         }
         self.is_behind = is_behind;
@@ -249,20 +280,25 @@ impl Track {
 
     /// The message is delivered. What follows news is news.
     fn deliver(&mut self, place: Place, message: &Message) {
+        let had_news = self.at_body || (self.at.is_some() && self.at == self.contained);
         // Of a body that its client is not sent, it is not known what it contains.
         if self.follows_body(message) && !self.is_bodiless {
             self.come_to_body(place, message, &[]);
         }
         // If it has no id, the next one fits whatever it names.
-        if message.id.is_some() || message.prev_id.is_some() {
+        if has_ids(message) {
+            if had_news {
+                self.before.swap(0, 1);
+                self.before[0] = self.at.take();
+            }
             self.at = message.id.clone();
             if self.is_sent(message) {
                 self.is_behind = !self.at_body;
             }
-            if !self.at_body {
-                self.withheld.note_sent(message);
+            match self.at_body {
+                true => self.withheld.renew(message.id.clone()),
+                false => self.withheld.note_sent(message),
             }
-            self.withheld.renew(message.id.clone());
         }
     }
 
@@ -270,17 +306,29 @@ impl Track {
     fn follow(&mut self) {
         loop {
             let linked = match &self.at {
-                Some(at) => self.withheld.after(at),
+                Some(at) => self.after_one_of(
+                    [at].into_iter()
+                        .chain(self.before.iter().flatten().filter(|_| self.at_body)),
+                ),
                 None => self.withheld.first_linked(),
             };
             // What names no predecessor comes after what the log has before it.
-            let first = || self.withheld.first_news();
-            let is_unlinked = |place: &Place| is_unlinked(self.withheld.message(*place));
-            let Some(place) = linked.or_else(|| first().filter(is_unlinked)) else {
+            let Some(place) = self.first_unlinked(linked).or(linked) else {
                 return;
             };
             self.send(place);
         }
+    }
+
+    fn after_one_of<'a>(&self, ids: impl Iterator<Item = &'a Arc<str>>) -> Option<Place> {
+        { ids }.find_map(|id| self.withheld.after(id))
+    }
+
+    /// The first that is not old, if it names no predecessor and comes before this place.
+    fn first_unlinked(&self, before: Option<Place>) -> Option<Place> {
+        let unlinked = self.withheld.first_unlinked()?;
+        let is_first = before.is_none_or(|before| unlinked < before);
+        (is_first && self.withheld.first_news() == Some(unlinked)).then_some(unlinked)
     }
 
     /// Makes ready one that was withheld and is delivered.
@@ -295,6 +343,11 @@ impl Track {
         let mut ends = Vec::new();
         let mut next = Some(first);
         while let Some(place) = next {
+            while place != first
+                && let Some(unlinked) = self.first_unlinked(Some(place))
+            {
+                self.send(unlinked);
+            }
             let placed = self.withheld.take(place);
             if is_delivered {
                 self.deliver(place, &placed.message);
@@ -361,6 +414,10 @@ impl Track {
     }
 }
 
+fn has_ids(message: &Message) -> bool {
+    message.id.is_some() || message.prev_id.is_some()
+}
+
 /// Whether it says what it follows.
 fn follows_another(message: &Message) -> bool {
     message.prev_id.is_some() && !message.no_seq
@@ -369,4 +426,11 @@ fn follows_another(message: &Message) -> bool {
 /// Whether only its place in the log says what it follows.
 pub(super) fn is_unlinked(message: &Message) -> bool {
     message.prev_id.is_none() && !message.no_seq
+}
+
+fn patience(mode: HoldMode) -> Duration {
+    match mode {
+        HoldMode::Stream => STREAM_PATIENCE,
+        HoldMode::Response => RESPONSE_PATIENCE,
+    }
 }
