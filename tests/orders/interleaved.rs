@@ -1,61 +1,16 @@
 //! Orders that meet at the narrow places: what waits and need not any more goes out in the order in which it came, whoever lets
 //! it go; and who paces waits for nobody who waits for him.
 
-use std::future::Future;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use gripstack::hub::{Delivery, LogLimits, Wants};
+use gripstack::hub::LogLimits;
 use gripstack::publish::{Item, Policy, PublishConfig, PublishOptions, Receipt, Rule};
-use gripstack::{Channel, Edge, Message, Order, Position, Publication, Publisher};
+use gripstack::{Edge, Message, Order, Position, Publication, Publisher};
 use tokio::time::Instant;
 
-use crate::hold_support::{Origin, answer, identified, ready, reply, with_ids};
-
-fn channel(name: &str) -> Channel {
-    Channel::new(name).expect("valid")
-}
-
-/// An empty `prev_id` is none.
-fn said(id: &str, prev_id: &str) -> Publication {
-    Publication::new(channel("t"), with_ids(id, id, prev_id))
-}
-
-fn once<F: Future>(future: F) -> Poll<F::Output> {
-    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
-}
-
-/// In one process nothing waits for anything.
-fn accept_now(edge: &Edge, order: Order) {
-    let Poll::Ready(accepted) = once(edge.accept(order)) else {
-        panic!("it waits");
-    };
-    let _ = accepted.expect("accepted");
-}
-
-fn log(edge: &Edge) -> Vec<String> {
-    let stamp = edge.hub().stamp_at(Position::ZERO);
-    let mut subscription = edge
-        .hub()
-        .subscribe(&[channel("t")], stamp, Wants::Stream)
-        .expect("no gap");
-    let mut got = Vec::new();
-    while let Poll::Ready(Delivery::Message { message, .. }) = once(subscription.next()) {
-        got.push(message.id.as_deref().unwrap_or("-").to_owned());
-    }
-    got
-}
-
-/// A stream of `t`, whose body names no id.
-async fn stream(edge: &Edge) -> http::Response<gripstack::body::EdgeBody> {
-    let held = [("grip-hold", "stream"), ("grip-channel", "t")];
-    let origin = Origin::new(move |_, _| async move { Ok(reply(200, &held, "0")) });
-    let mut response = origin.get(edge).await;
-    assert_eq!(ready(response.body_mut()), ["0"]);
-    response
-}
+use crate::alone::{accept_now, channel, log, once, said, stream};
+use crate::hold_support::{answer, identified, ready, with_ids};
 
 /// A body whose end is heard: where a message is said again, that is before what waits for the rest of its order is let go.
 struct Heard<F: FnMut()>(F);

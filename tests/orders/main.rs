@@ -1,6 +1,7 @@
 //! The path of an order, from whoever publishes to whoever reads: random ones, and those for which there is no room.
 #![cfg(all(feature = "hold", feature = "publish", feature = "testing"))]
 
+mod alone;
 mod hold_room;
 #[path = "../hold_support/mod.rs"]
 mod hold_support;

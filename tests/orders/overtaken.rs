@@ -1,60 +1,15 @@
 //! What must not be overtaken by what follows it, nor overtake what came after it.
 
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use gripstack::hub::{Delivery, LogLimits, Wants};
+use gripstack::hub::LogLimits;
 use gripstack::publish::{Item, Policy, PublishConfig, PublishError, PublishOptions, Rule};
-use gripstack::{Channel, Edge, Message, Order, Position, Publication};
+use gripstack::{Edge, Message, Order};
 use parking_lot::Mutex;
 
-use crate::hold_support::{Origin, identified, ready, reply, with_ids};
-
-fn channel(name: &str) -> Channel {
-    Channel::new(name).expect("valid")
-}
-
-/// An empty `prev_id` is none.
-fn said(id: &str, prev_id: &str) -> Publication {
-    Publication::new(channel("t"), with_ids(id, id, prev_id))
-}
-
-fn once<F: Future>(future: F) -> Poll<F::Output> {
-    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
-}
-
-/// In one process nothing waits for anything.
-fn accept_now(edge: &Edge, order: Order) {
-    let Poll::Ready(accepted) = once(edge.accept(order)) else {
-        panic!("it waits");
-    };
-    let _ = accepted.expect("accepted");
-}
-
-fn log(edge: &Edge) -> Vec<String> {
-    let stamp = edge.hub().stamp_at(Position::ZERO);
-    let mut subscription = edge
-        .hub()
-        .subscribe(&[channel("t")], stamp, Wants::Stream)
-        .expect("no gap");
-    let mut got = Vec::new();
-    while let Poll::Ready(Delivery::Message { message, .. }) = once(subscription.next()) {
-        got.push(message.id.as_deref().unwrap_or("-").to_owned());
-    }
-    got
-}
-
-/// A stream of `t`, whose body names no id.
-async fn stream(edge: &Edge) -> http::Response<gripstack::body::EdgeBody> {
-    let held = [("grip-hold", "stream"), ("grip-channel", "t")];
-    let origin = Origin::new(move |_, _| async move { Ok(reply(200, &held, "0")) });
-    let mut response = origin.get(edge).await;
-    assert_eq!(ready(response.body_mut()), ["0"]);
-    response
-}
+use crate::alone::{accept_now, channel, log, said, stream};
+use crate::hold_support::{identified, ready, with_ids};
 
 /// Calls something when orders are counted: they are admitted then, and not yet sent.
 #[derive(Clone, Default)]

@@ -1,13 +1,12 @@
 //! Orders that are sent again, and orders that let go several items that wait.
 
-use std::future::Future;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
 use gripstack::hub::{Delivery, Wants};
 use gripstack::{Channel, Edge, Message, Order, Position, Publication, PurgeMode, Target};
 
+use crate::alone::{accept_now, once};
 use crate::hold_support::{Origin, ready, reply, with_ids};
 
 fn channel(name: &str) -> Channel {
@@ -28,18 +27,6 @@ fn follower(n: usize) -> Publication {
 fn first(n: usize) -> Publication {
     let message = Message::bytes(n.to_string()).with_id(n.to_string());
     Publication::new(channel("t"), message)
-}
-
-fn once<F: Future>(future: F) -> Poll<F::Output> {
-    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
-}
-
-/// In one process nothing waits for anything.
-fn accept_now(edge: &Edge, order: Order) {
-    let Poll::Ready(accepted) = once(edge.accept(order)) else {
-        panic!("it waits");
-    };
-    let _ = accepted.expect("accepted");
 }
 
 fn log(edge: &Edge) -> Vec<String> {

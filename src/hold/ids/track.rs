@@ -96,16 +96,16 @@ impl Track {
         placed: Placed,
         deadline: impl Fn() -> Instant,
     ) -> Option<Placed> {
-        let message = placed.message.clone();
-        let mut is_contained = self.is_contained(&message);
+        let message = &*placed.message;
+        let mut is_contained = self.is_contained(message);
         if is_contained && let Some(until) = self.has_come {
-            is_contained = follows_another(&message) && deadline() <= until;
+            is_contained = follows_another(message) && deadline() <= until;
         }
         if message.id.is_some() && message.id == self.own {
             self.own = self.withheld.take_chain(message.prev_id.clone());
             return None;
         }
-        if self.is_bodiless && self.is_come_to(&message) {
+        if self.is_bodiless && self.is_come_to(message) {
             if is_contained {
                 self.contained = None;
             }
@@ -118,9 +118,9 @@ impl Track {
         if is_contained {
             self.has_come
                 .get_or_insert_with(|| deadline() + patience(self.mode));
-            let chain = places_before(&self.withheld, &message);
-            self.come_to_body(place, &message, &chain);
-            if self.is_behind && !self.is_sent(&message) {
+            let chain = places_before(&self.withheld, message);
+            self.come_to_body(place, message, &chain);
+            if self.is_behind && !self.is_sent(message) {
                 // The client has no use for it: it gets what leads up to it.
                 for place in chain.into_iter().rev() {
                     if self.withheld.has(place) {
@@ -129,7 +129,7 @@ impl Track {
                 }
             }
         }
-        let follows = self.follows(&message);
+        let follows = self.follows(message);
         if is_contained {
             self.contained = self.withheld.take_chain(message.prev_id.clone());
             if !self.is_behind && !follows {
@@ -147,11 +147,11 @@ impl Track {
         } else if message.id.is_some() && message.id == self.at {
             return None;
         }
-        let goes_anyway = is_contained || follows || message.no_seq || self.follows_news(&message);
-        if goes_anyway || (self.fits(&message) && self.may_go(&message)) {
+        let goes_anyway = is_contained || follows || message.no_seq || self.follows_news(message);
+        if goes_anyway || (self.fits(message) && self.may_go(message)) {
             return self.go(place, placed);
         }
-        if is_unlinked(&message) && self.is_all_that_lacks(&message) {
+        if is_unlinked(message) && self.is_all_that_lacks(message) {
             while let Some(unlinked) = self.withheld.first_unlinked() {
                 self.send_all_from(unlinked, true);
             }
@@ -215,7 +215,7 @@ impl Track {
         }
         let id = placed.message.id.clone();
         self.withheld.push(place, placed, deadline);
-        self.withheld.renew(id);
+        self.withheld.renew(id.as_ref());
         let mut search = Search::default();
         let mut is_crowded = false;
         while self.withheld.len() > MOST || self.withheld.bytes() > MOST_BYTES {
@@ -239,7 +239,7 @@ impl Track {
             return;
         }
         self.withheld.mark_old_before(place, self.contained.clone());
-        self.withheld.renew(message.id.clone());
+        self.withheld.renew(message.id.as_ref());
         let chain: HashSet<&Place> = chain.iter().collect();
         let mut is_behind = self.is_behind;
         for place in self.withheld.old_unlinked() {
@@ -296,7 +296,7 @@ impl Track {
                 self.is_behind = !self.at_body;
             }
             match self.at_body {
-                true => self.withheld.renew(message.id.clone()),
+                true => self.withheld.renew(message.id.as_ref()),
                 false => self.withheld.note_sent(message),
             }
         }
@@ -304,7 +304,8 @@ impl Track {
 
     /// Makes ready what follows.
     fn follow(&mut self) {
-        loop {
+        // Nearly always nothing waits.
+        while !self.withheld.is_empty() {
             let linked = match &self.at {
                 Some(at) => self.after_one_of(
                     [at].into_iter()

@@ -143,13 +143,16 @@ impl Withheld {
             .filter_map(|(_, waiting)| waiting.placed.message.id.clone())
             .collect();
         for id in body.into_iter().chain(news) {
-            self.renew(Some(id));
+            self.renew(Some(&id));
         }
     }
 
     /// The message with this id is news: so is what follows it.
-    pub(super) fn renew(&mut self, id: Option<Arc<str>>) {
-        let mut ends = Vec::from_iter(id);
+    pub(super) fn renew(&mut self, id: Option<&Arc<str>>) {
+        if self.is_empty() {
+            return;
+        }
+        let mut ends = Vec::from_iter(id.cloned());
         let mut passed = vec![false; self.sent.len()];
         while let Some(id) = ends.pop() {
             while let Some(place) = self.first(Name::OldPrevId(id.clone())) {
@@ -192,6 +195,10 @@ impl Withheld {
 
     pub(super) fn len(&self) -> usize {
         self.queue.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
     }
 
     /// How much the messages weigh.
