@@ -233,7 +233,7 @@ impl Edge {
                 publications: go,
                 id,
             };
-            out = Some(self.send(order, &mut way).await?);
+            out = Some(self.send_alone(order, &mut way).await?);
         }
         way.end();
         self.send_ready().await?;
@@ -252,13 +252,6 @@ impl Edge {
         Ok(hub.sequencer().check(hub, &order.publications)?)
     }
 
-    /// Sends an order, and what need not wait any more for its items.
-    async fn send(&self, order: Order, way: &mut Way) -> Result<Position, SubmitError> {
-        let at = self.send_alone(order, way).await?;
-        self.send_ready().await?;
-        Ok(at)
-    }
-
     async fn send_alone(&self, order: Order, way: &mut Way) -> Result<Position, SubmitError> {
         let hub = &self.0.hub;
         let ids = ids_of(&order);
@@ -274,18 +267,23 @@ impl Edge {
     async fn send_ready(&self) -> Result<(), SubmitError> {
         let hub = &self.0.hub;
         while let Some(released) = hub.sequencer().next_ready(hub, Instant::now()) {
-            let (order, done, mut way) = released.into_order();
-            let at = self.send_alone(order, &mut way).await?;
-            done.send_replace(Some(at));
+            self.send_released_alone(released).await?;
         }
         Ok(())
     }
 
-    /// The same of an item that waited.
+    /// The same of what waited, and what need not wait any more for that.
     async fn send_released(&self, released: Released) -> Result<(), SubmitError> {
+        self.send_released_alone(released).await?;
+        self.send_ready().await
+    }
+
+    async fn send_released_alone(&self, released: Released) -> Result<(), SubmitError> {
         let (order, done, mut way) = released.into_order();
-        let at = self.send(order, &mut way).await?;
-        done.send_replace(Some(at));
+        let at = self.send_alone(order, &mut way).await?;
+        for done in done {
+            done.send_replace(Some(at));
+        }
         Ok(())
     }
 
@@ -296,7 +294,7 @@ impl Edge {
                 Err(later) => tokio::time::sleep_until(later).await,
                 Ok(released) => {
                     if let Err(error) = self.send_released(released).await {
-                        tracing::warn!(target: "gripstack::publish", %error, "an item that waited was lost");
+                        tracing::warn!(target: "gripstack::publish", %error, "items that waited were lost");
                     }
                 }
             }
@@ -361,16 +359,17 @@ impl Accepted {
 // === impl Released ===
 
 impl Released {
-    fn into_order(self) -> (Order, tokio::sync::watch::Sender<Option<Position>>, Way) {
-        (
-            Order {
-                purges: self.item.purges.to_vec(),
-                publications: vec![self.item.publication],
-                ..Order::default()
-            },
-            self.item.done,
-            self.way,
-        )
+    fn into_order(self) -> (Order, Vec<tokio::sync::watch::Sender<Option<Position>>>, Way) {
+        let mut order = Order::default();
+        if let Some(first) = self.items.first() {
+            order.purges = first.purges.to_vec();
+        }
+        let mut done = Vec::with_capacity(self.items.len());
+        for item in self.items {
+            order.publications.push(item.publication);
+            done.push(item.done);
+        }
+        (order, done, self.way)
     }
 }
 

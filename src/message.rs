@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -115,7 +116,7 @@ pub enum SocketForm {
 }
 
 /// Kinds of WebSocket messages (RFC 6455 5.6, 5.5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SocketKind {
     /// UTF-8 text.
     Text,
@@ -232,11 +233,45 @@ impl Message {
         size_of::<Self>() + ids + stream + response + socket
     }
 
+    /// Two that differ in more than their ids, or than in whether they wait, have other hashes.
+    pub(crate) fn hash_but_id(&self, hasher: &mut impl Hasher) {
+        self.prev_id.hash(hasher);
+        match &self.stream {
+            None => 0_u8.hash(hasher),
+            Some(StreamForm::Close) => 1_u8.hash(hasher),
+            Some(StreamForm::Hint) => 2_u8.hash(hasher),
+            Some(StreamForm::Send(bytes)) => (3_u8, bytes).hash(hasher),
+        }
+        match &self.response {
+            None => 0_u8.hash(hasher),
+            Some(ResponseForm::Hint) => 1_u8.hash(hasher),
+            Some(ResponseForm::Send(response)) => {
+                (2_u8, response.status, &response.body).hash(hasher);
+                for (name, value) in &response.headers {
+                    (name, value).hash(hasher);
+                }
+            }
+        }
+        match &self.socket {
+            None => 0_u8.hash(hasher),
+            Some(SocketForm::Refresh) => 1_u8.hash(hasher),
+            Some(SocketForm::Send(kind, bytes)) => (2_u8, kind, bytes).hash(hasher),
+            Some(SocketForm::Close { code, reason }) => (3_u8, code, reason).hash(hasher),
+        }
+    }
+
     /// Whether it neither closes nor hints, in whichever form.
     #[cfg(feature = "publish")]
     pub(crate) fn is_state(&self) -> bool {
         let mut forms = Form::ALL.into_iter().filter(|form| form.is_in(self));
         forms.all(|form| form.is_sent_by(self))
+    }
+
+    /// Whether both do something to the same kind of hold.
+    #[cfg(feature = "publish")]
+    pub(crate) fn shares_a_form(&self, other: &Self) -> bool {
+        let mut forms = Form::ALL.into_iter();
+        forms.any(|form| form.is_in(self) && form.is_in(other))
     }
 
     /// Whether whoever has not had the older one, which carries a state, has enough with this one, whatever the hold

@@ -172,7 +172,8 @@ fn id(item: &mut Object, field: &str) -> Result<Option<std::sync::Arc<str>>, Fie
         Some(id) if id.len() > MAX_ID_BYTES => Err(FieldError::new(format!(
             "{ITEM} contains '{field}' with more than {MAX_ID_BYTES} bytes"
         ))),
-        id => Ok(id.map(Into::into)),
+        // Who writes all fields always means none by it.
+        id => Ok(id.filter(|id| !id.is_empty()).map(Into::into)),
     }
 }
 

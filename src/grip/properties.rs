@@ -158,9 +158,11 @@ fn message() -> impl Strategy<Value = Message> {
             reason: reason.into()
         })
     ];
+    // An empty id is none.
+    let id = || option::of(any::<String>().prop_filter("an id", |id| !id.is_empty()));
     (
-        option::of(any::<String>()),
-        option::of(any::<String>()),
+        id(),
+        id(),
         any::<bool>(),
         option::of(stream),
         option::of(response),

@@ -87,10 +87,11 @@ fn p09_ids_are_strings() {
     let text = |what| format!("Invalid format: publish item object contains '{what}' with wrong type");
     assert_eq!(item_error(r#""id":1,"formats":{}"#), text("id"));
     assert_eq!(item_error(r#""prev-id":1,"formats":{}"#), text("prev-id"));
+    // An empty one is none.
     let message = message(r#""id":"","prev-id":"x","no-seq":true,"formats":{}"#);
     assert_eq!(
         (message.id.as_deref(), message.prev_id.as_deref()),
-        (Some(""), Some("x"))
+        (None, Some("x"))
     );
     assert!(message.no_seq);
     let long = "x".repeat(MAX_ID_BYTES + 1);

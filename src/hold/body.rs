@@ -188,9 +188,14 @@ impl Live {
                 }
             }
             match self.subscription.poll_next(cx) {
-                Poll::Ready(Delivery::Message { channel, at, message }) => {
+                Poll::Ready(Delivery::Message {
+                    channel,
+                    at,
+                    late,
+                    message,
+                }) => {
                     begins = false;
-                    let placed = Placed { at, message };
+                    let placed = Placed { at, late, message };
                     if let Some(placed) = self.ids.offer(channel, placed, Instant::now)
                         && let Some(step) = self.act(placed)
                     {

@@ -9,6 +9,7 @@
 //!   that is how a replay that begins below what the body contains stays silent. Not so where the client was sent what is, or
 //!   may be, older: it would stay on that. What was sent before the body is come to says what follows what as well, the last of it.
 //! - Any other is *withheld*. When its predecessor is delivered, it follows.
+//! - What comes late, for the log has what follows it below the hold's stamp, is in the body.
 //! - What the log has before what the body names is *old*, for the body contains it, unless it turns out to follow what
 //!   is news. Old messages wait like the others, and are then forgotten. Of one that names no predecessor nobody can tell:
 //!   it goes out.
@@ -57,6 +58,8 @@ const MOST_BYTES: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub(super) struct Placed {
     pub(super) at: Position,
+    /// The log has what follows it, below what was asked of it.
+    pub(super) late: bool,
     pub(super) message: Arc<Message>,
 }
 

@@ -352,10 +352,16 @@ impl<S: Below> ClientRequest<S> {
         let mut subscription = subscribed.following(&ids);
         let mut cx = Context::from_waker(Waker::noop());
         while let task::Poll::Ready(delivery) = subscription.poll_next(&mut cx) {
-            let Delivery::Message { channel, at, message } = delivery else {
+            let Delivery::Message {
+                channel,
+                at,
+                late,
+                message,
+            } = delivery
+            else {
                 continue;
             };
-            let first = ids.offer(channel, Placed { at, message }, Instant::now);
+            let first = ids.offer(channel, Placed { at, late, message }, Instant::now);
             let out = first.into_iter().chain(std::iter::from_fn(|| ids.ready()));
             if { out }.any(|placed| is_an_answer(&placed.message)) {
                 return true;

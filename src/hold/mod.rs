@@ -53,7 +53,8 @@
 //!
 //! Without ids a client may get a message that its initial body contains already, never the reverse. Where
 //! `Grip-Channel` names a `prev-id` and messages have ids, each comes once and in order. A message whose predecessor is
-//! missing waits 5 s for it, then goes out without it; what comes later and names no predecessor, a `close` too, waits
+//! missing waits 5 s for it, then goes out without it (after up to 5 s in which the edge that took it [waits](crate::publish)
+//! for the same); what comes later and names no predecessor, a `close` too, waits
 //! behind it. A long poll asks the origin instead, after 0.2 s, with `Grip-Last`, which a cache keeps from it; where
 //! that holds once more or cannot be asked, the message goes out all the same, as it does to one that is not a GET.
 //!
@@ -63,6 +64,8 @@
 //!
 //! - A stream with a `prev-id` and without a next link is held. Links are not followed: a `hint` means nothing to a
 //!   stream.
+//! - A message is dropped as one that is said once more only if its content and its `prev-id` are the same as well; what has its
+//!   id alone is another message.
 //! - A client that reads too slowly is cut when the log no longer has what it needs; until then nothing is dropped.
 //! - Held answers say `Cache-Control: no-store` and lose `Age`, `Expires`, `ETag` and `Last-Modified`, unless a
 //!   published response brings its own.

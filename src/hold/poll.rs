@@ -99,8 +99,13 @@ impl Poll {
                 }
             };
             match delivery {
-                Delivery::Message { channel, at, message } => {
-                    let placed = Placed { at, message };
+                Delivery::Message {
+                    channel,
+                    at,
+                    late,
+                    message,
+                } => {
+                    let placed = Placed { at, late, message };
                     let is_heard = self.is_hint(&placed) && self.ids.last_withheld().is_some();
                     if is_heard {
                         // It waits for nothing: the origin has what is withheld, too.
@@ -149,8 +154,13 @@ impl Poll {
                 return (Some(placed), complete);
             }
             match self.subscription.poll_next(&mut cx) {
-                Ready(Delivery::Message { channel, at, message }) => {
-                    let placed = Placed { at, message };
+                Ready(Delivery::Message {
+                    channel,
+                    at,
+                    late,
+                    message,
+                }) => {
+                    let placed = Placed { at, late, message };
                     let placed = self.ids.offer(channel, placed, Instant::now);
                     if let Some(placed) = placed.filter(answers) {
                         return (Some(placed), complete);

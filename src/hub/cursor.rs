@@ -18,8 +18,8 @@ pub(super) struct Cursor {
 
 /// What a cursor finds.
 pub(super) enum Found {
-    /// The next message.
-    Item(Item),
+    /// The next message, and where the first is that it leads up to, if it came late.
+    Item(Item, Option<Position>),
     /// The next message is no longer there.
     Lagged,
     /// Nothing: it waits.
@@ -56,9 +56,9 @@ impl Cursor {
             if self.quiet != Some(changes) {
                 self.quiet = None;
                 match self.topic.look(self.next, upto) {
-                    There::Item(number, item) => {
+                    There::Item(number, item, late) => {
                         self.next = number;
-                        return Found::Item(item);
+                        return Found::Item(item, late);
                     }
                     There::Lagged => return Found::Lagged,
                     There::Ahead => is_ahead = true,

@@ -26,7 +26,7 @@ mod pins;
 mod plan;
 mod queue;
 mod registry;
-mod replaced;
+mod said;
 mod sequencer;
 mod subscription;
 mod sweep;
@@ -50,7 +50,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::marks::Marks;
-use crate::message::Channel;
+use crate::message::{Channel, Message};
 use crate::mutants::mutant;
 use crate::order::{Order, OrderId, PurgeMode, Target, TargetKey};
 use crate::position::{ClockId, Position, Stamp};
@@ -61,7 +61,7 @@ use crate::sync::{Arc, Mutex, RwLock};
 pub use self::pins::Fetch;
 pub use self::plan::Conflict;
 #[cfg(feature = "publish")]
-pub(crate) use self::replaced::ReplacedIds;
+pub(crate) use self::said::LastIds;
 pub(crate) use self::sequencer::{Admitted, Outcome, Released, Sequencer, Watcher, Way};
 pub use self::subscription::{Delivery, SubscribeError, Subscription, Wants};
 
@@ -72,6 +72,7 @@ pub(crate) use self::judge::{Judgement, Since};
 use self::moments::Moments;
 use self::pins::Pins;
 use self::registry::Registry;
+use self::said::Saying;
 #[cfg(feature = "cache")]
 pub(crate) use self::sweep::Sweep;
 use self::tail::Tail;
@@ -267,7 +268,9 @@ impl Hub {
 
     /// Applies an order at the next position. One that was applied already, among the last 1,024, has its position.
     pub(crate) fn apply(&self, mut order: Order, now: Instant) -> Position {
+        let mut sayings = Vec::with_capacity(order.publications.len());
         for publication in &mut order.publications {
+            sayings.push(Saying::of(&publication.message, now));
             publication.unchain_state();
         }
         // Dropped when no lock is held.
@@ -307,7 +310,8 @@ impl Hub {
                 );
             }
             self.mark(&marks, purges_a_channel, at, now);
-            for (nth, publication) in (0..).zip(std::mem::take(&mut order.publications)) {
+            let publications = std::mem::take(&mut order.publications).into_iter().zip(sayings);
+            for (nth, (publication, saying)) in (0..).zip(publications) {
                 let item = Item {
                     at,
                     nth,
@@ -317,7 +321,7 @@ impl Hub {
                 };
                 let registry = &self.0.registry;
                 if let Some((topic, appended)) =
-                    registry.append(&publication.channel, item, pinned, &mut gone)
+                    registry.append(&publication.channel, item, saying, pinned, &mut gone)
                 {
                     orders.expiry.has_appended(&topic, &appended);
                     if appended.is_first {
@@ -429,7 +433,7 @@ impl Hub {
             by = by.max(joined.unreplayable);
             cursors.push(joined.cursor);
         }
-        (Subscription::new(self.clone(), cursors, wants), floor, by)
+        (Subscription::new(self.clone(), cursors, wants, above), floor, by)
     }
 
     /// The position of a channel's last message; of one that is not remembered, no less than that.
@@ -470,6 +474,17 @@ impl Hub {
     /// Whether the channel's log has a message with this id.
     pub(crate) fn has(&self, channel: &Channel, id: &str) -> bool {
         self.0.registry.get(channel).is_some_and(|topic| topic.has(id))
+    }
+
+    /// Whether the message says once more what the channel's log has, so that it would not be appended now.
+    fn repeats(&self, channel: &Channel, message: &Message) -> bool {
+        let Some(topic) = self.0.registry.get(channel) else {
+            return false;
+        };
+        // Nearly always there is none with its id.
+        message.id.as_ref().is_some_and(|id| topic.has(id))
+            && Saying::of(message, Instant::now())
+                .is_some_and(|saying| self.0.registry.repeats(&topic, &saying))
     }
 
     #[cfg(feature = "hold")]

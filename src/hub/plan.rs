@@ -84,7 +84,7 @@ fn plan_one(
     let is_there = |id| own.ids.contains(&(channel, id)) || hub.has(channel, id);
     if let Some(id) = &message.id {
         // It comes a second time; that is seen when it is applied.
-        if is_there(id) {
+        if own.ids.contains(&(channel, id)) || hub.repeats(channel, message) {
             return Ok(Plan::Go);
         }
         if waits(id) {
@@ -143,11 +143,11 @@ impl<'a> Own<'a> {
         let Publication { channel, message, .. } = item;
         let id = message.id.as_ref();
         // A message that is there already is not appended, and sets nothing back.
-        if id.is_none_or(|id| !hub.has(channel, id) && self.ids.insert((channel, id))) {
+        if id.is_none_or(|id| !hub.repeats(channel, message) && self.ids.insert((channel, id))) {
             let tail = self.tails.entry(channel).or_insert_with(|| hub.tail(channel));
             let ids = &self.ids;
             let has = |id| ids.contains(&(channel, id)) || hub.has(channel, id);
-            tail.move_on(id, predecessor(item), has);
+            tail.move_on(hub.now(), id, predecessor(item), has);
         }
     }
 }

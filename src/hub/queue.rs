@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::plan::predecessor;
 use super::sequencer::{Due, Item, Outcome};
+use crate::order::Purge;
 
 /// What an item takes in the tables, about.
 pub(super) const PLACE_WEIGHT: usize = 160;
@@ -136,10 +137,19 @@ impl Queue {
         self.by_predecessor.get(id).copied()
     }
 
+    /// The first item.
+    pub(super) fn oldest(&self) -> Option<Due> {
+        self.items.first_key_value().map(|(first, _)| *first)
+    }
+
+    /// What goes out once more with this item.
+    pub(super) fn purges_of(&self, due: Due) -> Option<&Arc<[Purge]>> {
+        self.items.get(&due).map(|waiter| &waiter.item.purges)
+    }
+
     /// The first item, if it came before this one and has waited for long enough.
     pub(super) fn overdue_before(&self, due: Due, now: Instant) -> Option<Due> {
-        let (first, _) = self.items.first_key_value()?;
-        (*first < due && first.0 <= now).then_some(*first)
+        self.oldest().filter(|first| *first < due && first.0 <= now)
     }
 
     /// The first of those that lead up to this one, or this one. `None`: what lets it go is on its way.

@@ -7,6 +7,7 @@ use std::borrow::Borrow;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
+use super::said::Saying;
 use super::subscription::Wants;
 use super::topic::{Appended, Gone, Item, Joined, Topic};
 use super::{HubStats, LogLimits, OrderTooLarge};
@@ -127,13 +128,19 @@ impl Registry {
         &self,
         channel: &Channel,
         item: Item,
+        saying: Option<Saying>,
         pinned: impl FnOnce() -> Option<Position>,
         gone: &mut Gone,
     ) -> Option<(Arc<Topic>, Appended)> {
         self.with(channel, |_, topic| {
-            let appended = topic.append(item, &self.limits, pinned, gone)?;
+            let appended = topic.append(item, saying, &self.limits, pinned, gone)?;
             Some((topic.clone(), appended))
         })
+    }
+
+    /// Whether this says once more what a channel's log has.
+    pub(super) fn repeats(&self, topic: &Topic, saying: &Saying) -> bool {
+        topic.repeats(saying, self.limits.age)
     }
 
     /// A reader of a channel from the first message above a position on.

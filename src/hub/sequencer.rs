@@ -69,9 +69,9 @@ pub(crate) struct Item {
     pub(crate) done: watch::Sender<Option<Position>>,
 }
 
-/// An item that waited.
+/// Items that waited, of one order: they go out together, so that its purges do so once.
 pub(crate) struct Released {
-    pub(crate) item: Item,
+    pub(crate) items: Vec<Item>,
     pub(crate) way: Way,
 }
 
@@ -167,6 +167,7 @@ impl Sequencer {
             admitted.go = publications;
             return Ok(admitted);
         }
+        let mut purges_weight = purges.iter().map(Purge::weight).sum::<usize>();
         let purges: Arc<[Purge]> = purges.into();
         // The log is asked under this lock: an append that comes after the answer finds the item waiting.
         let mut waiting = self.waiting.lock();
@@ -177,6 +178,11 @@ impl Sequencer {
                 return Err(conflict);
             }
         };
+        // They share them.
+        let waits = plans
+            .iter()
+            .filter(|plan| matches!(plan, Plan::Wait | Plan::Again));
+        purges_weight = purges_weight.div_ceil(waits.count().max(1));
         let mut said_again = Vec::new();
         for (publication, plan) in publications.into_iter().zip(plans) {
             match (plan, waiting.outcome_of(&publication)) {
@@ -194,7 +200,7 @@ impl Sequencer {
                 (Plan::Wait | Plan::Again, None) => {
                     let (done, outcome) = watch::channel(None);
                     admitted.wait.push(outcome);
-                    let bytes = weight(&publication, &purges);
+                    let bytes = weight(&publication) + purges_weight;
                     let channel = publication.channel.clone();
                     let item = Item {
                         publication,
@@ -225,7 +231,6 @@ impl Sequencer {
         let tail = hub.tail(channel);
         let others = tail
             .awaited()
-            .iter()
             .map(|id| queue.find(id))
             .chain([queue.find_next(id)]);
         let found = others.map(|due| (due, true)).chain([(queue.find(id), false)]);
@@ -239,23 +244,14 @@ impl Sequencer {
     }
 
     /// The first of what is ready, in the order in which it came; before that what came earlier on its channel and has waited
-    /// for long enough.
+    /// for long enough. With it, what comes next of the same order.
     pub(crate) fn next_ready(&self, hub: &Hub, now: Instant) -> Option<Released> {
         let mut waiting = self.waiting.lock();
-        while let Some((first, (channel, due))) = waiting.ready.first_key_value() {
-            let (first, channel, due) = (*first, channel.clone(), *due);
-            let queue = waiting.channels.get(&channel);
-            let overdue = queue.and_then(|queue| queue.overdue_before(due, now));
-            if let Some(released) = overdue.and_then(|due| waiting.release_first(hub, &channel, due)) {
-                return Some(released);
-            }
-            waiting.ready.remove(&first);
-            // It may be out, for there was no room or its time was up.
-            if let Some(released) = waiting.release(hub, &channel, due) {
-                return Some(released);
-            }
+        let mut released = waiting.release_ready(hub, now, None)?;
+        while let Some(next) = waiting.release_ready(hub, now, Some(&released)) {
+            released.add(next);
         }
-        None
+        Some(released)
     }
 
     /// Whether one waits for the item with this id.
@@ -285,12 +281,9 @@ impl Sequencer {
     }
 }
 
-/// About how many bytes of memory an item takes while it waits.
-fn weight(item: &Publication, purges: &[Purge]) -> usize {
-    size_of::<Waiter>()
-        + PLACE_WEIGHT
-        + item.message.weight()
-        + purges.iter().map(Purge::weight).sum::<usize>()
+/// About how many bytes of memory an item takes while it waits, without purges.
+fn weight(item: &Publication) -> usize {
+    size_of::<Waiter>() + PLACE_WEIGHT + item.message.weight()
 }
 
 // === impl Waiting ===
@@ -312,10 +305,67 @@ impl Waiting {
         on_channel > PER_CHANNEL || self.due.len() > IN_ALL || self.bytes > max_bytes
     }
 
+    /// The first of what is ready, or what has to go before that; if `with` is given, only what is of the same order.
+    fn release_ready(&mut self, hub: &Hub, now: Instant, with: Option<&Released>) -> Option<Released> {
+        while let Some((first, (channel, due))) = self.ready.first_key_value() {
+            let (first, channel, due) = (*first, channel.clone(), *due);
+            let queue = self.channels.get(&channel);
+            let overdue = queue.and_then(|queue| queue.overdue_before(due, now));
+            let overdue = overdue.and_then(|due| self.first_to_go(&channel, due));
+            let next = overdue.unwrap_or(due);
+            if !self.is_of_one(&channel, next, with) {
+                return None;
+            }
+            if overdue.is_none() {
+                self.ready.remove(&first);
+            }
+            // It may be out, for there was no room or its time was up.
+            if let Some(released) = self.release(hub, &channel, next) {
+                return Some(released);
+            }
+        }
+        None
+    }
+
+    /// The first that has waited for long enough, or what leads up to it; if `with` is given, only what is of the same order. The
+    /// error: when to look again.
+    fn release_overdue(
+        &mut self,
+        hub: &Hub,
+        now: Instant,
+        with: Option<&Released>,
+    ) -> Option<Result<Released, Instant>> {
+        let (due, channel) = self.due.first_key_value()?;
+        let (due, channel) = (*due, channel.clone());
+        if due.0 > now {
+            return Some(Err(due.0));
+        }
+        let first = self
+            .first_to_go(&channel, due)
+            .filter(|first| self.is_of_one(&channel, *first, with))
+            .and_then(|first| self.release(hub, &channel, first));
+        Some(first.ok_or_else(|| after(now, A_MOMENT)))
+    }
+
+    /// Whether this item is of the same order as what is released, if something is given.
+    fn is_of_one(&self, channel: &Channel, due: Due, with: Option<&Released>) -> bool {
+        let purges = || self.channels.get(channel)?.purges_of(due);
+        with.is_none_or(|released| {
+            let own = released.items.first().map(|item| &item.purges);
+            own.zip(purges())
+                .is_some_and(|(own, purges)| Arc::ptr_eq(own, purges))
+        })
+    }
+
     /// This item, or the first of those that lead up to it, if it waits and nothing on its way lets it go.
-    fn release_first(&mut self, hub: &Hub, channel: &Channel, due: Due) -> Option<Released> {
+    fn first_to_go(&self, channel: &Channel, due: Due) -> Option<Due> {
         let queue = self.channels.get(channel)?;
-        let first = queue.first_of(due).filter(|first| !queue.is_held(*first))?;
+        queue.first_of(due).filter(|first| !queue.is_held(*first))
+    }
+
+    /// That one goes.
+    fn release_first(&mut self, hub: &Hub, channel: &Channel, due: Due) -> Option<Released> {
+        let first = self.first_to_go(channel, due)?;
         self.release(hub, channel, first)
     }
 
@@ -327,7 +377,10 @@ impl Waiting {
         let mut way = Way::new(hub);
         way.begin(self, &item.publication);
         self.tidy(channel);
-        Some(Released { item, way })
+        Some(Released {
+            items: vec![item],
+            way,
+        })
     }
 
     /// What waits and leads up to this item goes out.
@@ -351,6 +404,16 @@ impl Waiting {
     fn outcome_of(&self, item: &Publication) -> Option<Outcome> {
         let id = item.message.id.as_ref()?;
         self.channels.get(&item.channel)?.outcome_of(id)
+    }
+}
+
+// === impl Released ===
+
+impl Released {
+    /// More of the same order.
+    fn add(&mut self, mut more: Self) {
+        self.items.append(&mut more.items);
+        self.way.ids.append(&mut more.way.ids);
     }
 }
 
@@ -393,8 +456,8 @@ impl Way {
         }
     }
 
-    /// An item of the same order that there is no room for; before that, those that lead up to it, as when its time is up. `None`:
-    /// what is left waits.
+    /// What there is no room for on the channel of an item of the same order: what came first, or what leads up to that, as
+    /// when its time is up. `None`: what is left waits.
     pub(crate) fn next_out(&mut self) -> Option<Released> {
         let Self { hub, rest, .. } = self;
         if rest.is_empty() {
@@ -403,12 +466,16 @@ impl Way {
         let sequencer = hub.sequencer();
         let mut waiting = sequencer.waiting.lock();
         while let Some((channel, due)) = rest.front() {
-            let is_crowded = waiting.is_crowded(channel, sequencer.max_bytes);
-            let next = is_crowded
-                .then(|| waiting.release_first(hub, channel, *due))
-                .flatten();
-            if next.is_some() {
-                return next;
+            if waiting.is_crowded(channel, sequencer.max_bytes) {
+                // What came first goes first.
+                let oldest = waiting.channels.get(channel).and_then(Queue::oldest);
+                let mut next = oldest.and_then(|oldest| waiting.release_first(hub, channel, oldest));
+                if next.is_none() {
+                    next = waiting.release_first(hub, channel, *due);
+                }
+                if next.is_some() {
+                    return next;
+                }
             }
             rest.pop_front();
         }
@@ -426,20 +493,21 @@ impl Drop for Way {
 
 impl Watcher {
     /// The oldest item that has waited long enough, or the first of those that lead up to it: what follows that comes
-    /// after it by itself. Else when to look again; `None`, and nothing more to watch, if nothing waits.
+    /// after it by itself; and with it, what comes next of the same order. Else when to look again; `None`, and nothing more
+    /// to watch, if nothing waits.
     pub(crate) fn overdue(&mut self, now: Instant) -> Option<Result<Released, Instant>> {
         let mut waiting = self.hub.sequencer().waiting.lock();
-        let Some((due, channel)) = waiting.due.first_key_value() else {
+        let Some(first) = waiting.release_overdue(&self.hub, now, None) else {
             waiting.watchers.remove(&self.runtime);
             self.registered = false;
             return None;
         };
-        let (due, channel) = (*due, channel.clone());
-        if due.0 > now {
-            return Some(Err(due.0));
-        }
-        let first = waiting.release_first(&self.hub, &channel, due);
-        Some(first.ok_or_else(|| after(now, A_MOMENT)))
+        Some(first.map(|mut released| {
+            while let Some(Ok(next)) = waiting.release_overdue(&self.hub, now, Some(&released)) {
+                released.add(next);
+            }
+            released
+        }))
     }
 }
 

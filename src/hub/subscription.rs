@@ -16,6 +16,8 @@ pub struct Subscription {
     hub: Hub,
     channels: Box<[Cursor]>,
     wants: Wants,
+    /// It brings what is above this.
+    above: Position,
     /// Messages with an id come in whatever form.
     all_ids: bool,
 }
@@ -40,6 +42,8 @@ pub enum Delivery {
         channel: usize,
         /// Its position.
         at: Position,
+        /// It came late: a message that follows it, as their ids say, was there before the subscription begins.
+        late: bool,
         /// The message. It has the form that the hold takes.
         message: Arc<Message>,
     },
@@ -80,18 +84,19 @@ pub enum SubscribeError {
 
 /// What a look at several channels finds: the index of one, and what is there.
 enum Look {
-    Item(usize, Item),
+    Item(usize, Item, bool),
     Lagged(usize),
 }
 
 // === impl Subscription ===
 
 impl Subscription {
-    pub(super) fn new(hub: Hub, channels: Vec<Cursor>, wants: Wants) -> Self {
+    pub(super) fn new(hub: Hub, channels: Vec<Cursor>, wants: Wants, above: Position) -> Self {
         Self {
             hub,
             channels: channels.into(),
             wants,
+            above,
             all_ids: false,
         }
     }
@@ -120,11 +125,12 @@ impl Subscription {
     /// wrote first.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery> {
         Poll::Ready(match ready!(self.poll_first(cx)) {
-            Look::Item(channel, item) => {
+            Look::Item(channel, item, late) => {
                 self.channels[channel].advance();
                 Delivery::Message {
                     channel,
                     at: item.at,
+                    late,
                     message: item.message,
                 }
             }
@@ -140,18 +146,18 @@ impl Subscription {
         loop {
             // The same for all channels: what is at or below it is there, on each.
             let upto = self.hub.now();
-            let mut first: Option<(usize, Item)> = None;
+            let mut first: Option<(usize, Item, Option<Position>)> = None;
             let mut is_ahead = false;
             for (index, cursor) in self.channels.iter_mut().enumerate() {
                 loop {
                     match cursor.peek(upto, cx.waker()) {
-                        Found::Item(item) if !is_wanted(&item.message, self.wants, self.all_ids) => {
+                        Found::Item(item, _) if !is_wanted(&item.message, self.wants, self.all_ids) => {
                             cursor.advance();
                             continue;
                         }
-                        Found::Item(item) => {
-                            if first.as_ref().is_none_or(|(_, other)| item.is_before(other)) {
-                                first = Some((index, item));
+                        Found::Item(item, late) => {
+                            if first.as_ref().is_none_or(|(_, other, _)| item.is_before(other)) {
+                                first = Some((index, item, late));
                             }
                         }
                         Found::Lagged => return Poll::Ready(Look::Lagged(index)),
@@ -162,7 +168,10 @@ impl Subscription {
                 }
             }
             return match first {
-                Some((channel, item)) => Poll::Ready(Look::Item(channel, item)),
+                Some((channel, item, late)) => {
+                    let is_late = late.is_some_and(|by| by <= self.above);
+                    Poll::Ready(Look::Item(channel, item, is_late))
+                }
                 // Who moved the clock meanwhile may have woken everybody before this one waited.
                 None if is_ahead && self.hub.now() > upto => continue,
                 None => Poll::Pending,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::position::Position;
+
 /// Gaps of one channel that are remembered: the last of them.
 const MOST: usize = 32;
 
@@ -11,25 +13,32 @@ pub(super) struct Tail {
     /// Of the last message.
     pub(super) last_id: Option<Arc<str>>,
     /// What messages that are here say they follow, and was not here when they came.
-    awaited: Vec<Arc<str>>,
+    awaited: Vec<Awaited>,
+}
+
+/// What is missing.
+#[derive(Clone, Debug)]
+struct Awaited {
+    id: Arc<str>,
+    /// Where the first is that it leads up to.
+    by: Position,
 }
 
 // === impl Tail ===
 
 impl Tail {
     /// A message comes, and the one that it says it follows, which may be one that the channel `has`. It is the last one,
-    /// unless it leads up to those that are here.
+    /// unless it leads up to those that are here. Where the first of those is, if so.
     pub(super) fn move_on<'a>(
         &mut self,
+        at: Position,
         id: Option<&Arc<str>>,
         prev_id: Option<&'a Arc<str>>,
         has: impl FnOnce(&'a Arc<str>) -> bool,
-    ) {
+    ) -> Option<Position> {
         let follows = prev_id.is_some() && prev_id == self.last_id.as_ref();
-        let place = id.and_then(|id| self.awaited.iter().position(|awaited| awaited == id));
-        if let Some(place) = place {
-            self.awaited.remove(place);
-        }
+        let place = id.and_then(|id| self.awaited.iter().position(|awaited| awaited.id == *id));
+        let by = place.map(|place| self.awaited.remove(place).by);
         if let Some(prev_id) = prev_id
             && !follows
             && !self.awaits(prev_id)
@@ -38,25 +47,32 @@ impl Tail {
             if self.awaited.len() == MOST {
                 self.awaited.remove(0);
             }
-            self.awaited.push(prev_id.clone());
+            self.awaited.push(Awaited {
+                id: prev_id.clone(),
+                by: by.unwrap_or(at),
+            });
         }
-        if follows || place.is_none() {
+        if follows || by.is_none() {
             self.last_id = id.cloned();
         }
+        by
     }
 
     /// Whether a message that is here follows it, and it is not known to be here.
     pub(super) fn awaits(&self, id: &Arc<str>) -> bool {
-        self.awaited.contains(id)
+        self.awaited.iter().any(|awaited| awaited.id == *id)
     }
 
     /// All of these, the oldest gap first.
-    pub(super) fn awaited(&self) -> &[Arc<str>] {
-        &self.awaited
+    pub(super) fn awaited(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.awaited.iter().map(|awaited| &awaited.id)
     }
 
     /// Bytes that the names of what is missing take, beside `each` of them.
     pub(super) fn weight(&self, each: usize) -> usize {
-        self.awaited.iter().map(|id| each + id.len()).sum()
+        self.awaited
+            .iter()
+            .map(|awaited| each + size_of::<Position>() + awaited.id.len())
+            .sum()
     }
 }

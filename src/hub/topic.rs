@@ -5,13 +5,14 @@
 //! The last entry may be replaced: who has not read it reads only the new one, who has reads that as well.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::LogLimits;
 use super::cursor::Cursor;
 use super::numbers::Numbers;
-use super::replaced::ReplacedIds;
+use super::said::{Replaced, Said, Saying};
 use super::subscription::Wants;
 use super::tail::Tail;
 use crate::log::readers::{Readers, Row, Seat};
@@ -72,13 +73,22 @@ struct State {
 #[derive(Default)]
 struct More {
     tail: Tail,
-    ids: HashMap<std::sync::Arc<str>, u32>,
-    /// Of states.
-    replaced_ids: ReplacedIds,
+    ids: HashMap<std::sync::Arc<str>, Known>,
+    /// States.
+    replaced: Replaced,
+    /// What came late, by its number: where the first is that it leads up to.
+    late: VecDeque<(u64, Position)>,
     /// For each form, the number of the last state that has it.
     last_states: [Option<u64>; Form::ALL.len()],
     last_stream_act: Position,
     last_response_act: Position,
+}
+
+/// The last message with an id.
+struct Known {
+    number: u64,
+    what: u32,
+    had_gap: bool,
 }
 
 /// What an append did.
@@ -99,8 +109,8 @@ pub(super) struct Joined {
 
 /// What stands at a reader's place.
 pub(super) enum There {
-    /// The next message, and its number.
-    Item(u64, Item),
+    /// The next message, its number, and where the first is that it leads up to, if it came late.
+    Item(u64, Item, Option<Position>),
     /// A message that the clock has not come to.
     Ahead,
     Nothing,
@@ -144,23 +154,27 @@ impl Topic {
 
     /// Appends, or puts a state in the place of the one before it, which nobody needs who has not had it; and forgets what
     /// that pushes out, but nothing that a fetch needs which is under way since `pinned`, unless there are too many bytes.
-    /// `None` for a message that is already here, or was. Wakes nobody: [`Topic::call`] does that, when the clock has
+    /// `None` for a message that is [said](Saying::of) once more. Wakes nobody: [`Topic::call`] does that, when the clock has
     /// come to it.
     pub(super) fn append(
         &self,
         item: Item,
+        saying: Option<Saying>,
         limits: &LogLimits,
         pinned: impl FnOnce() -> Option<Position>,
         gone: &mut Gone,
     ) -> Option<Appended> {
         let mut state = self.state.write();
-        if item.message.id.as_ref().is_some_and(|id| state.has(id)) {
+        if saying
+            .as_ref()
+            .is_some_and(|saying| state.repeats(saying, limits.age))
+        {
             gone.push(item.message);
             return None;
         }
         let is_first = state.last() < item.at;
         let before = state.weight(&self.name);
-        state.append(item, gone);
+        state.append(item, saying, gone);
         self.changes.fetch_add(1, Ordering::SeqCst);
         while state.bytes > limits.bytes && state.evict(gone) {}
         if state.entries.len() > limits.entries {
@@ -230,6 +244,11 @@ impl Topic {
         self.state.read().has(id)
     }
 
+    /// Whether this says once more what is here, or was replaced by a newer state.
+    pub(super) fn repeats(&self, saying: &Saying, age: Duration) -> bool {
+        self.state.read().repeats(saying, age)
+    }
+
     /// Whether it has neither messages nor readers.
     pub(super) fn is_idle(&self) -> bool {
         self.state.read().is_idle()
@@ -271,7 +290,10 @@ impl Topic {
         }
         let (place, number) = state.numbers.at_or_after(next);
         match state.entries.get(place) {
-            Some(item) if item.at <= upto => There::Item(number, item.clone()),
+            Some(item) if item.at <= upto => {
+                let late = state.more.as_ref().and_then(|more| more.late(number));
+                There::Item(number, item.clone(), late)
+            }
             Some(_) => There::Ahead,
             None => There::Nothing,
         }
@@ -328,6 +350,27 @@ impl State {
         self.more.as_ref().is_some_and(|more| more.has(id))
     }
 
+    fn repeats(&self, saying: &Saying, age: Duration) -> bool {
+        let Some(more) = &self.more else { return false };
+        let last_id = more.tail.last_id.as_ref();
+        self.said(&saying.id)
+            .is_some_and(|said| saying.repeats(said, last_id, age))
+    }
+
+    /// What was said last under this id.
+    fn said(&self, id: &str) -> Option<Said> {
+        let more = self.more.as_ref()?;
+        let Some(known) = more.ids.get(id) else {
+            return more.replaced.find(id);
+        };
+        let (place, _) = self.numbers.at_or_after(known.number);
+        Some(Said {
+            what: known.what,
+            had_gap: known.had_gap,
+            at: self.entries.get(place)?.born,
+        })
+    }
+
     /// The last message that cannot be replayed to such a hold, but asks for a fetch.
     fn last_unreplayable(&self, wants: Wants) -> Position {
         match (&self.more, wants) {
@@ -349,23 +392,42 @@ impl State {
         }
     }
 
-    fn append(&mut self, item: Item, gone: &mut Gone) {
+    fn append(&mut self, item: Item, saying: Option<Saying>, gone: &mut Gone) {
         let message = item.message.clone();
         let (at, latest) = (item.at, item.latest);
-        if let Some(id) = &message.id {
+        if self
+            .entries
+            .back()
+            .is_some_and(|last| latest && last.is_replaced_by(&message))
+        {
+            gone.extend(self.replace_last());
+        }
+        let number = self.numbers.number(self.entries.len());
+        if let Some(Saying {
+            id, prev_id, what, ..
+        }) = saying
+        {
             let more = self.more.get_or_insert_default();
-            *more.ids.entry(id.clone()).or_default() += 1;
+            let known = Known {
+                number,
+                what,
+                // A state may follow what nobody needs any more.
+                had_gap: !latest && prev_id.is_some_and(|prev_id| !more.has(&prev_id)),
+            };
+            more.ids.insert(id, known);
         }
         if let Some(more) = &mut self.more {
             let prev_id = message.prev_id.as_ref().filter(|_| !message.no_seq);
             let More {
                 tail,
                 ids,
-                replaced_ids,
+                replaced,
+                late,
                 ..
             } = &mut **more;
-            let has = |id: &std::sync::Arc<str>| ids.contains_key(id) || replaced_ids.has(id);
-            tail.move_on(message.id.as_ref(), prev_id, has);
+            let has = |id: &std::sync::Arc<str>| ids.contains_key(id) || replaced.find(id).is_some();
+            let leads_up_to = tail.move_on(at, message.id.as_ref(), prev_id, has);
+            late.extend(leads_up_to.map(|by| (number, by)));
         }
         if matches!(message.stream, Some(StreamForm::Close | StreamForm::Hint)) {
             self.more.get_or_insert_default().last_stream_act = at;
@@ -374,30 +436,12 @@ impl State {
             self.more.get_or_insert_default().last_response_act = at;
         }
         self.bytes += message.weight();
-        let replaced = self
-            .entries
-            .back_mut()
-            .filter(|last| latest && last.is_replaced_by(&message));
-        match replaced {
-            Some(last) => {
-                let old = std::mem::replace(last, item);
-                self.numbers.replace_last(self.entries.len());
-                self.forget(&old);
-                if let (Some(more), Some(id)) = (&mut self.more, &old.message.id) {
-                    more.replaced_ids.remember(id);
-                }
-                gone.push(old.message);
-            }
-            None => {
-                if self.entries.capacity() == 0 {
-                    // Most have one message.
-                    self.entries.reserve_exact(1);
-                }
-                self.entries.push_back(item);
-            }
+        if self.entries.capacity() == 0 {
+            // Most have one message.
+            self.entries.reserve_exact(1);
         }
+        self.entries.push_back(item);
         if latest {
-            let number = self.numbers.number(self.entries.len() - 1);
             let more = self.more.get_or_insert_default();
             for form in Form::ALL {
                 if form.is_sent_by(&message) {
@@ -405,6 +449,21 @@ impl State {
                 }
             }
         }
+    }
+
+    /// The last message goes, for a newer state takes its place, with the next number.
+    fn replace_last(&mut self) -> Option<std::sync::Arc<Message>> {
+        let entries = self.entries.len();
+        let number = self.numbers.number(entries.checked_sub(1)?);
+        let id = self.entries.back()?.message.id.clone();
+        let said = id.as_ref().and_then(|id| self.said(id));
+        let old = self.entries.pop_back()?;
+        if let (Some(more), Some(id), Some(said)) = (&mut self.more, &id, said) {
+            more.replaced.remember(id, said);
+        }
+        self.forget(number, &old);
+        self.numbers.replace_last(entries);
+        Some(old.message)
     }
 
     /// Forgets the oldest message, if there is one: for whoever may need it, the floor has risen. A state is needed by
@@ -430,16 +489,16 @@ impl State {
             self.floor = self.floor.max(item.at);
         }
         self.numbers.pop_front();
-        self.forget(&item);
+        self.forget(first, &item);
         gone.push(item.message);
         true
     }
 
     /// What is kept beside the log of a message that leaves it.
-    fn forget(&mut self, item: &Item) {
+    fn forget(&mut self, number: u64, item: &Item) {
         self.bytes -= item.message.weight();
-        if let (Some(more), Some(id)) = (&mut self.more, &item.message.id) {
-            more.forget(id);
+        if let Some(more) = &mut self.more {
+            more.forget(number, item.message.id.as_deref());
         }
     }
 }
@@ -455,21 +514,29 @@ impl Item {
 
 impl More {
     fn has(&self, id: &str) -> bool {
-        self.ids.contains_key(id) || self.replaced_ids.has(id)
+        self.ids.contains_key(id) || self.replaced.find(id).is_some()
+    }
+
+    /// Where the first message is that the one with this number leads up to, if it came late.
+    fn late(&self, number: u64) -> Option<Position> {
+        let place = self.late.binary_search_by_key(&number, |(late, _)| *late).ok()?;
+        Some(self.late[place].1)
     }
 
     fn weight(&self) -> usize {
-        let ids = self.ids.len() * ID_WEIGHT + self.replaced_ids.weight() + self.tail.weight(ID_WEIGHT);
-        size_of::<Self>() + ids
+        let ids = self.ids.len() * ID_WEIGHT + self.replaced.weight() + self.tail.weight(ID_WEIGHT);
+        size_of::<Self>() + ids + self.late.capacity() * size_of::<(u64, Position)>()
     }
 
-    fn forget(&mut self, id: &str) {
-        if let Some(count) = self.ids.get_mut(id) {
-            *count -= 1;
-            if *count == 0 {
-                self.ids.remove(id);
-            }
+    /// The message with this number goes: the first one, or the last.
+    fn forget(&mut self, number: u64, id: Option<&str>) {
+        if let Some(id) = id
+            && self.ids.get(id).is_some_and(|known| known.number == number)
+        {
+            self.ids.remove(id);
         }
+        self.late.pop_front_if(|(late, _)| *late == number);
+        self.late.pop_back_if(|(late, _)| *late == number);
     }
 }
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::hub::ReplacedIds;
+use crate::hub::LastIds;
 use crate::message::{Channel, Message};
 use crate::order::{Order, OrderId, Publication, Purge};
 use crate::time::after;
@@ -28,6 +28,8 @@ use crate::time::after;
 pub(super) const MAX_TARGETS: usize = 4_096;
 /// Messages of one channel that wait because the next one does not take their place. Beyond it there is no room.
 pub(super) const MAX_MESSAGES: usize = 100;
+/// Messages of one channel that may be newer than the newest.
+const MOST_DISPLACED: usize = 8;
 /// After a failure, at least this long until the next try.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -61,8 +63,28 @@ struct Lane {
     version: Option<u64>,
     /// Of the newest message.
     newest_id: Option<Arc<str>>,
-    /// Of older ones: that came before it, or that it or one of them follows, as their publishers say.
-    older_ids: ReplacedIds,
+    /// Those of older ones: that came before it, or that it or one of them follows, as their publishers say.
+    older_ids: LastIds,
+}
+
+/// What was the newest, until one came that does not say that it follows it.
+#[derive(Debug)]
+struct Displaced {
+    id: Arc<str>,
+    /// If it waited.
+    publication: Option<Publication>,
+    /// One came that follows it, and is older than another.
+    is_older: bool,
+}
+
+/// What a message is beside those that came before it.
+enum Age {
+    /// It goes out. In the place of the newest, perhaps, which it does not say that it follows.
+    New(Option<Arc<str>>),
+    /// A newer one came before it.
+    Old,
+    /// Likewise, and the newest is older than it: so one that was displaced is the newest.
+    Between,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +103,8 @@ struct Pending {
     since: Option<Instant>,
     /// Of an order that failed and has not changed since: it may have been taken all the same.
     id: Option<OrderId>,
+    /// What may be newer than the newest, the last one first.
+    displaced: Vec<Displaced>,
     bytes: usize,
 }
 
@@ -130,9 +154,9 @@ pub(super) enum Hurry {
 /// What would wait for one channel.
 struct Room<'a> {
     is_new: bool,
-    messages: usize,
-    last: Option<&'a Message>,
-    targets: usize,
+    messages: Vec<&'a Message>,
+    targets: Option<&'a HashSet<Purge>>,
+    new_targets: HashSet<&'a Purge>,
     /// The next message does not wait.
     goes: bool,
 }
@@ -294,20 +318,18 @@ impl Pacer {
         let mut rooms: HashMap<&Channel, Room<'_>> = HashMap::new();
         let mut bytes = self.pending_bytes;
         for update in updates {
-            let purges = update.purges.iter().map(Purge::weight);
-            bytes += update.publication.message.weight() + purges.sum::<usize>();
             let channel = &update.publication.channel;
             let room = rooms
                 .entry(channel)
                 .or_insert_with(|| Room::of(self.channels.get(channel)));
-            room.take(update);
+            bytes += room.take(update);
         }
         let new = rooms.values().filter(|room| room.is_new);
         let fits = self.channels.len() + new.count() <= self.max_channels
             && bytes <= self.max_pending_bytes
             && rooms
                 .values()
-                .all(|room| room.targets <= MAX_TARGETS && room.messages <= MAX_MESSAGES);
+                .all(|room| room.targets() <= MAX_TARGETS && room.messages.len() <= MAX_MESSAGES);
         let first_due = self.next_deadline().unwrap_or(now);
         fits.then_some(()).ok_or(Full {
             retry_after: first_due.saturating_duration_since(now),
@@ -324,7 +346,7 @@ impl Pacer {
                 pending: None,
                 version: update.version,
                 newest_id: message.id.clone(),
-                older_ids: ReplacedIds::default(),
+                older_ids: LastIds::default(),
             };
             lane.follow(message);
             self.channels.insert(channel.clone(), lane);
@@ -339,8 +361,14 @@ impl Pacer {
                 more: false,
             });
         };
-        let superseded = lane.note(&update.publication.message, update.version);
+        let age = lane.note(&update.publication.message, update.version);
         lane.follow(&update.publication.message);
+        if matches!(age, Age::Between) {
+            self.pending_bytes -= lane.pending_bytes();
+            self.gone.extend(lane.restore());
+            self.pending_bytes += lane.pending_bytes();
+        }
+        let superseded = !matches!(age, Age::New(_));
         if superseded && update.purges.is_empty() {
             self.gone.push(update.publication);
             return Verdict::Superseded;
@@ -350,14 +378,14 @@ impl Pacer {
         pending.id = None;
         pending.add_purges(update.purges);
         let mut replaced = false;
-        if superseded {
-            self.gone.push(update.publication);
-        } else {
+        if let Age::New(displaced) = age {
             lane.interval = update.interval;
             pending.since = Some(now);
             let old = pending.add(update.publication);
             replaced = old.is_some();
-            self.gone.extend(old);
+            self.gone.extend(pending.displace(displaced, old));
+        } else {
+            self.gone.push(update.publication);
         }
         self.pending_bytes += pending.bytes;
         if superseded {
@@ -379,6 +407,9 @@ impl Pacer {
         let mut pending = lane.pending.take()?;
         lane.phase = Phase::Sending { since: now };
         self.pending_bytes -= pending.bytes;
+        let displaced = std::mem::take(&mut pending.displaced);
+        self.gone
+            .extend(displaced.into_iter().filter_map(|one| one.publication));
         lane.pending = pending.split_off(self.order_limits);
         let more = lane.pending.is_some();
         self.pending_bytes += lane.pending.as_mut().map_or(0, Pending::weigh);
@@ -405,50 +436,80 @@ impl Pacer {
 
 impl<'a> Room<'a> {
     fn of(lane: Option<&'a Lane>) -> Self {
-        let pending = lane.and_then(|lane| lane.pending.as_ref());
-        let messages = pending.map_or(&[][..], |pending| &pending.publications);
+        let pending = || lane?.pending.as_ref();
+        let messages = pending().into_iter().flat_map(|pending| &pending.publications);
         Self {
             is_new: lane.is_none(),
-            messages: messages.len(),
-            last: messages.last().map(|last| &*last.message),
-            targets: pending.map_or(0, |pending| pending.purges.len()),
+            messages: messages.map(|waiting| &*waiting.message).collect(),
+            targets: pending().map(|pending| &pending.purges),
+            new_targets: HashSet::new(),
             goes: lane.is_none(),
         }
     }
 
-    fn take(&mut self, update: &'a Update) {
+    /// How many bytes more it takes, at most.
+    fn take(&mut self, update: &'a Update) -> usize {
         let message = &*update.publication.message;
-        self.targets += update.purges.len();
-        if !std::mem::take(&mut self.goes) {
-            self.messages += usize::from(!self.last.is_some_and(|last| message.covers(last)));
-            self.last = Some(message);
+        let there = self.targets;
+        let is_new = |purge: &&Purge| there.is_none_or(|there| !there.contains(*purge));
+        let new = update.purges.iter().filter(is_new);
+        let new = new.filter(|purge| self.new_targets.insert(purge));
+        let purges: usize = new.map(Purge::weight).sum();
+        if !std::mem::take(&mut self.goes) && self.messages.len() <= MAX_MESSAGES {
+            let waiting = self.messages.iter().copied();
+            if let Some(place) = replaced_by(waiting, message) {
+                self.messages.remove(place);
+            }
+            self.messages.push(message);
         }
+        message.weight() + purges
+    }
+
+    fn targets(&self) -> usize {
+        self.targets.map_or(0, HashSet::len) + self.new_targets.len()
     }
 }
 
 // === impl Lane ===
 
 impl Lane {
-    /// A message comes. Returns whether it is superseded by one that came before it: by its version, or by its id if it
-    /// carries nothing but states.
-    fn note(&mut self, message: &Message, version: Option<u64>) -> bool {
+    /// A message comes. It is superseded by one that came before it: by its version, or by its id if it carries nothing but
+    /// states.
+    fn note(&mut self, message: &Message, version: Option<u64>) -> Age {
         let is_older = |(its, ours)| its <= ours;
         let by_version = version.zip(self.version).is_some_and(is_older);
-        let by_id = message.id.as_ref().is_some_and(|id| self.older_ids.has(id));
-        let older = match by_version || by_id {
-            true => message.id.clone(),
-            false => {
-                self.version = version.or(self.version);
-                std::mem::replace(&mut self.newest_id, message.id.clone())
-            }
-        };
+        let prev_id = predecessor(message);
+        let follows = prev_id.is_some() && prev_id == self.newest_id.as_ref();
+        let pending = self.pending.as_ref();
+        let is_between =
+            follows && pending.is_some_and(|pending| pending.displaced.iter().any(|one| !one.is_older));
+        // That of what follows the newest is another one's by now.
+        let by_id = message.id.as_ref().is_some_and(|id| self.older_ids.has(id)) && (is_between || !follows);
+        if by_version || by_id {
+            self.remember_older(message.id.as_ref());
+            return match message.is_state() {
+                true if is_between && !by_version => Age::Between,
+                is_state if by_version || is_state => Age::Old,
+                _ => Age::New(None),
+            };
+        }
+        self.version = version.or(self.version);
+        let older = std::mem::replace(&mut self.newest_id, message.id.clone());
         self.remember_older(older.as_ref());
-        by_version || by_id && message.is_state()
+        // Of what follows, or does not say what it follows, all is known.
+        Age::New(older.filter(|_| prev_id.is_some() && !follows))
     }
 
     /// What a message follows is older than it.
     fn follow(&mut self, message: &Message) {
-        self.remember_older(message.prev_id.as_ref().filter(|_| !message.no_seq));
+        let Some(prev_id) = predecessor(message) else {
+            return;
+        };
+        self.remember_older(Some(prev_id));
+        let displaced = self.pending.iter_mut().flat_map(|pending| &mut pending.displaced);
+        for one in displaced.filter(|one| one.id == *prev_id) {
+            one.is_older = true;
+        }
     }
 
     fn remember_older(&mut self, id: Option<&Arc<str>>) {
@@ -460,24 +521,97 @@ impl Lane {
             self.older_ids.remember(id);
         }
     }
+
+    /// The newest is older than what it displaced last: that has its place again. What is no longer needed.
+    fn restore(&mut self) -> Vec<Publication> {
+        let mut gone = Vec::new();
+        let Some(pending) = &mut self.pending else {
+            return gone;
+        };
+        while let Some(Displaced {
+            id,
+            publication,
+            is_older,
+        }) = pending.displaced.pop()
+        {
+            if is_older {
+                gone.extend(publication);
+                continue;
+            }
+            let older = self.newest_id.replace(id);
+            let mut publications = pending.publications.iter();
+            let place = publications.position(|waiting| waiting.message.id == older);
+            gone.extend(match (place, publication) {
+                (Some(place), Some(newer)) => {
+                    Some(std::mem::replace(&mut pending.publications[place], newer))
+                }
+                // It has gone out.
+                (Some(place), None) => Some(pending.publications.remove(place)),
+                (None, publication) => publication,
+            });
+            self.remember_older(older.as_ref());
+            break;
+        }
+        self.pending
+            .take_if(|pending| pending.weigh() == 0 && pending.publications.is_empty());
+        gone
+    }
+
+    fn pending_bytes(&self) -> usize {
+        self.pending.as_ref().map_or(0, |pending| pending.bytes)
+    }
+}
+
+fn predecessor(message: &Message) -> Option<&Arc<str>> {
+    message.prev_id.as_ref().filter(|_| !message.no_seq)
+}
+
+/// Which of those that wait is made useless by a newer one: nothing stands between them in whatever form they have.
+fn replaced_by<'a>(
+    waiting: impl DoubleEndedIterator<Item = &'a Message> + ExactSizeIterator,
+    newer: &Message,
+) -> Option<usize> {
+    let mut from_the_last = { waiting }.enumerate().rev();
+    let (place, last) = from_the_last.find(|(_, older)| newer.shares_a_form(older) || newer.covers(older))?;
+    newer.covers(last).then_some(place)
 }
 
 // === impl Pending ===
 
 impl Pending {
-    /// Adds a message, in the place of the last one if it makes that useless: returns that one.
+    /// Adds a message, in the place of one that it makes useless: returns that one.
     fn add(&mut self, publication: Publication) -> Option<Publication> {
         self.bytes += publication.message.weight();
-        match self.publications.last_mut() {
-            Some(last) if publication.message.covers(&last.message) => {
-                self.bytes -= last.message.weight();
-                Some(std::mem::replace(last, publication))
-            }
-            _ => {
-                self.publications.push(publication);
-                None
-            }
+        let waiting = self.publications.iter().map(|waiting| &*waiting.message);
+        let place = replaced_by(waiting, &publication.message);
+        let old = place.map(|place| self.publications.remove(place));
+        self.bytes -= old.as_ref().map_or(0, |old| old.message.weight());
+        self.publications.push(publication);
+        old
+    }
+
+    /// The newest was displaced, by one that replaced this. What is no longer needed.
+    fn displace(&mut self, displaced: Option<Arc<str>>, old: Option<Publication>) -> Vec<Publication> {
+        let Some(id) = displaced else {
+            return Vec::from_iter(old);
+        };
+        let is_it = |old: &Publication| old.message.id.as_ref() == Some(&id);
+        let (publication, mut gone) = match old {
+            Some(old) if is_it(&old) => (Some(old), Vec::new()),
+            old => (None, Vec::from_iter(old)),
+        };
+        self.bytes += publication.as_ref().map_or(0, |kept| kept.message.weight());
+        if self.displaced.len() == MOST_DISPLACED {
+            let first = self.displaced.remove(0).publication;
+            self.bytes -= first.as_ref().map_or(0, |first| first.message.weight());
+            gone.extend(first);
         }
+        self.displaced.push(Displaced {
+            id,
+            publication,
+            is_older: false,
+        });
+        gone
     }
 
     fn add_purges(&mut self, purges: Vec<Purge>) {
@@ -509,7 +643,8 @@ impl Pending {
     }
 
     fn weigh(&mut self) -> usize {
-        let messages = self.publications.iter();
+        let displaced = self.displaced.iter().filter_map(|one| one.publication.as_ref());
+        let messages = self.publications.iter().chain(displaced);
         let messages = messages.map(|publication| publication.message.weight());
         let purges = self.purges.iter().map(Purge::weight);
         self.bytes = messages.sum::<usize>() + purges.sum::<usize>();

@@ -195,7 +195,13 @@ fn one_order_gathers_a_bounded_number_of_targets() {
         ..plain("a", "2")
     };
     assert!(pacer.submit(vec![with(0, MAX_TARGETS)], now).is_ok());
-    assert!(pacer.submit(vec![with(0, 1)], now).is_err());
+    assert!(
+        pacer
+            .submit(vec![with(MAX_TARGETS, MAX_TARGETS + 1)], now)
+            .is_err()
+    );
+    // Those that are there already are no more.
+    assert!(pacer.submit(vec![with(0, 1), with(0, 2)], now).is_ok());
     assert!(pacer.submit(vec![plain("a", "3")], now).is_ok());
 }
 
@@ -406,4 +412,54 @@ fn d2a_what_closes_or_hints_may_be_late() {
 
 fn channel(name: &str) -> Channel {
     Channel::new(name).expect("a good name")
+}
+
+/// Calls of one publisher that overtake each other: whichever order its states come in, the last one is sent last, and nothing
+/// that is known to be older after it.
+#[test]
+fn d2a_the_last_of_a_chain_is_sent_last_in_whichever_order_it_comes() {
+    for count in 2..=7 {
+        let mut order: Vec<usize> = (1..=count).collect();
+        permutations(&mut order, 0, &mut |order| {
+            let (mut pacer, now) = (pacer(), Instant::now());
+            let mut sent = Vec::new();
+            let mut note = |start: &Start| {
+                let ids = start.order.publications.iter();
+                sent.extend(ids.map(|one| one.message.id.as_deref().map(ToOwned::to_owned)));
+            };
+            // What came before all of them.
+            let start = started(one(&mut pacer, chained(0), now));
+            note(&start);
+            pacer.finish(&start.channel, None, now);
+            for n in order {
+                assert!(!matches!(one(&mut pacer, chained(*n), now), Verdict::Start(_)));
+            }
+            for start in pacer.due(now + T) {
+                note(&start);
+                pacer.finish(&start.channel, None, now + T);
+            }
+            assert_eq!(sent, [Some("0".into()), Some(count.to_string())], "{order:?}");
+            assert_eq!(pacer.sizes().2, 0, "{order:?}");
+        });
+    }
+}
+
+fn chained(n: usize) -> Update {
+    let prev_id = n.checked_sub(1).map_or("none".to_owned(), |n| n.to_string());
+    let text = "x".repeat(n + 1);
+    update(
+        "c",
+        Message::bytes(text).with_id(n.to_string()).with_prev_id(prev_id),
+    )
+}
+
+fn permutations(order: &mut Vec<usize>, from: usize, each: &mut impl FnMut(&[usize])) {
+    if from == order.len() {
+        return each(order);
+    }
+    for other in from..order.len() {
+        order.swap(from, other);
+        permutations(order, from + 1, each);
+        order.swap(from, other);
+    }
 }

@@ -66,10 +66,9 @@ async fn d1_what_is_ready_is_not_overtaken_by_what_came_after_it() {
         accept_now(&edge, Order::from_iter([said(&n.to_string(), "")]));
     }
     ready(response.body_mut());
-    accept_now(
-        &edge,
-        Order::from_iter([said("3", "2"), said("6", "5"), said("8", "7")]),
-    );
+    for item in [said("3", "2"), said("6", "5"), said("8", "7")] {
+        accept_now(&edge, Order::from_iter([item]));
+    }
     assert_eq!(edge.hub().stats().waiting, 3);
     accept_now(&edge, Order::from_iter([said("2", ""), said("5", "")]));
     assert_eq!(edge.hub().stats().waiting, 0);
@@ -82,7 +81,7 @@ async fn d1_what_is_ready_is_not_overtaken_by_what_came_after_it() {
 async fn d1_what_was_ready_before_its_order_had_gone_out_goes_out_in_the_order_in_which_it_came() {
     let edge = Edge::new();
     let mut response = stream(&edge).await;
-    accept_now(&edge, Order::from_iter([said("1", "0")]));
+    accept_now(&edge, Order::from_iter([heard("1", "0", || {})]));
     let other = edge.clone();
     let meanwhile = move || {
         accept_now(&other, Order::from_iter([said("4", "3")]));

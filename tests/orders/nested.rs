@@ -118,8 +118,8 @@ impl World {
         {
             let mut state = self.state.lock();
             for (nth, name) in all.iter().enumerate() {
-                let most = state.most_bytes;
-                let bytes = state.numbers.below(most);
+                // Who says it again says the same.
+                let bytes = (name.0 * 7_919 + name.1 * 104_729) % state.most_bytes;
                 let is_heard = nth >= items.len() || state.numbers.below(3) == 0;
                 publications.push(self.publication(*name, bytes, is_heard));
             }

@@ -77,7 +77,10 @@ struct Reader {
 impl Reader {
     async fn read(&mut self) {
         while let Ok(next) = tokio::time::timeout(Duration::ZERO, self.subscription.next()).await {
-            let Delivery::Message { channel, at, message } = next else {
+            let Delivery::Message {
+                channel, at, message, ..
+            } = next
+            else {
                 panic!("lagged");
             };
             self.got[channel].push((number(&message), at));

@@ -74,14 +74,29 @@ async fn run(steps: Vec<Step>, waiting_bytes: usize, short: Option<u64>) -> Resu
             submit @ Step::Submit { .. } => vec![submit],
         })
         .collect();
+    let mut sayings: HashMap<(usize, u8), Said> = HashMap::new();
     let mut firsts: HashMap<(usize, u8), Instant> = HashMap::new();
     let mut states: HashSet<(usize, u8)> = HashSet::new();
     let mut seen: HashMap<(usize, u8), (Position, Instant)> = HashMap::new();
+    let mut seen_last: HashMap<(usize, u8), (Position, Instant)> = HashMap::new();
     let mut unnamed = [0usize; 2];
     let mut answers = Vec::new();
     for (nth, step) in steps.iter().enumerate() {
         match step {
             Step::Submit { items, leave, again } => {
+                // Who says it again says the same.
+                let said = |said: &Said| match said.id {
+                    0 => said.clone(),
+                    id => {
+                        let first = sayings.entry((said.channel, id)).or_insert(said.clone());
+                        let latest = said.latest;
+                        Said {
+                            latest,
+                            ..first.clone()
+                        }
+                    }
+                };
+                let items: &Vec<Said> = &items.iter().map(said).collect();
                 let publication = |said: &Said| {
                     let mut message = Message::bytes(vec![0; said.bytes]);
                     if said.id > 0 {
@@ -141,7 +156,10 @@ async fn run(steps: Vec<Step>, waiting_bytes: usize, short: Option<u64>) -> Resu
             }
         }
         while let Ok(next) = tokio::time::timeout(Duration::ZERO, subscription.next()).await {
-            let Delivery::Message { channel, at, message } = next else {
+            let Delivery::Message {
+                channel, at, message, ..
+            } = next
+            else {
                 prop_assert!(short.is_some(), "lagged");
                 continue;
             };
@@ -150,8 +168,23 @@ async fn run(steps: Vec<Step>, waiting_bytes: usize, short: Option<u64>) -> Resu
                 continue;
             };
             let id = id.parse().expect("a number");
-            let old = seen.insert((channel, id), (at, Instant::now()));
-            prop_assert!(old.is_none() || short.is_some(), "{channel}/{id} twice");
+            let now = Instant::now();
+            seen.entry((channel, id)).or_insert((at, now));
+            if let Some((old, when)) = seen_last.insert((channel, id), (at, now)) {
+                let said = &sayings[&(channel, id)];
+                let is_unlinked = said.free || said.prev_id == 0;
+                // It follows what came after it; or it names nothing, and that was long ago.
+                let previous = seen_last.get(&(channel, said.prev_id));
+                let is_news = match is_unlinked {
+                    true => now - when > Duration::from_secs(60),
+                    // A state says nothing of what it follows.
+                    false => {
+                        states.contains(&(channel, id))
+                            || previous.is_some_and(|(previous, _)| *previous > old)
+                    }
+                };
+                prop_assert!(is_news || short.is_some(), "{channel}/{id} twice");
+            }
         }
     }
     let stats = edge.hub().stats();

@@ -2,6 +2,7 @@ mod body;
 mod gap;
 mod races;
 mod random;
+mod real;
 mod steps;
 mod told;
 
@@ -41,6 +42,7 @@ impl Hold {
         self.count += 1;
         let placed = Placed {
             at: Position::new(self.count),
+            late: false,
             message: Arc::new(message),
         };
         let now = self.now;
@@ -107,6 +109,7 @@ fn channels_do_not_wait_for_each_other() {
     let mut offer = |index, id, prev_id| {
         let placed = Placed {
             at: Position::new(7),
+            late: false,
             message: Arc::new(message(id, prev_id)),
         };
         ids.offer(index, placed, || now).is_some()

@@ -148,6 +148,9 @@ impl Track {
             return None;
         }
         let goes_anyway = is_contained || follows || message.no_seq || self.follows_news(message);
+        if placed.late && !goes_anyway && !self.is_bodiless {
+            return None;
+        }
         if goes_anyway || (self.fits(message) && self.may_go(message)) {
             return self.go(place, placed);
         }
