@@ -149,6 +149,8 @@ impl Track {
         }
         let goes_anyway = is_contained || follows || message.no_seq || self.follows_news(message);
         if placed.late && !goes_anyway && !self.is_bodiless {
+            // So is what leads up to it.
+            self.withheld.take_chain(message.prev_id.clone());
             return None;
         }
         if goes_anyway || (self.fits(message) && self.may_go(message)) {

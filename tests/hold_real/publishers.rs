@@ -1,84 +1,44 @@
-//! Publishers as they are: processes that share a counter, whose calls overtake each other and are made twice; and what the
-//! clients of streams must get. `GRIPSTACK_SEED` tells the story of one world; `GRIPSTACK_FULL=1` runs many.
-#![cfg(all(feature = "hold", feature = "cache", feature = "testing"))]
+//! What the clients of streams must get.
 
-mod hold_support;
-
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gripstack::{Edge, Publication};
-use hold_support::seeds::*;
-use hold_support::*;
+use gripstack::Publication;
 use http::Method;
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
-use tokio::time::sleep;
 use tower::ServiceExt;
 
-#[derive(Clone, Copy, PartialEq, Debug)]
-enum Link {
-    /// `id` and `prev-id`, by two processes.
-    Chain,
-    /// `id` alone, by one process.
-    Ids,
-    /// Neither, by one process.
-    None,
-}
+use crate::hold_support::seeds::*;
+use crate::hold_support::*;
+use crate::story::{self, Link, Story, name, named};
 
 struct World {
-    link: Link,
+    story: Story,
     cached: bool,
-    channels: usize,
     /// Messages without ids on the same channels.
     side: bool,
     /// Stored, and never published.
     loses: bool,
     retries: bool,
     latest: bool,
-    edge: Edge,
-    stored: Mutex<Vec<usize>>,
+    /// Nothing was published before.
+    fresh: bool,
     lost: Mutex<Vec<(usize, usize)>>,
-    dice: Mutex<Dice>,
-    story: Mutex<Vec<String>>,
-    wrong: Mutex<Vec<String>>,
 }
 
-impl World {
-    fn roll(&self, n: u64) -> u64 {
-        self.dice.lock().roll(n)
-    }
-    fn tell(&self, what: String) {
-        let line = format!(
-            "{:?} [{}] {what}",
-            tokio::time::Instant::now(),
-            self.edge.hub().now()
-        );
-        self.story.lock().push(line);
-    }
-    fn wrong(&self, what: String) {
-        self.tell(format!("WRONG {what}"));
-        self.wrong.lock().push(what);
-    }
-    async fn pause(&self, ms: u64) {
-        sleep(Duration::from_millis(self.roll(ms))).await;
-    }
-    fn name(c: usize) -> String {
-        format!("c{c}")
+impl Deref for World {
+    type Target = Story;
+
+    fn deref(&self) -> &Story {
+        &self.story
     }
 }
 
 async fn answer(world: Arc<World>) -> Reply {
     world.pause(700).await;
     let stored = world.stored.lock().clone();
-    let channels: Vec<_> = stored
-        .iter()
-        .enumerate()
-        .map(|(c, n)| match world.link {
-            Link::None => World::name(c),
-            _ => format!("{}; prev-id={n}", World::name(c)),
-        })
-        .collect();
     let body: Vec<_> = stored
         .iter()
         .enumerate()
@@ -91,7 +51,7 @@ async fn answer(world: Arc<World>) -> Reply {
         200,
         &[
             ("grip-hold", "stream"),
-            ("grip-channel", &channels.join(", ")),
+            ("grip-channel", &named(&stored, world.link)),
             ("cache-control", control),
         ],
         format!("{}\n", body.join(" ")),
@@ -103,9 +63,9 @@ async fn publisher(world: Arc<World>, process: usize) {
     for _ in 0..world.roll(14) + 3 {
         let gap = [30, 300, 1_500, 7_000][world.roll(4) as usize];
         world.pause(gap).await;
-        let c = world.roll(world.channels as u64) as usize;
+        let c = world.roll(world.channels() as u64) as usize;
         if world.side && world.roll(4) == 0 {
-            publish_on(&world.edge, &World::name(c), bytes("-\n")).await;
+            publish_on(&world.edge, &name(c), bytes("-\n")).await;
             continue;
         }
         let n = {
@@ -124,7 +84,7 @@ async fn publisher(world: Arc<World>, process: usize) {
             Link::Ids => with_ids(&text, &n.to_string(), ""),
             Link::None => bytes(&text),
         };
-        let mut publication = Publication::new(channel(&World::name(c)), message);
+        let mut publication = Publication::new(channel(&name(c)), message);
         if world.latest {
             publication = publication.latest();
         }
@@ -132,8 +92,7 @@ async fn publisher(world: Arc<World>, process: usize) {
             let world = world.clone();
             async move {
                 // Of two that are lost nothing says what comes between them.
-                // And where a channel knows no last id, see `hold_real_ids`.
-                if world.link == Link::Chain && !world.loses && !world.side {
+                if world.link == Link::Chain && !world.loses {
                     world.pause(900).await;
                 }
                 let tries = if world.retries && world.link != Link::None {
@@ -177,7 +136,7 @@ async fn client(world: Arc<World>, service: gripstack::hold::GripHold<Inner>, na
         );
         let mut body = asked.await.expect("answers").into_body();
         let mut named: Vec<usize> = Vec::new();
-        let mut seen: Vec<Vec<usize>> = vec![Vec::new(); world.channels];
+        let mut seen: Vec<Vec<usize>> = vec![Vec::new(); world.channels()];
         let lasts = world.roll(3) != 0;
         let until = Duration::from_millis(if lasts { 10_000_000 } else { world.roll(9_000) });
         let read = async {
@@ -207,7 +166,7 @@ async fn client(world: Arc<World>, service: gripstack::hold::GripHold<Inner>, na
         }
         let stored = world.stored.lock().clone();
         let lost = world.lost.lock().clone();
-        for c in 0..world.channels {
+        for c in 0..world.channels() {
             let (b, got) = (named[c], &seen[c]);
             let told = || {
                 format!(
@@ -253,31 +212,21 @@ async fn client(world: Arc<World>, service: gripstack::hold::GripHold<Inner>, na
 }
 
 fn run(seed: u64) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
+    story::run(async {
         let mut dice = Dice::new(seed);
-        let link = [Link::Chain, Link::Chain, Link::Ids, Link::None][dice.roll(4) as usize];
+        let link = Link::of(&mut dice);
         let channels = 1 + dice.roll(3) as usize;
         let loses = dice.one_in(4);
         let world = Arc::new(World {
-            link,
-            channels,
             cached: dice.one_in(2),
             // What has no id makes a channel forget its last one, and what waits is overtaken.
             side: dice.one_in(3) && !(loses && link == Link::Chain),
             loses,
             retries: dice.one_in(2),
             latest: link != Link::Chain && dice.one_in(3),
-            edge: Edge::new(),
-            stored: Mutex::new(vec![dice.roll(3) as usize; channels]),
+            fresh: dice.one_in(3),
             lost: Mutex::default(),
-            dice: Mutex::new(dice),
-            story: Mutex::default(),
-            wrong: Mutex::default(),
+            story: Story::new(link, vec![dice.roll(3) as usize; channels], dice),
         });
         let origin = Origin::new({
             let world = world.clone();
@@ -287,11 +236,11 @@ fn run(seed: u64) -> Result<(), String> {
             true => origin.cached(&world.edge),
             false => origin.held(world.edge.hold_layer()),
         };
-        if link == Link::Chain {
+        if link == Link::Chain && !world.fresh {
             let stored = world.stored.lock().clone();
             for (c, n) in stored.into_iter().enumerate() {
                 let message = with_ids(&format!("M{c}={n}\n"), &n.to_string(), "start");
-                publish_on(&world.edge, &World::name(c), message).await;
+                publish_on(&world.edge, &name(c), message).await;
             }
         }
         let mut all = tokio::task::JoinSet::new();
@@ -304,21 +253,19 @@ fn run(seed: u64) -> Result<(), String> {
         while let Some(done) = all.join_next().await {
             done.expect("no panic");
         }
-        let wrong = world.wrong.lock();
-        if wrong.is_empty() {
-            return Ok(());
-        }
-        Err(format!(
-            "seed {seed} {:?} cached {} side {} loses {} retries {} latest {}\n{}\n{}",
-            world.link,
-            world.cached,
-            world.side,
-            world.loses,
-            world.retries,
-            world.latest,
-            world.story.lock().join("\n"),
-            wrong.join("\n")
-        ))
+        let World {
+            cached,
+            side,
+            loses,
+            retries,
+            latest,
+            fresh,
+            ..
+        } = &*world;
+        let what = format!(
+            "cached {cached} side {side} loses {loses} retries {retries} latest {latest} fresh {fresh}"
+        );
+        world.end(seed, &what)
     })
 }
 

@@ -1,13 +1,11 @@
 //! Ids as real publishers give them: ids that come back.
-#![cfg(all(feature = "hold", feature = "cache", feature = "testing"))]
-
-mod hold_support;
 
 use std::time::Duration;
 
 use gripstack::{Edge, Publication};
-use hold_support::*;
 use tokio::time::sleep;
+
+use crate::hold_support::*;
 
 /// What django-eventstream 5 publishes when a user may no longer read a channel (`utils.publish_kick`): always under the
 /// same two ids.
@@ -176,4 +174,28 @@ async fn d2_what_leads_up_to_the_body_is_not_sent_after_what_has_no_id() {
     assert_eq!(ready(&mut held), ["has 3"]);
     sleep(Duration::from_secs(6)).await;
     assert!(ready(&mut held).is_empty(), "2 is older than what its client has");
+}
+
+/// What leads up to the body comes in its own order, so that only the last of it says so.
+#[tokio::test(start_paused = true)]
+async fn d2_all_that_leads_up_to_the_body_and_comes_after_it_is_not_sent() {
+    let edge = Edge::new();
+    publish(&edge, with_ids("1", "1", "0")).await;
+    publish(&edge, bytes("somebody types")).await;
+    publish(&edge, with_ids("4", "4", "3")).await;
+    let origin = Origin::fixed(
+        200,
+        &[("grip-hold", "stream"), ("grip-channel", "t; prev-id=4")],
+        "has 4",
+    );
+    let mut held = origin.get(&edge).await.into_body();
+    for (id, prev_id) in [("2", "1"), ("3", "2")] {
+        publish(&edge, with_ids(id, id, prev_id)).await;
+    }
+    assert_eq!(ready(&mut held), ["has 4"]);
+    sleep(Duration::from_secs(6)).await;
+    assert!(
+        ready(&mut held).is_empty(),
+        "2 and 3 are older than what its client has"
+    );
 }

@@ -1,29 +1,20 @@
 //! Long polls of real clients: each says what it has, in its URL or by `If-None-Match`, gets the next, and asks again.
-//! `GRIPSTACK_SEED` tells the story of one world; `GRIPSTACK_FULL=1` runs many.
-#![cfg(all(feature = "hold", feature = "cache", feature = "testing"))]
 
-mod hold_support;
-
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gripstack::message::PushedResponse;
 use gripstack::testing::Call;
-use gripstack::{Edge, Order, Publication};
-use hold_support::seeds::*;
-use hold_support::*;
+use gripstack::{Order, Publication};
 use http::Method;
-use parking_lot::Mutex;
 use tokio::time::sleep;
 use tower::ServiceExt;
 
-#[derive(Clone, Copy, PartialEq, Debug)]
-enum Link {
-    Chain,
-    Ids,
-    None,
-}
+use crate::hold_support::seeds::*;
+use crate::hold_support::*;
+use crate::story::{self, Link, Story, name, named};
 
 /// How a client says what it has.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -37,7 +28,7 @@ enum Says {
 }
 
 struct World {
-    link: Link,
+    story: Story,
     says: Says,
     cached: bool,
     retries: bool,
@@ -45,12 +36,14 @@ struct World {
     hints: bool,
     /// Both channels change in one order.
     both: bool,
-    channels: usize,
-    edge: Edge,
-    stored: Mutex<Vec<usize>>,
-    dice: Mutex<Dice>,
-    story: Mutex<Vec<String>>,
-    wrong: Mutex<Vec<String>>,
+}
+
+impl Deref for World {
+    type Target = Story;
+
+    fn deref(&self) -> &Story {
+        &self.story
+    }
 }
 
 fn tag(values: &[usize]) -> String {
@@ -63,27 +56,6 @@ fn values(tag: &str) -> Vec<usize> {
         .split('-')
         .map(|n| n.parse().expect("a number"))
         .collect()
-}
-
-impl World {
-    fn roll(&self, n: u64) -> u64 {
-        self.dice.lock().roll(n)
-    }
-    fn tell(&self, what: String) {
-        let line = format!(
-            "{:?} [{}] {what}",
-            tokio::time::Instant::now(),
-            self.edge.hub().now()
-        );
-        self.story.lock().push(line);
-    }
-    fn wrong(&self, what: String) {
-        self.tell(format!("WRONG {what}"));
-        self.wrong.lock().push(what);
-    }
-    async fn pause(&self, ms: u64) {
-        sleep(Duration::from_millis(self.roll(ms))).await;
-    }
 }
 
 async fn answer(world: Arc<World>, call: Call) -> Reply {
@@ -100,16 +72,8 @@ async fn answer(world: Arc<World>, call: Call) -> Reply {
     let has_it = said
         .as_ref()
         .is_some_and(|said| said.iter().zip(&stored).all(|(a, b)| a >= b));
-    let channels: Vec<_> = stored
-        .iter()
-        .enumerate()
-        .map(|(c, n)| match world.link {
-            Link::None => format!("c{c}"),
-            _ => format!("c{c}; prev-id={n}"),
-        })
-        .collect();
     let etag = format!("\"{}\"", tag(&stored));
-    let channels = channels.join(", ");
+    let channels = named(&stored, world.link);
     let control = if world.cached { "max-age=600" } else { "no-store" };
     let mut headers = vec![("grip-channel", &*channels), ("cache-control", control)];
     if has_it || world.says == Says::TagOfOne {
@@ -132,9 +96,9 @@ async fn publisher(world: Arc<World>) {
     for _ in 0..world.roll(14) + 3 {
         let gap = [30, 300, 1_500, 25_000][world.roll(4) as usize];
         world.pause(gap).await;
-        let c = world.roll(world.channels as u64) as usize;
+        let c = world.roll(world.channels() as u64) as usize;
         let (from, to) = if world.both {
-            (0, world.channels)
+            (0, world.channels())
         } else {
             (c, c + 1)
         };
@@ -159,7 +123,7 @@ async fn publisher(world: Arc<World>) {
                     Link::Ids => identified(message, &id, ""),
                     Link::None => message,
                 };
-                let publication = Publication::new(channel(&format!("c{c}")), message);
+                let publication = Publication::new(channel(&name(c)), message);
                 order.push(if world.latest {
                     publication.latest()
                 } else {
@@ -170,7 +134,7 @@ async fn publisher(world: Arc<World>) {
         }
         if world.hints && world.roll(4) == 0 {
             order = (from..to)
-                .map(|c| Publication::new(channel(&format!("c{c}")), hint()))
+                .map(|c| Publication::new(channel(&name(c)), hint()))
                 .collect();
         }
         let call = {
@@ -257,7 +221,7 @@ async fn client(world: Arc<World>, service: gripstack::hold::GripHold<Inner>, na
                         }
                         has[c] = n;
                     } else if world.says == Says::TagOfOne {
-                        let mut begun = vec![0; world.channels];
+                        let mut begun = vec![0; world.channels()];
                         begun[c] = n;
                         has = Some(begun);
                     }
@@ -283,36 +247,23 @@ async fn client(world: Arc<World>, service: gripstack::hold::GripHold<Inner>, na
 }
 
 fn run(seed: u64) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
+    story::run(async {
         let mut dice = Dice::new(seed);
-        let link = [Link::Chain, Link::Chain, Link::Ids, Link::None][dice.roll(4) as usize];
+        let link = Link::of(&mut dice);
         let channels = 1 + dice.roll(2) as usize;
-        let edge = Edge::new();
-        let stored = vec![1; channels];
         let world = Arc::new(World {
-            link,
             says: [Says::Url, Says::Tag, Says::TagOfOne][dice.roll(3) as usize],
-            channels,
             cached: dice.one_in(2),
             retries: dice.one_in(2) && link != Link::None,
             latest: dice.one_in(3),
             hints: dice.one_in(4),
             both: dice.one_in(3),
-            edge,
-            stored: Mutex::new(stored.clone()),
-            dice: Mutex::new(dice),
-            story: Mutex::default(),
-            wrong: Mutex::default(),
+            story: Story::new(link, vec![1; channels], dice),
         });
         if link == Link::Chain {
             for c in 0..channels {
                 let message = identified(answer_of(c, 1), "1", "0");
-                publish_on(&world.edge, &format!("c{c}"), message).await;
+                publish_on(&world.edge, &name(c), message).await;
             }
         }
         let origin = Origin::new({
@@ -332,22 +283,19 @@ fn run(seed: u64) -> Result<(), String> {
         while let Some(done) = all.join_next().await {
             done.expect("no panic");
         }
-        let wrong = world.wrong.lock();
-        if wrong.is_empty() {
-            return Ok(());
-        }
-        Err(format!(
-            "seed {seed} {:?} {:?} cached {} channels {channels} retries {} latest {} hints {} both {}\n{}\n{}",
-            world.link,
-            world.says,
-            world.cached,
-            world.retries,
-            world.latest,
-            world.hints,
-            world.both,
-            world.story.lock().join("\n"),
-            wrong.join("\n")
-        ))
+        let World {
+            says,
+            cached,
+            retries,
+            latest,
+            hints,
+            both,
+            ..
+        } = &*world;
+        let what = format!(
+            "{says:?} cached {cached} channels {channels} retries {retries} latest {latest} hints {hints} both {both}"
+        );
+        world.end(seed, &what)
     })
 }
 
