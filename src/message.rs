@@ -233,31 +233,17 @@ impl Message {
         size_of::<Self>() + ids + stream + response + socket
     }
 
-    /// Two that differ in more than their ids, or than in whether they wait, have other hashes.
-    pub(crate) fn hash_but_id(&self, hasher: &mut impl Hasher) {
-        self.prev_id.hash(hasher);
-        match &self.stream {
-            None => 0_u8.hash(hasher),
-            Some(StreamForm::Close) => 1_u8.hash(hasher),
-            Some(StreamForm::Hint) => 2_u8.hash(hasher),
-            Some(StreamForm::Send(bytes)) => (3_u8, bytes).hash(hasher),
-        }
-        match &self.response {
-            None => 0_u8.hash(hasher),
-            Some(ResponseForm::Hint) => 1_u8.hash(hasher),
-            Some(ResponseForm::Send(response)) => {
-                (2_u8, response.status, &response.body).hash(hasher);
-                for (name, value) in &response.headers {
-                    (name, value).hash(hasher);
-                }
-            }
-        }
-        match &self.socket {
-            None => 0_u8.hash(hasher),
-            Some(SocketForm::Refresh) => 1_u8.hash(hasher),
-            Some(SocketForm::Send(kind, bytes)) => (2_u8, kind, bytes).hash(hasher),
-            Some(SocketForm::Close { code, reason }) => (3_u8, code, reason).hash(hasher),
-        }
+    /// Has the forms of another one as well, where it has none.
+    pub(crate) fn add_forms_of(&mut self, other: &Self) {
+        let Self {
+            stream,
+            response,
+            socket,
+            ..
+        } = self;
+        *stream = stream.take().or_else(|| other.stream.clone());
+        *response = response.take().or_else(|| other.response.clone());
+        *socket = socket.take().or_else(|| other.socket.clone());
     }
 
     /// Whether it neither closes nor hints, in whichever form.
@@ -411,6 +397,34 @@ impl Form {
             Self::Stream => one.stream == other.stream,
             Self::Response => one.response == other.response,
             Self::Socket => one.socket == other.socket,
+        }
+    }
+
+    /// Of two messages that differ in this form, the hashes do.
+    pub(crate) fn hash_in(self, message: &Message, hasher: &mut impl Hasher) {
+        match self {
+            Self::Stream => match &message.stream {
+                None => 0_u8.hash(hasher),
+                Some(StreamForm::Close) => 1_u8.hash(hasher),
+                Some(StreamForm::Hint) => 2_u8.hash(hasher),
+                Some(StreamForm::Send(bytes)) => (3_u8, bytes).hash(hasher),
+            },
+            Self::Response => match &message.response {
+                None => 0_u8.hash(hasher),
+                Some(ResponseForm::Hint) => 1_u8.hash(hasher),
+                Some(ResponseForm::Send(response)) => {
+                    (2_u8, response.status, &response.body).hash(hasher);
+                    for (name, value) in &response.headers {
+                        (name, value).hash(hasher);
+                    }
+                }
+            },
+            Self::Socket => match &message.socket {
+                None => 0_u8.hash(hasher),
+                Some(SocketForm::Refresh) => 1_u8.hash(hasher),
+                Some(SocketForm::Send(kind, bytes)) => (2_u8, kind, bytes).hash(hasher),
+                Some(SocketForm::Close { code, reason }) => (3_u8, code, reason).hash(hasher),
+            },
         }
     }
 

@@ -92,6 +92,8 @@ pub struct Publication {
     /// It carries a state: the next state takes its place for whoever has not had it, if nothing came between them and
     /// it sends something in the same forms. What closes or hints is never replaced.
     pub latest: bool,
+    /// It has been said before, but what it follows was there since.
+    pub(crate) comes_back: bool,
 }
 
 /// A target as marks know it: a hash, seeded by this process, that tells its [kind](TargetKind). Where two collide, a
@@ -175,6 +177,7 @@ impl Publication {
             channel,
             message: message.into(),
             latest: false,
+            comes_back: false,
         }
     }
 

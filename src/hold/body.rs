@@ -192,10 +192,16 @@ impl Live {
                     channel,
                     at,
                     late,
+                    anew,
                     message,
                 }) => {
                     begins = false;
-                    let placed = Placed { at, late, message };
+                    let placed = Placed {
+                        at,
+                        late,
+                        anew,
+                        message,
+                    };
                     if let Some(placed) = self.ids.offer(channel, placed, Instant::now)
                         && let Some(step) = self.act(placed)
                     {

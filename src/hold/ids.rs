@@ -9,6 +9,8 @@
 //!   that is how a replay that begins below what the body contains stays silent. Not so where the client was sent what is, or
 //!   may be, older: it would stay on that. What was sent before the body is come to says what follows what as well, the last of it.
 //! - Any other is *withheld*. When its predecessor is delivered, it follows.
+//! - A message with the id of an earlier one, of a counter that began again or a state that came back, begins anew: what is withheld
+//!   goes out before it, and ids are of what comes from there on.
 //! - What comes late, for the log has what follows it below the hold's stamp, is in the body.
 //! - What the log has before what the body names is *old*, for the body contains it, unless it turns out to follow what
 //!   is news. Old messages wait like the others, and are then forgotten. Of one that names no predecessor nobody can tell:
@@ -60,6 +62,8 @@ pub(super) struct Placed {
     pub(super) at: Position,
     /// The log has what follows it, below what was asked of it.
     pub(super) late: bool,
+    /// Its id was that of another one.
+    pub(super) anew: bool,
     pub(super) message: Arc<Message>,
 }
 
@@ -93,6 +97,16 @@ impl Ids {
     pub(super) fn bodiless(mut self, has: impl Fn(usize) -> Option<Arc<str>>) -> Self {
         for (index, track) in self.channels.iter_mut().enumerate() {
             track.take_body(has(index));
+        }
+        self
+    }
+
+    /// Of a hold that reads the log from above what these bodies name, by index.
+    pub(super) fn past(mut self, is_below: impl Fn(usize, &str) -> bool) -> Self {
+        for (index, track) in self.channels.iter_mut().enumerate() {
+            if track.at.as_ref().is_some_and(|at| is_below(index, at)) {
+                track.is_past_body();
+            }
         }
         self
     }

@@ -356,12 +356,22 @@ impl<S: Below> ClientRequest<S> {
                 channel,
                 at,
                 late,
+                anew,
                 message,
             } = delivery
             else {
                 continue;
             };
-            let first = ids.offer(channel, Placed { at, late, message }, Instant::now);
+            let first = ids.offer(
+                channel,
+                Placed {
+                    at,
+                    late,
+                    anew,
+                    message,
+                },
+                Instant::now,
+            );
             let out = first.into_iter().chain(std::iter::from_fn(|| ids.ready()));
             if { out }.any(|placed| is_an_answer(&placed.message)) {
                 return true;

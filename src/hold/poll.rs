@@ -103,9 +103,15 @@ impl Poll {
                     channel,
                     at,
                     late,
+                    anew,
                     message,
                 } => {
-                    let placed = Placed { at, late, message };
+                    let placed = Placed {
+                        at,
+                        late,
+                        anew,
+                        message,
+                    };
                     let is_heard = self.is_hint(&placed) && self.ids.last_withheld().is_some();
                     if is_heard {
                         // It waits for nothing: the origin has what is withheld, too.
@@ -158,9 +164,15 @@ impl Poll {
                     channel,
                     at,
                     late,
+                    anew,
                     message,
                 }) => {
-                    let placed = Placed { at, late, message };
+                    let placed = Placed {
+                        at,
+                        late,
+                        anew,
+                        message,
+                    };
                     let placed = self.ids.offer(channel, placed, Instant::now);
                     if let Some(placed) = placed.filter(answers) {
                         return (Some(placed), complete);

@@ -63,7 +63,8 @@ impl<S: Below> ClientRequest<S> {
         }
         answer.parts.extensions.insert(Held);
         answer.parts.extensions.insert(guard.handle());
-        let ids = Ids::new(answer.channels(), HoldMode::Stream);
+        let ids = Ids::new(answer.channels(), HoldMode::Stream)
+            .past(|index, id| subscribed.subscription.has_below(index, id));
         let deaf_to = subscribed.deaf_to;
         let live = Live {
             subscription: subscribed.following(&ids),

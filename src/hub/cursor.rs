@@ -2,7 +2,7 @@
 
 use std::task::Waker;
 
-use super::topic::{Item, There, Topic};
+use super::topic::{Item, Mark, There, Topic};
 use crate::log::readers::Seat;
 use crate::position::Position;
 use crate::sync::Arc;
@@ -18,8 +18,8 @@ pub(super) struct Cursor {
 
 /// What a cursor finds.
 pub(super) enum Found {
-    /// The next message, and where the first is that it leads up to, if it came late.
-    Item(Item, Option<Position>),
+    /// The next message, and what is told of it.
+    Item(Item, Option<Mark>),
     /// The next message is no longer there.
     Lagged,
     /// Nothing: it waits.
@@ -56,9 +56,9 @@ impl Cursor {
             if self.quiet != Some(changes) {
                 self.quiet = None;
                 match self.topic.look(self.next, upto) {
-                    There::Item(number, item, late) => {
+                    There::Item(number, item, mark) => {
                         self.next = number;
-                        return Found::Item(item, late);
+                        return Found::Item(item, mark);
                     }
                     There::Lagged => return Found::Lagged,
                     There::Ahead => is_ahead = true,

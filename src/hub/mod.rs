@@ -50,9 +50,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::marks::Marks;
-use crate::message::{Channel, Message};
+use crate::message::Channel;
 use crate::mutants::mutant;
-use crate::order::{Order, OrderId, PurgeMode, Target, TargetKey};
+use crate::order::{Order, OrderId, Publication, PurgeMode, Target, TargetKey};
 use crate::position::{ClockId, Position, Stamp};
 use crate::settings::settings;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -61,7 +61,7 @@ use crate::sync::{Arc, Mutex, RwLock};
 pub use self::pins::Fetch;
 pub use self::plan::Conflict;
 #[cfg(feature = "publish")]
-pub(crate) use self::said::LastIds;
+pub(crate) use self::said::{LastSaid, Likeness, What};
 pub(crate) use self::sequencer::{Admitted, Outcome, Released, Sequencer, Watcher, Way};
 pub use self::subscription::{Delivery, SubscribeError, Subscription, Wants};
 
@@ -270,7 +270,7 @@ impl Hub {
     pub(crate) fn apply(&self, mut order: Order, now: Instant) -> Position {
         let mut sayings = Vec::with_capacity(order.publications.len());
         for publication in &mut order.publications {
-            sayings.push(Saying::of(&publication.message, now));
+            sayings.push(Saying::of(publication, now));
             publication.unchain_state();
         }
         // Dropped when no lock is held.
@@ -477,13 +477,14 @@ impl Hub {
     }
 
     /// Whether the message says once more what the channel's log has, so that it would not be appended now.
-    fn repeats(&self, channel: &Channel, message: &Message) -> bool {
-        let Some(topic) = self.0.registry.get(channel) else {
+    fn repeats(&self, publication: &Publication) -> bool {
+        let Some(topic) = self.0.registry.get(&publication.channel) else {
             return false;
         };
         // Nearly always there is none with its id.
-        message.id.as_ref().is_some_and(|id| topic.has(id))
-            && Saying::of(message, Instant::now())
+        let id = publication.message.id.as_ref();
+        id.is_some_and(|id| topic.knows(id))
+            && Saying::of(publication, Instant::now())
                 .is_some_and(|saying| self.0.registry.repeats(&topic, &saying))
     }
 
@@ -494,7 +495,9 @@ impl Hub {
 
     fn tail(&self, channel: &Channel) -> Tail {
         let topic = self.0.registry.get(channel);
-        topic.map_or_else(Tail::default, |topic| topic.tail())
+        let mut tail = topic.map_or_else(Tail::default, |topic| topic.tail());
+        tail.forget_old(Instant::now());
+        tail
     }
 
     /// A moment's figures.

@@ -16,6 +16,7 @@ fn publication(name: &str, text: &'static str, latest: bool) -> Publication {
         channel: channel(name),
         message: StdArc::new(Message::bytes(text)),
         latest,
+        comes_back: false,
     }
 }
 

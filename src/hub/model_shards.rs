@@ -16,6 +16,7 @@ fn submit(hub: &Hub, items: &[(&str, &str)]) -> Position {
         channel: channel(name),
         message: StdArc::new(Message::bytes(text.to_string())),
         latest: false,
+        comes_back: false,
     };
     hub.apply(items.iter().map(item).collect(), Instant::now())
 }

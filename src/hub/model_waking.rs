@@ -91,6 +91,7 @@ fn order() -> Order {
         channel: channel(name),
         message: StdArc::new(message),
         latest: false,
+        comes_back: false,
     };
     let mut close = Message::bytes("2");
     close.stream = Some(StreamForm::Close);

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::Hub;
 use super::queue::Queue;
 use super::tail::Tail;
@@ -84,7 +86,7 @@ fn plan_one(
     let is_there = |id| own.ids.contains(&(channel, id)) || hub.has(channel, id);
     if let Some(id) = &message.id {
         // It comes a second time; that is seen when it is applied.
-        if own.ids.contains(&(channel, id)) || hub.repeats(channel, message) {
+        if own.ids.contains(&(channel, id)) || hub.repeats(item) {
             return Ok(Plan::Go);
         }
         if waits(id) {
@@ -92,7 +94,8 @@ fn plan_one(
         }
     }
     let follows = match &tail.last_id {
-        Some(last_id) => last_id == prev_id || is_there(prev_id),
+        // One that waits under its id is a later one than that which is there.
+        Some(last_id) => !waits(prev_id) && (last_id == prev_id || is_there(prev_id)),
         // Nothing is known to be missing but what waits, or is on its way.
         None => !waits(prev_id) && (is_there(prev_id) || !is_on_its_way(prev_id)),
     };
@@ -143,11 +146,11 @@ impl<'a> Own<'a> {
         let Publication { channel, message, .. } = item;
         let id = message.id.as_ref();
         // A message that is there already is not appended, and sets nothing back.
-        if id.is_none_or(|id| !hub.repeats(channel, message) && self.ids.insert((channel, id))) {
+        if id.is_none_or(|id| !hub.repeats(item) && self.ids.insert((channel, id))) {
             let tail = self.tails.entry(channel).or_insert_with(|| hub.tail(channel));
             let ids = &self.ids;
             let has = |id| ids.contains(&(channel, id)) || hub.has(channel, id);
-            tail.move_on(hub.now(), id, predecessor(item), has);
+            tail.move_on((hub.now(), Instant::now()), id, predecessor(item), has);
         }
     }
 }

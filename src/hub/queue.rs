@@ -7,8 +7,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::plan::predecessor;
+use super::said::{Likeness, What};
 use super::sequencer::{Due, Item, Outcome};
-use crate::order::Purge;
+use crate::order::{Publication, Purge};
 
 /// What an item takes in the tables, about.
 pub(super) const PLACE_WEIGHT: usize = 160;
@@ -125,6 +126,24 @@ impl Queue {
     pub(super) fn outcome_of(&self, id: &str) -> Option<Outcome> {
         let waiter = self.items.get(self.by_id.get(id)?)?;
         Some(waiter.item.done.subscribe())
+    }
+
+    /// Adds another form to an item that waits: how many bytes more that is.
+    pub(super) fn join(&mut self, form: &Publication) -> usize {
+        let due = form.message.id.as_ref().and_then(|id| self.find(id));
+        let Some(waiter) = due.and_then(|due| self.items.get_mut(&due)) else {
+            return 0;
+        };
+        let Publication { message, latest, .. } = &mut waiter.item.publication;
+        let likeness = What::of(&form.message).likeness(&What::of(message));
+        if *latest != form.latest || likeness != Likeness::Form {
+            return 0;
+        }
+        let before = message.weight();
+        Arc::make_mut(message).add_forms_of(&form.message);
+        let more = message.weight() - before;
+        waiter.bytes += more;
+        more
     }
 
     /// The item with this id.

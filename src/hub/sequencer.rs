@@ -195,6 +195,7 @@ impl Sequencer {
                 }
                 (Plan::Wait | Plan::Again, Some(outcome)) => {
                     admitted.wait.push(outcome);
+                    waiting.join(&publication);
                     said_again.push(publication);
                 }
                 (Plan::Wait | Plan::Again, None) => {
@@ -398,6 +399,12 @@ impl Waiting {
         if self.channels.get(channel).is_some_and(Queue::is_over) {
             self.channels.remove(channel);
         }
+    }
+
+    /// Another form of an item that waits goes out with that.
+    fn join(&mut self, form: &Publication) {
+        let queue = self.channels.get_mut(&form.channel);
+        self.bytes += queue.map_or(0, |queue| queue.join(form));
     }
 
     /// Where the outcome comes of an item with this one's id that waits.

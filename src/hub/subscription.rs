@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use super::Hub;
 use super::cursor::{Cursor, Found};
-use super::topic::Item;
+use super::topic::{Item, Mark};
 use crate::message::{Channel, Message};
 use crate::position::Position;
 
@@ -44,6 +44,8 @@ pub enum Delivery {
         at: Position,
         /// It came late: a message that follows it, as their ids say, was there before the subscription begins.
         late: bool,
+        /// Its id was that of another message: what ids say of order begins anew with it.
+        anew: bool,
         /// The message. It has the form that the hold takes.
         message: Arc<Message>,
     },
@@ -84,7 +86,7 @@ pub enum SubscribeError {
 
 /// What a look at several channels finds: the index of one, and what is there.
 enum Look {
-    Item(usize, Item, bool),
+    Item(usize, Item, Option<Mark>),
     Lagged(usize),
 }
 
@@ -113,6 +115,13 @@ impl Subscription {
         self.channels.iter().map(|cursor| &cursor.topic().name)
     }
 
+    /// Whether one of the channels has a message with this id below where this begins.
+    #[cfg(feature = "hold")]
+    pub(crate) fn has_below(&self, channel: usize, id: &str) -> bool {
+        let topic = self.channels[channel].topic();
+        topic.position_of(id).is_some_and(|at| at <= self.above)
+    }
+
     /// The position of the last message of one of the channels.
     #[cfg(feature = "hold")]
     pub(crate) fn last_message(&self, channel: usize) -> Position {
@@ -125,12 +134,13 @@ impl Subscription {
     /// wrote first.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery> {
         Poll::Ready(match ready!(self.poll_first(cx)) {
-            Look::Item(channel, item, late) => {
+            Look::Item(channel, item, mark) => {
                 self.channels[channel].advance();
                 Delivery::Message {
                     channel,
                     at: item.at,
-                    late,
+                    late: matches!(mark, Some(Mark::Late(by)) if by <= self.above),
+                    anew: matches!(mark, Some(Mark::Anew)),
                     message: item.message,
                 }
             }
@@ -146,7 +156,7 @@ impl Subscription {
         loop {
             // The same for all channels: what is at or below it is there, on each.
             let upto = self.hub.now();
-            let mut first: Option<(usize, Item, Option<Position>)> = None;
+            let mut first: Option<(usize, Item, Option<Mark>)> = None;
             let mut is_ahead = false;
             for (index, cursor) in self.channels.iter_mut().enumerate() {
                 loop {
@@ -155,9 +165,9 @@ impl Subscription {
                             cursor.advance();
                             continue;
                         }
-                        Found::Item(item, late) => {
+                        Found::Item(item, mark) => {
                             if first.as_ref().is_none_or(|(_, other, _)| item.is_before(other)) {
-                                first = Some((index, item, late));
+                                first = Some((index, item, mark));
                             }
                         }
                         Found::Lagged => return Poll::Ready(Look::Lagged(index)),
@@ -168,10 +178,7 @@ impl Subscription {
                 }
             }
             return match first {
-                Some((channel, item, late)) => {
-                    let is_late = late.is_some_and(|by| by <= self.above);
-                    Poll::Ready(Look::Item(channel, item, is_late))
-                }
+                Some((channel, item, mark)) => Poll::Ready(Look::Item(channel, item, mark)),
                 // Who moved the clock meanwhile may have woken everybody before this one waited.
                 None if is_ahead && self.hub.now() > upto => continue,
                 None => Poll::Pending,

@@ -1,11 +1,16 @@
 //! Where a channel's messages lead, as their ids say.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::position::Position;
 
 /// Gaps of one channel that are remembered: the last of them.
 const MOST: usize = 32;
+/// How long: what comes later under such an id is another message.
+const AWAITED_FOR: Duration = Duration::from_secs(10);
 
 /// The end of one channel's log.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +27,7 @@ struct Awaited {
     id: Arc<str>,
     /// Where the first is that it leads up to.
     by: Position,
+    since: Instant,
 }
 
 // === impl Tail ===
@@ -31,11 +37,12 @@ impl Tail {
     /// unless it leads up to those that are here. Where the first of those is, if so.
     pub(super) fn move_on<'a>(
         &mut self,
-        at: Position,
+        (at, now): (Position, Instant),
         id: Option<&Arc<str>>,
         prev_id: Option<&'a Arc<str>>,
         has: impl FnOnce(&'a Arc<str>) -> bool,
     ) -> Option<Position> {
+        self.forget_old(now);
         let follows = prev_id.is_some() && prev_id == self.last_id.as_ref();
         let place = id.and_then(|id| self.awaited.iter().position(|awaited| awaited.id == *id));
         let by = place.map(|place| self.awaited.remove(place).by);
@@ -50,12 +57,19 @@ impl Tail {
             self.awaited.push(Awaited {
                 id: prev_id.clone(),
                 by: by.unwrap_or(at),
+                since: now,
             });
         }
         if follows || by.is_none() {
             self.last_id = id.cloned();
         }
         by
+    }
+
+    /// Nobody waits for ever for what is missing.
+    pub(super) fn forget_old(&mut self, now: Instant) {
+        self.awaited
+            .retain(|awaited| now.saturating_duration_since(awaited.since) <= AWAITED_FOR);
     }
 
     /// Whether a message that is here follows it, and it is not known to be here.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::LogLimits;
 use super::cursor::Cursor;
 use super::numbers::Numbers;
-use super::said::{Replaced, Said, Saying};
+use super::said::{LastSaid, Likeness, Said, Saying, What};
 use super::subscription::Wants;
 use super::tail::Tail;
 use crate::log::readers::{Readers, Row, Seat};
@@ -25,6 +25,8 @@ use crate::sync::{Arc, RwLock};
 
 /// What a message takes beside itself: its place in the log. Measured.
 const ENTRY_WEIGHT: usize = 64;
+/// Replaced states that are remembered, of one channel.
+const MOST_REPLACED: usize = 64;
 /// What an id takes beside itself. Measured.
 const ID_WEIGHT: usize = 64;
 /// What a channel takes beside its name and its messages. Measured.
@@ -75,9 +77,11 @@ struct More {
     tail: Tail,
     ids: HashMap<std::sync::Arc<str>, Known>,
     /// States.
-    replaced: Replaced,
-    /// What came late, by its number: where the first is that it leads up to.
-    late: VecDeque<(u64, Position)>,
+    replaced: LastSaid<Said, MOST_REPLACED>,
+    /// What came before ids began anew.
+    past: LastSaid<Said, MOST_REPLACED>,
+    /// Of few messages, by their numbers.
+    marks: VecDeque<(u64, Mark)>,
     /// For each form, the number of the last state that has it.
     last_states: [Option<u64>; Form::ALL.len()],
     last_stream_act: Position,
@@ -87,8 +91,29 @@ struct More {
 /// The last message with an id.
 struct Known {
     number: u64,
-    what: u32,
+    what: What,
+    /// What it follows was missing.
     had_gap: bool,
+}
+
+/// What is told of a message beside itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Mark {
+    /// It came late: here is the first that it leads up to.
+    Late(Position),
+    /// Its id is that of an earlier one: what ids say of order begins anew.
+    Anew,
+}
+
+/// What a message is beside those that are here, or were replaced.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Is {
+    /// None has its id, or it is another form of that.
+    New,
+    /// It has the id of another one.
+    Anew,
+    /// It was said before.
+    Repeated,
 }
 
 /// What an append did.
@@ -109,8 +134,8 @@ pub(super) struct Joined {
 
 /// What stands at a reader's place.
 pub(super) enum There {
-    /// The next message, its number, and where the first is that it leads up to, if it came late.
-    Item(u64, Item, Option<Position>),
+    /// The next message, its number, and what is told of it.
+    Item(u64, Item, Option<Mark>),
     /// A message that the clock has not come to.
     Ahead,
     Nothing,
@@ -165,16 +190,16 @@ impl Topic {
         gone: &mut Gone,
     ) -> Option<Appended> {
         let mut state = self.state.write();
-        if saying
+        let is = saying
             .as_ref()
-            .is_some_and(|saying| state.repeats(saying, limits.age))
-        {
+            .map_or(Is::New, |saying| state.judge(saying, limits.age));
+        if is == Is::Repeated {
             gone.push(item.message);
             return None;
         }
         let is_first = state.last() < item.at;
         let before = state.weight(&self.name);
-        state.append(item, saying, gone);
+        state.append(item, saying, is == Is::Anew, gone);
         self.changes.fetch_add(1, Ordering::SeqCst);
         while state.bytes > limits.bytes && state.evict(gone) {}
         if state.entries.len() > limits.entries {
@@ -244,9 +269,25 @@ impl Topic {
         self.state.read().has(id)
     }
 
+    /// Whether anything was said under this id, as far as is remembered.
+    pub(super) fn knows(&self, id: &str) -> bool {
+        let state = self.state.read();
+        let more = state.more.as_ref();
+        more.is_some_and(|more| more.has(id) || more.past.find(id).is_some())
+    }
+
+    /// Where the last message with this id is.
+    #[cfg(feature = "hold")]
+    pub(super) fn position_of(&self, id: &str) -> Option<Position> {
+        let state = self.state.read();
+        let number = state.more.as_ref()?.ids.get(id)?.number;
+        let (place, _) = state.numbers.at_or_after(number);
+        Some(state.entries.get(place)?.at)
+    }
+
     /// Whether this says once more what is here, or was replaced by a newer state.
     pub(super) fn repeats(&self, saying: &Saying, age: Duration) -> bool {
-        self.state.read().repeats(saying, age)
+        self.state.read().judge(saying, age) == Is::Repeated
     }
 
     /// Whether it has neither messages nor readers.
@@ -291,8 +332,8 @@ impl Topic {
         let (place, number) = state.numbers.at_or_after(next);
         match state.entries.get(place) {
             Some(item) if item.at <= upto => {
-                let late = state.more.as_ref().and_then(|more| more.late(number));
-                There::Item(number, item.clone(), late)
+                let mark = state.more.as_ref().and_then(|more| more.mark(number));
+                There::Item(number, item.clone(), mark)
             }
             Some(_) => There::Ahead,
             None => There::Nothing,
@@ -350,23 +391,67 @@ impl State {
         self.more.as_ref().is_some_and(|more| more.has(id))
     }
 
-    fn repeats(&self, saying: &Saying, age: Duration) -> bool {
+    fn judge(&self, saying: &Saying, age: Duration) -> Is {
+        let Some(said) = self.said(&saying.id) else {
+            let said = self.more.as_ref().and_then(|more| more.past.find(&saying.id));
+            return match said {
+                Some(said) if self.is_of_the_past(saying, said) => Is::Repeated,
+                _ => Is::New,
+            };
+        };
+        match saying.what.likeness(&said.what) {
+            Likeness::Same if saying.is_another_than(said, age) || self.comes_back(saying) => Is::Anew,
+            Likeness::Same => Is::Repeated,
+            Likeness::Form => Is::New,
+            Likeness::Other => Is::Anew,
+        }
+    }
+
+    /// Whether it says once more what was said before ids began anew.
+    fn is_of_the_past(&self, saying: &Saying, said: &Said) -> bool {
+        let last_id = self.more.as_ref().and_then(|more| more.tail.last_id.as_ref());
+        let follows_last = saying.prev_id.is_some() && saying.prev_id.as_ref() == last_id;
+        saying.what.likeness(&said.what) == Likeness::Same && !follows_last && saying.is_soon_after(said)
+    }
+
+    /// Whether what was said before follows the last message now, and that follows it: a state that comes back. If that only came
+    /// late, it leads up to it.
+    fn comes_back(&self, Saying { id, prev_id, .. }: &Saying) -> bool {
         let Some(more) = &self.more else { return false };
-        let last_id = more.tail.last_id.as_ref();
-        self.said(&saying.id)
-            .is_some_and(|said| saying.repeats(said, last_id, age))
+        if prev_id.is_none() || more.tail.last_id != *prev_id || more.tail.last_id.as_ref() == Some(id) {
+            return false;
+        }
+        let Some(said) = more.ids.get(id) else {
+            // It was replaced.
+            return true;
+        };
+        let mut last = prev_id.as_ref();
+        for _ in 0..=self.entries.len() {
+            let Some(known) = last.and_then(|last| more.ids.get(last)) else {
+                return !said.had_gap;
+            };
+            if known.number < said.number {
+                return false;
+            }
+            let (place, _) = self.numbers.at_or_after(known.number);
+            let entry = self.entries.get(place);
+            last = entry.and_then(|entry| entry.message.prev_id.as_ref());
+            if last.is_none_or(|last| last == id) {
+                return true;
+            }
+        }
+        false
     }
 
     /// What was said last under this id.
     fn said(&self, id: &str) -> Option<Said> {
         let more = self.more.as_ref()?;
         let Some(known) = more.ids.get(id) else {
-            return more.replaced.find(id);
+            return more.replaced.find(id).copied();
         };
         let (place, _) = self.numbers.at_or_after(known.number);
         Some(Said {
             what: known.what,
-            had_gap: known.had_gap,
             at: self.entries.get(place)?.born,
         })
     }
@@ -392,7 +477,7 @@ impl State {
         }
     }
 
-    fn append(&mut self, item: Item, saying: Option<Saying>, gone: &mut Gone) {
+    fn append(&mut self, item: Item, saying: Option<Saying>, is_anew: bool, gone: &mut Gone) {
         let message = item.message.clone();
         let (at, latest) = (item.at, item.latest);
         if self
@@ -403,18 +488,16 @@ impl State {
             gone.extend(self.replace_last());
         }
         let number = self.numbers.number(self.entries.len());
-        if let Some(Saying {
-            id, prev_id, what, ..
-        }) = saying
-        {
+        if let Some(saying) = saying {
             let more = self.more.get_or_insert_default();
-            let known = Known {
-                number,
-                what,
-                // A state may follow what nobody needs any more.
-                had_gap: !latest && prev_id.is_some_and(|prev_id| !more.has(&prev_id)),
-            };
-            more.ids.insert(id, known);
+            if is_anew {
+                let born = |known: &Known| {
+                    let (place, _) = self.numbers.at_or_after(known.number);
+                    self.entries.get(place).map(|entry| entry.born)
+                };
+                more.begin_anew(number, &saying, born);
+            }
+            more.note(saying, number);
         }
         if let Some(more) = &mut self.more {
             let prev_id = message.prev_id.as_ref().filter(|_| !message.no_seq);
@@ -422,12 +505,12 @@ impl State {
                 tail,
                 ids,
                 replaced,
-                late,
+                marks,
                 ..
             } = &mut **more;
             let has = |id: &std::sync::Arc<str>| ids.contains_key(id) || replaced.find(id).is_some();
-            let leads_up_to = tail.move_on(at, message.id.as_ref(), prev_id, has);
-            late.extend(leads_up_to.map(|by| (number, by)));
+            let leads_up_to = tail.move_on((at, item.born), message.id.as_ref(), prev_id, has);
+            marks.extend(leads_up_to.map(|by| (number, Mark::Late(by))));
         }
         if matches!(message.stream, Some(StreamForm::Close | StreamForm::Hint)) {
             self.more.get_or_insert_default().last_stream_act = at;
@@ -517,15 +600,56 @@ impl More {
         self.ids.contains_key(id) || self.replaced.find(id).is_some()
     }
 
-    /// Where the first message is that the one with this number leads up to, if it came late.
-    fn late(&self, number: u64) -> Option<Position> {
-        let place = self.late.binary_search_by_key(&number, |(late, _)| *late).ok()?;
-        Some(self.late[place].1)
+    /// What is told of the message with this number.
+    fn mark(&self, number: u64) -> Option<Mark> {
+        let place = self
+            .marks
+            .binary_search_by_key(&number, |(marked, _)| *marked)
+            .ok()?;
+        Some(self.marks[place].1)
+    }
+
+    /// What is known of ids is of others than from this number on.
+    fn begin_anew(&mut self, number: u64, saying: &Saying, born: impl Fn(&Known) -> Option<Instant>) {
+        for (id, known) in self.ids.drain().filter(|(id, _)| *id != saying.id) {
+            let what = known.what;
+            let said = born(&known).map(|at| Said { what, at });
+            if let Some(said) = said.filter(|said| saying.is_soon_after(said)) {
+                self.past.remember(&id, said);
+            }
+        }
+        self.past.append(&mut self.replaced);
+        self.tail = Tail::default();
+        self.marks.push_back((number, Mark::Anew));
+    }
+
+    /// The message with this number is said so.
+    fn note(&mut self, saying: Saying, number: u64) {
+        let Saying {
+            id,
+            prev_id,
+            what,
+            is_state,
+            ..
+        } = saying;
+        // A state may follow what nobody needs any more.
+        let had_gap = !is_state && prev_id.is_some_and(|prev_id| !self.has(&prev_id));
+        let known = self.ids.entry(id).or_insert(Known {
+            number,
+            what,
+            had_gap,
+        });
+        // Another form of it, perhaps.
+        known.number = number;
+        known.what = what.and(&known.what);
     }
 
     fn weight(&self) -> usize {
-        let ids = self.ids.len() * ID_WEIGHT + self.replaced.weight() + self.tail.weight(ID_WEIGHT);
-        size_of::<Self>() + ids + self.late.capacity() * size_of::<(u64, Position)>()
+        let ids = self.ids.len() * ID_WEIGHT
+            + self.replaced.weight()
+            + self.past.weight()
+            + self.tail.weight(ID_WEIGHT);
+        size_of::<Self>() + ids + self.marks.capacity() * size_of::<(u64, Mark)>()
     }
 
     /// The message with this number goes: the first one, or the last.
@@ -535,8 +659,8 @@ impl More {
         {
             self.ids.remove(id);
         }
-        self.late.pop_front_if(|(late, _)| *late == number);
-        self.late.pop_back_if(|(late, _)| *late == number);
+        self.marks.pop_front_if(|(marked, _)| *marked == number);
+        self.marks.pop_back_if(|(marked, _)| *marked == number);
     }
 }
 

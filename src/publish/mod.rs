@@ -21,8 +21,9 @@
 //! at most, and its POST is answered then; with `Prefer: respond-async` (RFC 7240), or
 //! [so configured](PublishConfig::respond_async), at once, with 202 `Accepted`. A POST that is said again while its
 //! message waits shares the outcome; later, a message with the `id`, the `prev-id` and the content of one that the channel has is
-//! not sent once more (without a `prev-id`: for 60 s). One that has an old `id` but not its content is another message, as of a
-//! counter that begins again at 1. Another message with the same `prev-id` is refused (409), with all of its POST:
+//! not sent once more (without a `prev-id`, or of a state: for 60 s). One that has an old `id` but not its content is another message,
+//! as of a counter that begins again at 1. What `http-stream` and `http-response` say in calls of their own, under one `id`, are forms
+//! of one message. Another message with the same `prev-id` is refused (409), with all of its POST:
 //! only one can follow.
 //!
 //! Credentials are a [key](Key), or whatever an application's [own rules](Auth::custom) accept.
@@ -53,6 +54,7 @@ mod auth;
 mod config;
 mod driver;
 mod layer;
+mod newest;
 mod pacer;
 mod publisher;
 mod service;

@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::hub::LastIds;
+use super::newest::{Age, Chains, Forms, forms, predecessor};
+use crate::hub::What;
 use crate::message::{Channel, Message};
 use crate::order::{Order, OrderId, Publication, Purge};
 use crate::time::after;
@@ -29,7 +30,7 @@ pub(super) const MAX_TARGETS: usize = 4_096;
 /// Messages of one channel that wait because the next one does not take their place. Beyond it there is no room.
 pub(super) const MAX_MESSAGES: usize = 100;
 /// Messages of one channel that may be newer than the newest.
-const MOST_DISPLACED: usize = 8;
+const MOST_DISPLACED: usize = 32;
 /// After a failure, at least this long until the next try.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -59,32 +60,19 @@ struct Lane {
     phase: Phase,
     interval: Duration,
     pending: Option<Pending>,
-    /// The highest version that was submitted.
-    version: Option<u64>,
-    /// Of the newest message.
-    newest_id: Option<Arc<str>>,
-    /// Those of older ones: that came before it, or that it or one of them follows, as their publishers say.
-    older_ids: LastIds,
+    chains: Chains,
 }
 
 /// What was the newest, until one came that does not say that it follows it.
 #[derive(Debug)]
 struct Displaced {
     id: Arc<str>,
+    what: What,
+    forms: Forms,
     /// If it waited.
     publication: Option<Publication>,
     /// One came that follows it, and is older than another.
     is_older: bool,
-}
-
-/// What a message is beside those that came before it.
-enum Age {
-    /// It goes out. In the place of the newest, perhaps, which it does not say that it follows.
-    New(Option<Arc<str>>),
-    /// A newer one came before it.
-    Old,
-    /// Likewise, and the newest is older than it: so one that was displaced is the newest.
-    Between,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -248,7 +236,7 @@ impl Pacer {
     pub(super) fn pass(&mut self, channel: &Channel, message: &Message, version: Option<u64>) {
         if let Some(lane) = self.channels.get_mut(channel) {
             // What it follows may be what it waits for.
-            lane.note(message, version);
+            lane.chains.of(message).note(message, version, false);
         }
     }
 
@@ -344,11 +332,9 @@ impl Pacer {
                 phase: Phase::Sending { since: now },
                 interval: update.interval,
                 pending: None,
-                version: update.version,
-                newest_id: message.id.clone(),
-                older_ids: LastIds::default(),
+                chains: Chains::default(),
             };
-            lane.follow(message);
+            lane.note(message, update.version);
             self.channels.insert(channel.clone(), lane);
             return Verdict::Start(Start {
                 channel,
@@ -361,31 +347,34 @@ impl Pacer {
                 more: false,
             });
         };
-        let age = lane.note(&update.publication.message, update.version);
-        lane.follow(&update.publication.message);
-        if matches!(age, Age::Between) {
-            self.pending_bytes -= lane.pending_bytes();
-            self.gone.extend(lane.restore());
-            self.pending_bytes += lane.pending_bytes();
-        }
-        let superseded = !matches!(age, Age::New(_));
+        let mut update = update;
+        let before = lane.pending_bytes();
+        let (age, gone) = lane.note(&update.publication.message, update.version);
+        self.pending_bytes = self.pending_bytes - before + lane.pending_bytes();
+        self.gone.extend(gone);
+        let superseded = matches!(age, Age::Old | Age::Between);
         if superseded && update.purges.is_empty() {
             self.gone.push(update.publication);
             return Verdict::Superseded;
         }
+        update.publication.comes_back |= matches!(age, Age::Another);
         let pending = lane.pending.get_or_insert_default();
         self.pending_bytes -= pending.bytes;
         pending.id = None;
         pending.add_purges(update.purges);
         let mut replaced = false;
-        if let Age::New(displaced) = age {
+        if superseded {
+            self.gone.push(update.publication);
+        } else {
             lane.interval = update.interval;
             pending.since = Some(now);
+            let forms = forms(&update.publication.message);
             let old = pending.add(update.publication);
             replaced = old.is_some();
-            self.gone.extend(pending.displace(displaced, old));
-        } else {
-            self.gone.push(update.publication);
+            self.gone.extend(match age {
+                Age::New(Some(displaced)) => pending.displace(displaced, forms, old),
+                _ => Vec::from_iter(old),
+            });
         }
         self.pending_bytes += pending.bytes;
         if superseded {
@@ -473,74 +462,46 @@ impl<'a> Room<'a> {
 // === impl Lane ===
 
 impl Lane {
-    /// A message comes. It is superseded by one that came before it: by its version, or by its id if it carries nothing but
-    /// states.
-    fn note(&mut self, message: &Message, version: Option<u64>) -> Age {
-        let is_older = |(its, ours)| its <= ours;
-        let by_version = version.zip(self.version).is_some_and(is_older);
+    /// A message comes. What is no longer needed.
+    fn note(&mut self, message: &Message, version: Option<u64>) -> (Age, Vec<Publication>) {
+        let forms = forms(message);
+        let displaced = || self.pending.iter().flat_map(|pending| &pending.displaced);
+        let has_displaced = displaced().any(|one| one.forms == forms && !one.is_older);
+        let chain = self.chains.of(message);
+        let age = chain.note(message, version, has_displaced);
+        chain.follow(message);
         let prev_id = predecessor(message);
-        let follows = prev_id.is_some() && prev_id == self.newest_id.as_ref();
-        let pending = self.pending.as_ref();
-        let is_between =
-            follows && pending.is_some_and(|pending| pending.displaced.iter().any(|one| !one.is_older));
-        // That of what follows the newest is another one's by now.
-        let by_id = message.id.as_ref().is_some_and(|id| self.older_ids.has(id)) && (is_between || !follows);
-        if by_version || by_id {
-            self.remember_older(message.id.as_ref());
-            return match message.is_state() {
-                true if is_between && !by_version => Age::Between,
-                is_state if by_version || is_state => Age::Old,
-                _ => Age::New(None),
-            };
+        if let Some(pending) = &mut self.pending {
+            for one in pending.displaced.iter_mut().filter(|one| one.forms == forms) {
+                one.is_older |= Some(&one.id) == prev_id || matches!(age, Age::Anew);
+            }
         }
-        self.version = version.or(self.version);
-        let older = std::mem::replace(&mut self.newest_id, message.id.clone());
-        self.remember_older(older.as_ref());
-        // Of what follows, or does not say what it follows, all is known.
-        Age::New(older.filter(|_| prev_id.is_some() && !follows))
-    }
-
-    /// What a message follows is older than it.
-    fn follow(&mut self, message: &Message) {
-        let Some(prev_id) = predecessor(message) else {
-            return;
+        let gone = match age {
+            Age::Between => self.restore(message),
+            _ => Vec::new(),
         };
-        self.remember_older(Some(prev_id));
-        let displaced = self.pending.iter_mut().flat_map(|pending| &mut pending.displaced);
-        for one in displaced.filter(|one| one.id == *prev_id) {
-            one.is_older = true;
-        }
-    }
-
-    fn remember_older(&mut self, id: Option<&Arc<str>>) {
-        // The newest one may be said once more.
-        if let Some(id) = id
-            && self.newest_id.as_ref() != Some(id)
-            && !self.older_ids.has(id)
-        {
-            self.older_ids.remember(id);
-        }
+        (age, gone)
     }
 
     /// The newest is older than what it displaced last: that has its place again. What is no longer needed.
-    fn restore(&mut self) -> Vec<Publication> {
-        let mut gone = Vec::new();
+    fn restore(&mut self, like: &Message) -> Vec<Publication> {
+        let forms = forms(like);
         let Some(pending) = &mut self.pending else {
-            return gone;
+            return Vec::new();
         };
-        while let Some(Displaced {
-            id,
-            publication,
-            is_older,
-        }) = pending.displaced.pop()
-        {
-            if is_older {
-                gone.extend(publication);
-                continue;
-            }
-            let older = self.newest_id.replace(id);
+        let mut gone = pending.forget_displaced(|one| one.forms == forms && one.is_older);
+        let last = pending.displaced.iter().rposition(|one| one.forms == forms);
+        if let Some(last) = last {
+            let Displaced {
+                id,
+                what,
+                publication,
+                ..
+            } = pending.displaced.remove(last);
+            let older = self.chains.of(like).restore(id, what);
             let mut publications = pending.publications.iter();
-            let place = publications.position(|waiting| waiting.message.id == older);
+            let place = publications
+                .position(|waiting| waiting.message.id == older && self::forms(&waiting.message) == forms);
             gone.extend(match (place, publication) {
                 (Some(place), Some(newer)) => {
                     Some(std::mem::replace(&mut pending.publications[place], newer))
@@ -549,21 +510,16 @@ impl Lane {
                 (Some(place), None) => Some(pending.publications.remove(place)),
                 (None, publication) => publication,
             });
-            self.remember_older(older.as_ref());
-            break;
         }
+        pending.weigh();
         self.pending
-            .take_if(|pending| pending.weigh() == 0 && pending.publications.is_empty());
+            .take_if(|pending| pending.bytes == 0 && pending.publications.is_empty());
         gone
     }
 
     fn pending_bytes(&self) -> usize {
         self.pending.as_ref().map_or(0, |pending| pending.bytes)
     }
-}
-
-fn predecessor(message: &Message) -> Option<&Arc<str>> {
-    message.prev_id.as_ref().filter(|_| !message.no_seq)
 }
 
 /// Which of those that wait is made useless by a newer one: nothing stands between them in whatever form they have.
@@ -591,27 +547,42 @@ impl Pending {
     }
 
     /// The newest was displaced, by one that replaced this. What is no longer needed.
-    fn displace(&mut self, displaced: Option<Arc<str>>, old: Option<Publication>) -> Vec<Publication> {
-        let Some(id) = displaced else {
-            return Vec::from_iter(old);
-        };
-        let is_it = |old: &Publication| old.message.id.as_ref() == Some(&id);
+    fn displace(
+        &mut self,
+        (id, what): (Arc<str>, What),
+        forms: Forms,
+        old: Option<Publication>,
+    ) -> Vec<Publication> {
+        let is_it =
+            |old: &Publication| old.message.id.as_ref() == Some(&id) && self::forms(&old.message) == forms;
+        // It may have gone out.
         let (publication, mut gone) = match old {
             Some(old) if is_it(&old) => (Some(old), Vec::new()),
             old => (None, Vec::from_iter(old)),
         };
-        self.bytes += publication.as_ref().map_or(0, |kept| kept.message.weight());
         if self.displaced.len() == MOST_DISPLACED {
-            let first = self.displaced.remove(0).publication;
-            self.bytes -= first.as_ref().map_or(0, |first| first.message.weight());
-            gone.extend(first);
+            gone.extend(self.forget_displaced(|one| one.is_older));
+        }
+        if self.displaced.len() == MOST_DISPLACED {
+            let first = &self.displaced[0].id.clone();
+            gone.extend(self.forget_displaced(|one| one.id == *first));
         }
         self.displaced.push(Displaced {
             id,
+            what,
+            forms,
             publication,
             is_older: false,
         });
+        self.weigh();
         gone
+    }
+
+    fn forget_displaced(&mut self, is_over: impl Fn(&Displaced) -> bool) -> Vec<Publication> {
+        let displaced = std::mem::take(&mut self.displaced).into_iter();
+        let (over, left): (Vec<_>, Vec<_>) = displaced.partition(is_over);
+        self.displaced = left;
+        over.into_iter().filter_map(|one| one.publication).collect()
     }
 
     fn add_purges(&mut self, purges: Vec<Purge>) {

@@ -168,6 +168,7 @@ proptest! {
                     channel: Channel::new(&step.channel.to_string()).expect("a good name"),
                     message: Arc::new(Message::bytes("x").with_id(n.to_string())),
                     latest: true,
+                    comes_back: false,
                 },
                 purges: vec![Purge {
                     target: Target::Key(n.to_string().into()),

@@ -18,6 +18,7 @@ fn update(channel: &str, message: Message) -> Update {
             channel: Channel::new(channel).expect("a good name"),
             message: Arc::new(message),
             latest: true,
+            comes_back: false,
         },
         purges: Vec::new(),
         interval: T,

@@ -336,6 +336,7 @@ impl Publisher {
                 channel: item.channel,
                 message: Arc::new(item.message),
                 latest: !every,
+                comes_back: false,
             };
             if every {
                 order.publications.push(publication);

@@ -1,10 +1,14 @@
 //! Publishers and clients as they are: processes that share a counter, that restart, whose calls overtake each other and are made
 //! twice; ids that come back. `GRIPSTACK_SEED` tells the story of one random world; `GRIPSTACK_FULL=1` runs many.
-#![cfg(all(feature = "hold", feature = "cache", feature = "testing"))]
+#![cfg(all(feature = "hold", feature = "cache", feature = "publish", feature = "testing"))]
 
+mod forms;
 #[path = "../hold_support/mod.rs"]
 mod hold_support;
 mod ids;
 mod polls;
 mod publishers;
+mod recurring;
+mod restarts;
+mod states;
 mod story;

@@ -1,10 +1,13 @@
 //! The path of an order, from whoever publishes to whoever reads: random ones, and those for which there is no room.
 #![cfg(all(feature = "hold", feature = "publish", feature = "testing"))]
 
+mod again;
 mod alone;
+mod bursts;
 mod hold_room;
 #[path = "../hold_support/mod.rs"]
 mod hold_support;
+mod ids_again;
 mod interleaved;
 mod model;
 mod nested;

@@ -43,6 +43,7 @@ impl Hold {
         let placed = Placed {
             at: Position::new(self.count),
             late: false,
+            anew: false,
             message: Arc::new(message),
         };
         let now = self.now;
@@ -110,6 +111,7 @@ fn channels_do_not_wait_for_each_other() {
         let placed = Placed {
             at: Position::new(7),
             late: false,
+            anew: false,
             message: Arc::new(message(id, prev_id)),
         };
         ids.offer(index, placed, || now).is_some()

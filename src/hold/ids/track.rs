@@ -20,6 +20,8 @@ pub(super) struct Track {
     mode: HoldMode,
     /// What the client has: the id that the body names, then that of the message delivered last.
     pub(super) at: Option<Arc<str>>,
+    /// It is the body's, or the client was sent something under it.
+    is_at_sent: bool,
     /// What it had before: two publishers may follow the same message at the same moment.
     before: [Option<Arc<str>>; 2],
     /// The next message, going back from the one that the body names, that is known to be in the body.
@@ -51,6 +53,7 @@ impl Track {
             is_tracked: channel.prev_id.is_some(),
             mode,
             at: channel.prev_id.clone(),
+            is_at_sent: true,
             before: [None, None],
             contained: channel.prev_id.clone(),
             has_come: None,
@@ -69,6 +72,12 @@ impl Track {
     pub(super) fn take_body(&mut self, own: Option<Arc<str>>) {
         self.is_bodiless = own != self.at;
         self.own = own.filter(|_| self.is_bodiless);
+    }
+
+    /// The log has what the body names below the hold's stamp: it does not come any more.
+    pub(super) fn is_past_body(&mut self) {
+        self.contained = None;
+        self.at_body = true;
     }
 
     /// Whether the body names this message, or is known to contain it.
@@ -96,6 +105,9 @@ impl Track {
         placed: Placed,
         deadline: impl Fn() -> Instant,
     ) -> Option<Placed> {
+        if placed.anew && (self.at_body || self.is_bodiless) {
+            return self.begin_anew(place, placed);
+        }
         let message = &*placed.message;
         let mut is_contained = self.is_contained(message);
         if is_contained && let Some(until) = self.has_come {
@@ -145,7 +157,11 @@ impl Track {
                 self.at = None;
             }
         } else if message.id.is_some() && message.id == self.at {
-            return None;
+            return match self.is_at_sent || !self.is_sent(message) {
+                true => None,
+                // It was another form of it.
+                false => self.go(place, placed),
+            };
         }
         let goes_anyway = is_contained || follows || message.no_seq || self.follows_news(message);
         if placed.late && !goes_anyway && !self.is_bodiless {
@@ -196,6 +212,22 @@ impl Track {
 
     pub(super) fn is_overdue(&self, now: Instant) -> bool {
         self.withheld.deadline().is_some_and(|deadline| deadline <= now)
+    }
+
+    /// It has the id of an earlier one: what waits goes out, and from here on ids are those of others.
+    fn begin_anew(&mut self, place: Place, placed: Placed) -> Option<Placed> {
+        self.release();
+        while let Some(old) = self.withheld.first_old() {
+            self.withheld.take(old);
+        }
+        self.withheld = Withheld::default();
+        self.at = None;
+        self.before = [None, None];
+        self.own = None;
+        self.is_bodiless = false;
+        self.is_behind = false;
+        self.is_past_body();
+        self.go(place, placed)
     }
 
     /// It goes out, and what follows it.
@@ -297,7 +329,8 @@ impl Track {
                 self.before[0] = self.at.take();
             }
             self.at = message.id.clone();
-            if self.is_sent(message) {
+            self.is_at_sent = self.is_sent(message);
+            if self.is_at_sent {
                 self.is_behind = !self.at_body;
             }
             match self.at_body {

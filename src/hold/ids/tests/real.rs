@@ -43,6 +43,7 @@ fn check(
         let placed = Placed {
             at: Position::new(hold.count),
             late: false,
+            anew: false,
             message: Arc::new(message),
         };
         let now = hold.now;
