@@ -414,9 +414,10 @@ impl Form {
                 Some(ResponseForm::Hint) => 1_u8.hash(hasher),
                 Some(ResponseForm::Send(response)) => {
                     (2_u8, response.status, &response.body).hash(hasher);
-                    for (name, value) in &response.headers {
-                        (name, value).hash(hasher);
-                    }
+                    // Their order says nothing, but for fields of one name (RFC 9110 5.3).
+                    let mut fields: Vec<_> = response.headers.iter().collect();
+                    fields.sort_by_key(|(name, _)| name.as_str());
+                    fields.hash(hasher);
                 }
             },
             Self::Socket => match &message.socket {

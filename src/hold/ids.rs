@@ -102,13 +102,13 @@ impl Ids {
     }
 
     /// Of a hold that reads the log from above what these bodies name, by index.
-    pub(super) fn past(mut self, is_below: impl Fn(usize, &str) -> bool) -> Self {
-        for (index, track) in self.channels.iter_mut().enumerate() {
+    pub(super) fn note_past(&mut self, is_below: impl Fn(usize, &str) -> bool) {
+        let sent = self.channels.iter_mut().enumerate();
+        for (index, track) in sent.filter(|(_, track)| !track.is_bodiless) {
             if track.at.as_ref().is_some_and(|at| is_below(index, at)) {
                 track.is_past_body();
             }
         }
-        self
     }
 
     /// Takes the next message of a channel; gives it back if it goes out now. More may be [`ready`](Self::ready)

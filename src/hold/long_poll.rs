@@ -79,7 +79,7 @@ impl<S: Below> ClientRequest<S> {
             self.note_mark(&guard);
         }
         let answer = answer.into_answer();
-        let ids = self.ids_of(&answer);
+        let mut ids = self.ids_of(&answer);
         let body = match collect(answer.body).await {
             Ok(body) => body,
             Err(error) => {
@@ -93,7 +93,7 @@ impl<S: Below> ClientRequest<S> {
         let timeout = hold.map_or(Duration::ZERO, |hold| hold.timeout);
         let (deaf_to, marked) = (subscribed.deaf_to, subscribed.marked);
         Ok(Poll {
-            subscription: subscribed.following(&ids),
+            subscription: subscribed.following(&mut ids),
             ids,
             deaf_to,
             end: (
@@ -349,7 +349,7 @@ impl<S: Below> ClientRequest<S> {
     /// Whether any of the messages that have come answers: not what the client has already, nor what waits.
     fn has_an_answer(&self, answer: &Answer, subscribed: Subscribed) -> bool {
         let mut ids = self.ids_of(answer);
-        let mut subscription = subscribed.following(&ids);
+        let mut subscription = subscribed.following(&mut ids);
         let mut cx = Context::from_waker(Waker::noop());
         while let task::Poll::Ready(delivery) = subscription.poll_next(&mut cx) {
             let Delivery::Message {

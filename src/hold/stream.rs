@@ -63,11 +63,10 @@ impl<S: Below> ClientRequest<S> {
         }
         answer.parts.extensions.insert(Held);
         answer.parts.extensions.insert(guard.handle());
-        let ids = Ids::new(answer.channels(), HoldMode::Stream)
-            .past(|index, id| subscribed.subscription.has_below(index, id));
+        let mut ids = Ids::new(answer.channels(), HoldMode::Stream);
         let deaf_to = subscribed.deaf_to;
         let live = Live {
-            subscription: subscribed.following(&ids),
+            subscription: subscribed.following(&mut ids),
             ids,
             clock: KeepAliveClock::new(&answer.instruct, now),
             deaf_to,

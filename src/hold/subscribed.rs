@@ -36,8 +36,9 @@ impl Subscribed {
     }
 
     /// Its subscription, for a hold with these ids: where they say what follows what, a message has come whatever form it
-    /// has.
-    pub(super) fn following(self, ids: &Ids) -> Subscription {
+    /// has. What their bodies name may have come already.
+    pub(super) fn following(self, ids: &mut Ids) -> Subscription {
+        ids.note_past(|channel, id| self.subscription.is_last_below(channel, id));
         match ids.are_there() {
             true => self.subscription.with_all_ids(),
             false => self.subscription,

@@ -21,7 +21,7 @@ pub(super) struct Saying {
     pub(super) what: What,
     pub(super) is_state: bool,
     /// Its publisher knows that it is another one.
-    comes_back: bool,
+    pub(super) comes_back: bool,
     now: Instant,
 }
 

@@ -115,11 +115,10 @@ impl Subscription {
         self.channels.iter().map(|cursor| &cursor.topic().name)
     }
 
-    /// Whether one of the channels has a message with this id below where this begins.
+    /// Whether this is the id of the last message of one of the channels below where this begins.
     #[cfg(feature = "hold")]
-    pub(crate) fn has_below(&self, channel: usize, id: &str) -> bool {
-        let topic = self.channels[channel].topic();
-        topic.position_of(id).is_some_and(|at| at <= self.above)
+    pub(crate) fn is_last_below(&self, channel: usize, id: &str) -> bool {
+        self.channels[channel].topic().is_last_below(id, self.above)
     }
 
     /// The position of the last message of one of the channels.

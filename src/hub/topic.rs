@@ -4,6 +4,7 @@
 //!
 //! The last entry may be replaced: who has not read it reads only the new one, who has reads that as well.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
@@ -276,13 +277,13 @@ impl Topic {
         more.is_some_and(|more| more.has(id) || more.past.find(id).is_some())
     }
 
-    /// Where the last message with this id is.
+    /// Whether the last message at or below this has this id.
     #[cfg(feature = "hold")]
-    pub(super) fn position_of(&self, id: &str) -> Option<Position> {
+    pub(super) fn is_last_below(&self, id: &str, upto: Position) -> bool {
         let state = self.state.read();
-        let number = state.more.as_ref()?.ids.get(id)?.number;
-        let (place, _) = state.numbers.at_or_after(number);
-        Some(state.entries.get(place)?.at)
+        let end = state.entries.partition_point(|item| item.at <= upto);
+        let last = end.checked_sub(1).and_then(|last| state.entries.get(last));
+        last.is_some_and(|last| last.message.id.as_deref() == Some(id))
     }
 
     /// Whether this says once more what is here, or was replaced by a newer state.
@@ -411,6 +412,7 @@ impl State {
     fn is_of_the_past(&self, saying: &Saying, said: &Said) -> bool {
         let last_id = self.more.as_ref().and_then(|more| more.tail.last_id.as_ref());
         let follows_last = saying.prev_id.is_some() && saying.prev_id.as_ref() == last_id;
+        let follows_last = follows_last || saying.comes_back;
         saying.what.likeness(&said.what) == Likeness::Same && !follows_last && saying.is_soon_after(said)
     }
 
@@ -480,14 +482,18 @@ impl State {
     fn append(&mut self, item: Item, saying: Option<Saying>, is_anew: bool, gone: &mut Gone) {
         let message = item.message.clone();
         let (at, latest) = (item.at, item.latest);
+        let mut begins = is_anew;
         if self
             .entries
             .back()
             .is_some_and(|last| latest && last.is_replaced_by(&message))
         {
+            // Who has not read that one has not been told.
+            begins |= self.is_last_anew();
             gone.extend(self.replace_last());
         }
         let number = self.numbers.number(self.entries.len());
+        let mut is_form = false;
         if let Some(saying) = saying {
             let more = self.more.get_or_insert_default();
             if is_anew {
@@ -495,11 +501,15 @@ impl State {
                     let (place, _) = self.numbers.at_or_after(known.number);
                     self.entries.get(place).map(|entry| entry.born)
                 };
-                more.begin_anew(number, &saying, born);
+                more.begin_anew(&saying, born);
             }
-            more.note(saying, number);
+            is_form = more.note(saying, number);
         }
-        if let Some(more) = &mut self.more {
+        if begins {
+            let more = self.more.get_or_insert_default();
+            more.marks.push_back((number, Mark::Anew));
+        }
+        if let Some(more) = self.more.as_mut().filter(|_| !is_form) {
             let prev_id = message.prev_id.as_ref().filter(|_| !message.no_seq);
             let More {
                 tail,
@@ -532,6 +542,13 @@ impl State {
                 }
             }
         }
+    }
+
+    fn is_last_anew(&self) -> bool {
+        let last = self.entries.len().checked_sub(1);
+        let number = last.map(|last| self.numbers.number(last));
+        let mark = number.and_then(|number| self.more.as_ref()?.mark(number));
+        matches!(mark, Some(Mark::Anew))
     }
 
     /// The last message goes, for a newer state takes its place, with the next number.
@@ -609,8 +626,8 @@ impl More {
         Some(self.marks[place].1)
     }
 
-    /// What is known of ids is of others than from this number on.
-    fn begin_anew(&mut self, number: u64, saying: &Saying, born: impl Fn(&Known) -> Option<Instant>) {
+    /// What is known of ids is of others than from here on.
+    fn begin_anew(&mut self, saying: &Saying, born: impl Fn(&Known) -> Option<Instant>) {
         for (id, known) in self.ids.drain().filter(|(id, _)| *id != saying.id) {
             let what = known.what;
             let said = born(&known).map(|at| Said { what, at });
@@ -620,11 +637,10 @@ impl More {
         }
         self.past.append(&mut self.replaced);
         self.tail = Tail::default();
-        self.marks.push_back((number, Mark::Anew));
     }
 
-    /// The message with this number is said so.
-    fn note(&mut self, saying: Saying, number: u64) {
+    /// The message with this number is said so. Whether it is another form of one that was.
+    fn note(&mut self, saying: Saying, number: u64) -> bool {
         let Saying {
             id,
             prev_id,
@@ -634,14 +650,21 @@ impl More {
         } = saying;
         // A state may follow what nobody needs any more.
         let had_gap = !is_state && prev_id.is_some_and(|prev_id| !self.has(&prev_id));
-        let known = self.ids.entry(id).or_insert(Known {
-            number,
-            what,
-            had_gap,
-        });
-        // Another form of it, perhaps.
-        known.number = number;
-        known.what = what.and(&known.what);
+        match self.ids.entry(id) {
+            Entry::Occupied(known) => {
+                let known = known.into_mut();
+                known.what = what.and(&known.what);
+                true
+            }
+            Entry::Vacant(place) => {
+                place.insert(Known {
+                    number,
+                    what,
+                    had_gap,
+                });
+                false
+            }
+        }
     }
 
     fn weight(&self) -> usize {

@@ -6,7 +6,7 @@ use crate::hub::{LastSaid, Likeness, What};
 use crate::message::{Form, Message};
 
 /// Older states that are remembered, of one channel and form.
-const MOST: usize = 1_000;
+const MOST: usize = 256;
 
 /// Which forms a message has.
 pub(super) type Forms = [bool; Form::ALL.len()];
@@ -29,8 +29,8 @@ pub(super) struct Chain {
 pub(super) enum Age {
     /// It goes out. In the place of the newest, perhaps, which it does not say that it follows.
     New(Option<(Arc<str>, What)>),
-    /// It goes out; it has the id of another one that came before it.
-    Another,
+    /// It goes out. It follows the newest, so if the same was said before, that was another one.
+    Next,
     /// Likewise, and what is known of ids is of others.
     Anew,
     /// A newer one came before it.
@@ -77,8 +77,6 @@ impl Chain {
         let is_another =
             known.is_some_and(|known| known.is_some_and(|known| what.likeness(&known) == Likeness::Other));
         let by_id = known.is_some() && !is_another && (is_between || !follows);
-        // Of what follows the newest, the id is another one's by now.
-        let comes_back = known.is_some() && !is_another && !by_id;
         if by_version || by_id {
             self.remember(message.id.as_ref(), Some(what));
             return match message.is_state() {
@@ -99,9 +97,9 @@ impl Chain {
         }
         match () {
             () if is_another => Age::Anew,
-            () if comes_back => Age::Another,
-            // Of what follows, or does not say what it follows, all is known.
-            () => Age::New(older.filter(|_| prev_id.is_some() && !follows && !is_the_same)),
+            () if follows => Age::Next,
+            // Of what does not say what it follows, all is known.
+            () => Age::New(older.filter(|_| prev_id.is_some() && !is_the_same)),
         }
     }
 

@@ -357,7 +357,7 @@ impl Pacer {
             self.gone.push(update.publication);
             return Verdict::Superseded;
         }
-        update.publication.comes_back |= matches!(age, Age::Another);
+        update.publication.comes_back |= matches!(age, Age::Next | Age::Anew);
         let pending = lane.pending.get_or_insert_default();
         self.pending_bytes -= pending.bytes;
         pending.id = None;
@@ -536,12 +536,17 @@ fn replaced_by<'a>(
 
 impl Pending {
     /// Adds a message, in the place of one that it makes useless: returns that one.
-    fn add(&mut self, publication: Publication) -> Option<Publication> {
+    fn add(&mut self, mut publication: Publication) -> Option<Publication> {
         self.bytes += publication.message.weight();
         let waiting = self.publications.iter().map(|waiting| &*waiting.message);
         let place = replaced_by(waiting, &publication.message);
         let old = place.map(|place| self.publications.remove(place));
         self.bytes -= old.as_ref().map_or(0, |old| old.message.weight());
+        // It may be the same once more.
+        let same = old
+            .as_ref()
+            .filter(|old| old.message.id == publication.message.id);
+        publication.comes_back |= same.is_some_and(|old| old.comes_back);
         self.publications.push(publication);
         old
     }

@@ -2,6 +2,8 @@
 //! twice; ids that come back. `GRIPSTACK_SEED` tells the story of one random world; `GRIPSTACK_FULL=1` runs many.
 #![cfg(all(feature = "hold", feature = "cache", feature = "publish", feature = "testing"))]
 
+mod again;
+mod chains;
 mod forms;
 #[path = "../hold_support/mod.rs"]
 mod hold_support;

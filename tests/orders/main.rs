@@ -1,8 +1,9 @@
 //! The path of an order, from whoever publishes to whoever reads: random ones, and those for which there is no room.
-#![cfg(all(feature = "hold", feature = "publish", feature = "testing"))]
+#![cfg(all(feature = "hold", feature = "cache", feature = "publish", feature = "testing"))]
 
 mod again;
 mod alone;
+mod begun;
 mod bursts;
 mod hold_room;
 #[path = "../hold_support/mod.rs"]
@@ -12,6 +13,7 @@ mod interleaved;
 mod model;
 mod nested;
 mod on_the_way;
+mod ordinary;
 mod overtaken;
 mod posts;
 mod publish_model;

@@ -20,7 +20,9 @@ pub(super) struct Track {
     mode: HoldMode,
     /// What the client has: the id that the body names, then that of the message delivered last.
     pub(super) at: Option<Arc<str>>,
-    /// It is the body's, or the client was sent something under it.
+    /// It is that of a message, not the body's.
+    is_at_delivered: bool,
+    /// Under which the client was sent something.
     is_at_sent: bool,
     /// What it had before: two publishers may follow the same message at the same moment.
     before: [Option<Arc<str>>; 2],
@@ -53,7 +55,8 @@ impl Track {
             is_tracked: channel.prev_id.is_some(),
             mode,
             at: channel.prev_id.clone(),
-            is_at_sent: true,
+            is_at_delivered: false,
+            is_at_sent: false,
             before: [None, None],
             contained: channel.prev_id.clone(),
             has_come: None,
@@ -105,7 +108,9 @@ impl Track {
         placed: Placed,
         deadline: impl Fn() -> Instant,
     ) -> Option<Placed> {
-        if placed.anew && (self.at_body || self.is_bodiless) {
+        // Before that it may be what leads up to the body.
+        let is_past = self.at_body || self.is_bodiless || self.is_at_delivered;
+        if placed.anew && is_past {
             return self.begin_anew(place, placed);
         }
         let message = &*placed.message;
@@ -157,8 +162,12 @@ impl Track {
                 self.at = None;
             }
         } else if message.id.is_some() && message.id == self.at {
-            return match self.is_at_sent || !self.is_sent(message) {
-                true => None,
+            if !self.is_at_delivered || !self.is_sent(message) {
+                return None;
+            }
+            return match self.is_at_sent {
+                // The log, which takes no message twice, has forgotten that one.
+                true => self.begin_anew(place, placed),
                 // It was another form of it.
                 false => self.go(place, placed),
             };
@@ -193,12 +202,19 @@ impl Track {
     }
 
     fn follows(&self, message: &Message) -> bool {
-        message.prev_id.is_some() && message.prev_id == self.at
+        message.prev_id.is_some() && message.prev_id == self.at && !self.awaits_another(message)
+    }
+
+    /// Whether what it follows is withheld: a later one than that which had its id.
+    fn awaits_another(&self, message: &Message) -> bool {
+        let prev_id = message.prev_id.as_ref();
+        prev_id.is_some_and(|prev_id| self.withheld.has_id(prev_id))
     }
 
     /// Whether it follows what was delivered since the log came to the body.
     fn follows_news(&self, message: &Message) -> bool {
-        message.prev_id.is_some() && self.at_body && self.before.contains(&message.prev_id)
+        let is_news = message.prev_id.is_some() && self.at_body && self.before.contains(&message.prev_id);
+        is_news && !self.awaits_another(message)
     }
 
     fn fits(&self, message: &Message) -> bool {
@@ -329,6 +345,7 @@ impl Track {
                 self.before[0] = self.at.take();
             }
             self.at = message.id.clone();
+            self.is_at_delivered = true;
             self.is_at_sent = self.is_sent(message);
             if self.is_at_sent {
                 self.is_behind = !self.at_body;

@@ -183,6 +183,11 @@ impl Withheld {
         self.names.contains(&(Name::Old, place))
     }
 
+    /// Whether one has this id.
+    pub(super) fn has_id(&self, id: &Arc<str>) -> bool {
+        !self.queue.is_empty() && self.first(Name::Id(id.clone())).is_some()
+    }
+
     /// Whether one is there.
     pub(super) fn has(&self, place: Place) -> bool {
         self.queue.contains_key(&place)
