@@ -233,6 +233,11 @@ impl Message {
         size_of::<Self>() + ids + stream + response + socket
     }
 
+    /// The id of the message that it follows, and waits for.
+    pub(crate) fn predecessor(&self) -> Option<&Arc<str>> {
+        self.prev_id.as_ref().filter(|_| !self.no_seq)
+    }
+
     /// Has the forms of another one as well, where it has none.
     pub(crate) fn add_forms_of(&mut self, other: &Self) {
         let Self {

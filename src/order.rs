@@ -92,7 +92,7 @@ pub struct Publication {
     /// It carries a state: the next state takes its place for whoever has not had it, if nothing came between them and
     /// it sends something in the same forms. What closes or hints is never replaced.
     pub latest: bool,
-    /// It has been said before, but what it follows was there since.
+    /// It follows what its publisher said last: if the same was said before, that was another one.
     pub(crate) comes_back: bool,
 }
 

@@ -2,7 +2,8 @@
 
 use std::task::Waker;
 
-use super::topic::{Item, Mark, There, Topic};
+use super::known::Mark;
+use super::topic::{Item, There, Topic};
 use crate::log::readers::Seat;
 use crate::position::Position;
 use crate::sync::Arc;

@@ -20,6 +20,7 @@ mod cursor;
 mod expiry;
 #[cfg(any(feature = "cache", all(test, gripstack_shuttle)))]
 mod judge;
+mod known;
 mod moments;
 mod numbers;
 mod pins;

@@ -115,14 +115,12 @@ fn plan_one(
 
 /// The predecessor that an item must not overtake.
 pub(super) fn predecessor(item: &Publication) -> Option<&Arc<str>> {
-    let ordered = !item.message.no_seq && !item.latest;
-    item.message.prev_id.as_ref().filter(|_| ordered)
+    item.message.predecessor().filter(|_| !item.latest)
 }
 
 /// That of a state, which waits for nothing: what it follows waits no longer.
 pub(super) fn pulled(item: &Publication) -> Option<&Arc<str>> {
-    let pulls = item.latest && !item.message.no_seq;
-    item.message.prev_id.as_ref().filter(|_| pulls)
+    item.message.predecessor().filter(|_| item.latest)
 }
 
 // === impl Own ===

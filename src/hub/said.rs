@@ -20,7 +20,7 @@ pub(super) struct Saying {
     pub(super) prev_id: Option<Arc<str>>,
     pub(super) what: What,
     pub(super) is_state: bool,
-    /// Its publisher knows that it is another one.
+    /// See [`Publication`].
     pub(super) comes_back: bool,
     now: Instant,
 }
@@ -62,7 +62,7 @@ impl Saying {
         let message = &publication.message;
         Some(Self {
             id: message.id.clone()?,
-            prev_id: predecessor(message).cloned(),
+            prev_id: message.predecessor().cloned(),
             what: What::of(message),
             is_state: publication.latest,
             comes_back: publication.comes_back,
@@ -171,10 +171,6 @@ impl<T, const MOST: usize> Default for LastSaid<T, MOST> {
     fn default() -> Self {
         Self(VecDeque::new())
     }
-}
-
-fn predecessor(message: &Message) -> Option<&Arc<str>> {
-    message.prev_id.as_ref().filter(|_| !message.no_seq)
 }
 
 fn hash(id: &str) -> u64 {

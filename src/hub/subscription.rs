@@ -5,7 +5,8 @@ use std::task::{Context, Poll, ready};
 
 use super::Hub;
 use super::cursor::{Cursor, Found};
-use super::topic::{Item, Mark};
+use super::known::Mark;
+use super::topic::Item;
 use crate::message::{Channel, Message};
 use crate::position::Position;
 

@@ -4,16 +4,16 @@
 //!
 //! The last entry may be replaced: who has not read it reads only the new one, who has reads that as well.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::LogLimits;
 use super::cursor::Cursor;
+use super::known::{Is, Known, Mark, More};
 use super::numbers::Numbers;
-use super::said::{LastSaid, Likeness, Said, Saying, What};
+use super::said::{Likeness, Said, Saying};
 use super::subscription::Wants;
 use super::tail::Tail;
 use crate::log::readers::{Readers, Row, Seat};
@@ -26,10 +26,6 @@ use crate::sync::{Arc, RwLock};
 
 /// What a message takes beside itself: its place in the log. Measured.
 const ENTRY_WEIGHT: usize = 64;
-/// Replaced states that are remembered, of one channel.
-const MOST_REPLACED: usize = 64;
-/// What an id takes beside itself. Measured.
-const ID_WEIGHT: usize = 64;
 /// What a channel takes beside its name and its messages. Measured.
 const CHANNEL_WEIGHT: usize = 208;
 
@@ -70,51 +66,6 @@ struct State {
     bytes: usize,
     readers: Option<Box<Readers>>,
     more: Option<Box<More>>,
-}
-
-/// What is known of ids, of states, and of what asks for fetches.
-#[derive(Default)]
-struct More {
-    tail: Tail,
-    ids: HashMap<std::sync::Arc<str>, Known>,
-    /// States.
-    replaced: LastSaid<Said, MOST_REPLACED>,
-    /// What came before ids began anew.
-    past: LastSaid<Said, MOST_REPLACED>,
-    /// Of few messages, by their numbers.
-    marks: VecDeque<(u64, Mark)>,
-    /// For each form, the number of the last state that has it.
-    last_states: [Option<u64>; Form::ALL.len()],
-    last_stream_act: Position,
-    last_response_act: Position,
-}
-
-/// The last message with an id.
-struct Known {
-    number: u64,
-    what: What,
-    /// What it follows was missing.
-    had_gap: bool,
-}
-
-/// What is told of a message beside itself.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Mark {
-    /// It came late: here is the first that it leads up to.
-    Late(Position),
-    /// Its id is that of an earlier one: what ids say of order begins anew.
-    Anew,
-}
-
-/// What a message is beside those that are here, or were replaced.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Is {
-    /// None has its id, or it is another form of that.
-    New,
-    /// It has the id of another one.
-    Anew,
-    /// It was said before.
-    Repeated,
 }
 
 /// What an append did.
@@ -412,8 +363,8 @@ impl State {
     fn is_of_the_past(&self, saying: &Saying, said: &Said) -> bool {
         let last_id = self.more.as_ref().and_then(|more| more.tail.last_id.as_ref());
         let follows_last = saying.prev_id.is_some() && saying.prev_id.as_ref() == last_id;
-        let follows_last = follows_last || saying.comes_back;
-        saying.what.likeness(&said.what) == Likeness::Same && !follows_last && saying.is_soon_after(said)
+        let is_the_same = saying.what.likeness(&said.what) == Likeness::Same;
+        is_the_same && saying.is_soon_after(said) && !follows_last && !saying.comes_back
     }
 
     /// Whether what was said before follows the last message now, and that follows it: a state that comes back. If that only came
@@ -510,7 +461,7 @@ impl State {
             more.marks.push_back((number, Mark::Anew));
         }
         if let Some(more) = self.more.as_mut().filter(|_| !is_form) {
-            let prev_id = message.prev_id.as_ref().filter(|_| !message.no_seq);
+            let prev_id = message.predecessor();
             let More {
                 tail,
                 ids,
@@ -520,7 +471,7 @@ impl State {
             } = &mut **more;
             let has = |id: &std::sync::Arc<str>| ids.contains_key(id) || replaced.find(id).is_some();
             let leads_up_to = tail.move_on((at, item.born), message.id.as_ref(), prev_id, has);
-            marks.extend(leads_up_to.map(|by| (number, Mark::Late(by))));
+            marks.extend(leads_up_to.filter(|_| !begins).map(|by| (number, Mark::Late(by))));
         }
         if matches!(message.stream, Some(StreamForm::Close | StreamForm::Hint)) {
             self.more.get_or_insert_default().last_stream_act = at;
@@ -607,83 +558,6 @@ impl Item {
     /// Whether it carries a state which this newer one makes useless, whatever the hold.
     fn is_replaced_by(&self, newer: &Message) -> bool {
         self.latest && newer.covers(&self.message)
-    }
-}
-
-// === impl More ===
-
-impl More {
-    fn has(&self, id: &str) -> bool {
-        self.ids.contains_key(id) || self.replaced.find(id).is_some()
-    }
-
-    /// What is told of the message with this number.
-    fn mark(&self, number: u64) -> Option<Mark> {
-        let place = self
-            .marks
-            .binary_search_by_key(&number, |(marked, _)| *marked)
-            .ok()?;
-        Some(self.marks[place].1)
-    }
-
-    /// What is known of ids is of others than from here on.
-    fn begin_anew(&mut self, saying: &Saying, born: impl Fn(&Known) -> Option<Instant>) {
-        for (id, known) in self.ids.drain().filter(|(id, _)| *id != saying.id) {
-            let what = known.what;
-            let said = born(&known).map(|at| Said { what, at });
-            if let Some(said) = said.filter(|said| saying.is_soon_after(said)) {
-                self.past.remember(&id, said);
-            }
-        }
-        self.past.append(&mut self.replaced);
-        self.tail = Tail::default();
-    }
-
-    /// The message with this number is said so. Whether it is another form of one that was.
-    fn note(&mut self, saying: Saying, number: u64) -> bool {
-        let Saying {
-            id,
-            prev_id,
-            what,
-            is_state,
-            ..
-        } = saying;
-        // A state may follow what nobody needs any more.
-        let had_gap = !is_state && prev_id.is_some_and(|prev_id| !self.has(&prev_id));
-        match self.ids.entry(id) {
-            Entry::Occupied(known) => {
-                let known = known.into_mut();
-                known.what = what.and(&known.what);
-                true
-            }
-            Entry::Vacant(place) => {
-                place.insert(Known {
-                    number,
-                    what,
-                    had_gap,
-                });
-                false
-            }
-        }
-    }
-
-    fn weight(&self) -> usize {
-        let ids = self.ids.len() * ID_WEIGHT
-            + self.replaced.weight()
-            + self.past.weight()
-            + self.tail.weight(ID_WEIGHT);
-        size_of::<Self>() + ids + self.marks.capacity() * size_of::<(u64, Mark)>()
-    }
-
-    /// The message with this number goes: the first one, or the last.
-    fn forget(&mut self, number: u64, id: Option<&str>) {
-        if let Some(id) = id
-            && self.ids.get(id).is_some_and(|known| known.number == number)
-        {
-            self.ids.remove(id);
-        }
-        self.marks.pop_front_if(|(marked, _)| *marked == number);
-        self.marks.pop_back_if(|(marked, _)| *marked == number);
     }
 }
 

@@ -57,10 +57,6 @@ pub(super) fn forms(message: &Message) -> Forms {
     Form::ALL.map(|form| form.is_in(message))
 }
 
-pub(super) fn predecessor(message: &Message) -> Option<&Arc<str>> {
-    message.prev_id.as_ref().filter(|_| !message.no_seq)
-}
-
 // === impl Chain ===
 
 impl Chain {
@@ -69,16 +65,18 @@ impl Chain {
     pub(super) fn note(&mut self, message: &Message, version: Option<u64>, has_displaced: bool) -> Age {
         let is_older = |(its, ours)| its <= ours;
         let by_version = version.zip(self.version).is_some_and(is_older);
-        let prev_id = predecessor(message);
+        let prev_id = message.predecessor();
         let follows = prev_id.is_some() && prev_id == self.newest_id();
         let is_between = follows && has_displaced;
-        let what = What::of(message);
+        // All of it is hashed: only where it has a name.
+        let what = message.id.as_ref().map(|_| What::of(message));
         let known = message.id.as_ref().and_then(|id| self.older.find(id));
-        let is_another =
-            known.is_some_and(|known| known.is_some_and(|known| what.likeness(&known) == Likeness::Other));
+        let is_another = what
+            .zip(known.copied().flatten())
+            .is_some_and(|(what, known)| what.likeness(&known) == Likeness::Other);
         let by_id = known.is_some() && !is_another && (is_between || !follows);
         if by_version || by_id {
-            self.remember(message.id.as_ref(), Some(what));
+            self.remember(message.id.as_ref(), what);
             return match message.is_state() {
                 true if is_between && !by_version => Age::Between,
                 is_state if by_version || is_state => Age::Old,
@@ -89,7 +87,7 @@ impl Chain {
             self.older.clear();
         }
         self.version = version.or(self.version);
-        let newest = message.id.clone().map(|id| (id, what));
+        let newest = message.id.clone().zip(what);
         let older = std::mem::replace(&mut self.newest, newest);
         let is_the_same = message.id.as_ref() == older.as_ref().map(|(id, _)| id);
         if let Some((id, what)) = older.as_ref().filter(|_| !is_another) {
@@ -116,7 +114,7 @@ impl Chain {
 
     /// What a message follows is older than it.
     pub(super) fn follow(&mut self, message: &Message) {
-        self.remember(predecessor(message), None);
+        self.remember(message.predecessor(), None);
     }
 
     fn remember(&mut self, id: Option<&Arc<str>>, what: Option<What>) {

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::newest::{Age, Chains, Forms, forms, predecessor};
+use super::newest::{Age, Chains, Forms, forms};
 use crate::hub::What;
 use crate::message::{Channel, Message};
 use crate::order::{Order, OrderId, Publication, Purge};
@@ -470,7 +470,7 @@ impl Lane {
         let chain = self.chains.of(message);
         let age = chain.note(message, version, has_displaced);
         chain.follow(message);
-        let prev_id = predecessor(message);
+        let prev_id = message.predecessor();
         if let Some(pending) = &mut self.pending {
             for one in pending.displaced.iter_mut().filter(|one| one.forms == forms) {
                 one.is_older |= Some(&one.id) == prev_id || matches!(age, Age::Anew);

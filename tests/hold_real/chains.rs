@@ -13,7 +13,7 @@ use tower::ServiceExt;
 
 use crate::hold_support::seeds::*;
 use crate::hold_support::*;
-use crate::story::{self, Link, Story, name};
+use crate::story::{Link, Story, name};
 
 /// Of one channel: how many there are in all, and the number that the counter has.
 #[derive(Clone, Copy, Default)]
@@ -212,7 +212,7 @@ async fn client(world: Arc<World>, service: gripstack::hold::GripHold<Inner>, na
 }
 
 fn run(seed: u64) -> Result<(), String> {
-    story::run(async {
+    paused(async {
         let mut dice = Dice::new(seed);
         let channels = 1 + dice.roll(3) as usize;
         let fresh = dice.one_in(2);

@@ -8,7 +8,6 @@ use tokio::time::sleep;
 
 use crate::hold_support::seeds::*;
 use crate::hold_support::*;
-use crate::story;
 
 fn stream_form(n: u32) -> gripstack::Message {
     with_ids(&n.to_string(), &n.to_string(), &(n - 1).to_string())
@@ -112,7 +111,7 @@ async fn forms_of_6(edge: &Edge) -> Vec<String> {
 #[test]
 fn d2_the_other_form_of_a_message_may_come_later() {
     worlds(2_000, 20_000, |seed| {
-        story::run(async {
+        paused(async {
             let mut dice = Dice::new(seed);
             let edge = Edge::new();
             publish(&edge, stream_form(4)).await;

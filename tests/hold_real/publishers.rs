@@ -12,7 +12,7 @@ use tower::ServiceExt;
 
 use crate::hold_support::seeds::*;
 use crate::hold_support::*;
-use crate::story::{self, Link, Story, name, named};
+use crate::story::{Link, Story, name, named};
 
 struct World {
     story: Story,
@@ -212,7 +212,7 @@ async fn client(world: Arc<World>, service: gripstack::hold::GripHold<Inner>, na
 }
 
 fn run(seed: u64) -> Result<(), String> {
-    story::run(async {
+    paused(async {
         let mut dice = Dice::new(seed);
         let link = Link::of(&mut dice);
         let channels = 1 + dice.roll(3) as usize;

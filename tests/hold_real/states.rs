@@ -14,7 +14,7 @@ use tower::ServiceExt;
 
 use crate::hold_support::seeds::*;
 use crate::hold_support::*;
-use crate::story::{self, Link, Story};
+use crate::story::{Link, Story};
 
 struct World {
     story: Story,
@@ -150,7 +150,7 @@ async fn client(world: Arc<World>, service: gripstack::hold::GripHold<Inner>, na
 }
 
 fn run(seed: u64) -> Result<(), String> {
-    story::run(async {
+    paused(async {
         let mut dice = Dice::new(seed);
         let states = 2 + dice.roll(3);
         let paced = dice.one_in(2);

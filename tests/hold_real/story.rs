@@ -96,13 +96,3 @@ pub(crate) fn named(stored: &[usize], link: Link) -> String {
     });
     named.collect::<Vec<_>>().join(", ")
 }
-
-/// Runs on a clock that passes when nothing else happens.
-pub(crate) fn run<T>(world: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
-    runtime.block_on(world)
-}

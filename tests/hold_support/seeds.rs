@@ -21,6 +21,16 @@ impl Dice {
     }
 }
 
+/// Runs on a clock that passes when nothing else happens.
+pub fn paused<T>(world: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(world)
+}
+
 /// Runs so many worlds, each of which may tell what was wrong in it: more with `GRIPSTACK_FULL=1`, and only that of
 /// `GRIPSTACK_SEED`, if that is there.
 pub fn worlds(some: u64, many: u64, run: impl Fn(u64) -> Result<(), String>) {

@@ -51,13 +51,3 @@ pub async fn stream(edge: &Edge) -> http::Response<gripstack::body::EdgeBody> {
     assert_eq!(ready(response.body_mut()), ["0"]);
     response
 }
-
-/// Runs on a clock that passes when nothing else happens.
-pub(crate) fn run<T>(world: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
-    runtime.block_on(world)
-}

@@ -210,7 +210,8 @@ async fn d1_a_form_that_is_sent_again_after_the_other_form_of_its_predecessor_is
 async fn d1_a_second_run_hours_later_reaches_who_was_sent_the_first() {
     let mut wrong = Vec::new();
     for paced in [true, false] {
-        for body in ["0"] {
+        {
+            let body = "0";
             let edge = Edge::new();
             let rule = if paced { Rule::latest() } else { Rule::all() };
             let publisher = edge.publisher(PublishConfig::new().rule(rule));

@@ -5,8 +5,8 @@ use std::time::Duration;
 use gripstack::Edge;
 use gripstack::publish::{PublishConfig, Rule};
 
-use crate::alone::{run, stream};
-use crate::hold_support::seeds::{Dice, worlds};
+use crate::alone::stream;
+use crate::hold_support::seeds::{Dice, paused, worlds};
 use crate::hold_support::{ready, with_ids};
 
 /// Which comes when, if each of `last` calls, made in order, arrives before or after at most `window` others.
@@ -83,7 +83,7 @@ async fn burst(seed: u64, window: u64, forms: u8, retried: bool) -> Result<(), S
 }
 
 fn bursts(window: u64, forms: u8, retried: bool) {
-    worlds(200, 2_000, |seed| run(burst(seed, window, forms, retried)));
+    worlds(200, 2_000, |seed| paused(burst(seed, window, forms, retried)));
 }
 
 #[test]

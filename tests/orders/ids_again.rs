@@ -157,5 +157,5 @@ fn publication(one: &Said) -> Publication {
 
 #[test]
 fn d1_what_comes_in_order_is_there_once_in_order_though_ids_come_back() {
-    worlds(500, 20_000, |seed| crate::alone::run(run(seed)));
+    worlds(500, 20_000, |seed| crate::hold_support::seeds::paused(run(seed)));
 }

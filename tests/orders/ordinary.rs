@@ -9,8 +9,8 @@ use gripstack::publish::{PublishConfig, Rule};
 use gripstack::{Edge, Message, Order, Position};
 use tokio::time::{Instant, sleep};
 
-use crate::alone::{channel, once, run};
-use crate::hold_support::seeds::{Dice, worlds};
+use crate::alone::{channel, once};
+use crate::hold_support::seeds::{Dice, paused, worlds};
 
 fn reader(edge: &Edge, wants: Wants) -> Subscription {
     let stamp = edge.hub().stamp_at(Position::ZERO);
@@ -142,7 +142,7 @@ async fn lossless(seed: u64) -> Result<(), String> {
 
 #[test]
 fn d1_each_form_of_each_message_is_there_once_and_in_order() {
-    worlds(3_000, 50_000, |seed| run(lossless(seed)));
+    worlds(3_000, 50_000, |seed| paused(lossless(seed)));
 }
 
 /// The last of paced states is the last that is read. `across`: calls that overtake each other may do so across the end of a turn.
@@ -196,14 +196,14 @@ async fn paced(seed: u64, across: bool) -> Result<(), String> {
 
 #[test]
 fn d2a_the_last_of_states_that_are_sent_again_is_the_last() {
-    worlds(3_000, 50_000, |seed| run(paced(seed, false)));
+    worlds(3_000, 50_000, |seed| paused(paced(seed, false)));
 }
 
 #[test]
 fn d2a_the_last_of_states_that_arrive_swapped_is_the_last() {
     let mut wrong = Vec::new();
     for seed in 0..500 {
-        wrong.extend(run(paced(seed, true)).err());
+        wrong.extend(paused(paced(seed, true)).err());
     }
     wrong.sort_by_key(String::len);
     assert!(

@@ -476,7 +476,7 @@ fn has_ids(message: &Message) -> bool {
 
 /// Whether it says what it follows.
 fn follows_another(message: &Message) -> bool {
-    message.prev_id.is_some() && !message.no_seq
+    message.predecessor().is_some()
 }
 
 /// Whether only its place in the log says what it follows.
