@@ -2,6 +2,7 @@
 //! never dropped under a lock.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -408,4 +409,135 @@ fn a_message_that_waits_for_its_turn_is_not_dropped_under_a_lock() {
             assert_eq!(*count.lock(), 2);
         });
     });
+}
+
+/// What comes, with the places of its channels.
+fn placed(subscription: &mut Subscription) -> Vec<(usize, String)> {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut got = Vec::new();
+    while let Poll::Ready(delivery) = subscription.poll_next(&mut cx) {
+        match delivery {
+            Delivery::Message { channel, message, .. } => got.push((channel, text(&message, Wants::Stream))),
+            Delivery::Lagged { channel } => got.push((channel, "-".into())),
+        }
+    }
+    got
+}
+
+async fn send_to(edge: &Edge, name: &str, value: &str) -> Position {
+    submit(edge, vec![publication(name, send(value), false)]).await
+}
+
+#[tokio::test]
+async fn c6_a_channel_that_joins_is_replayed_from_its_stamp() {
+    let edge = Edge::new();
+    let hub = edge.hub();
+    let mut subscription = open(&edge);
+    send_to(&edge, "u", "before").await;
+    let stamp = hub.stamp_at(hub.now());
+    send_to(&edge, "u", "1").await;
+    send_to(&edge, "t", "a").await;
+    assert_eq!(placed(&mut subscription), [(0, "a".into())]);
+
+    let joined = subscription.join(&channel("u"), stamp);
+    assert_eq!(
+        (joined.channel, joined.is_complete, joined.superseded_by),
+        (1, true, None)
+    );
+    send_to(&edge, "u", "2").await;
+    send_to(&edge, "t", "b").await;
+    let all = [(1, "1".into()), (1, "2".into()), (0, "b".into())];
+    assert_eq!(placed(&mut subscription), all);
+
+    // What it reads already it goes on with: nothing comes twice.
+    assert_eq!(subscription.join(&channel("u"), stamp), joined);
+    assert_eq!(placed(&mut subscription), []);
+}
+
+#[tokio::test]
+async fn c6_a_channel_that_joins_says_what_it_cannot_bring() {
+    let edge = edge_of(2);
+    let hub = edge.hub();
+    let stamp = hub.stamp_at(hub.now());
+    for value in ["1", "2", "3"] {
+        send_to(&edge, "u", value).await;
+    }
+    let closed = submit(&edge, vec![publication("v", act(StreamForm::Close), false)]).await;
+    let mut subscription = open(&edge);
+
+    let gap = subscription.join(&channel("u"), stamp);
+    assert!(!gap.is_complete);
+    assert_eq!(
+        subscription.join(&channel("v"), stamp).superseded_by,
+        Some(closed)
+    );
+    // Of another clock: it begins at the present.
+    let foreign = Edge::new().hub().stamp_at(Position::ZERO);
+    send_to(&edge, "w", "old").await;
+    assert!(!subscription.join(&channel("w"), foreign).is_complete);
+    send_to(&edge, "w", "new").await;
+    let got = placed(&mut subscription);
+    assert_eq!(got[..2], [(1, "2".into()), (1, "3".into())]);
+    assert_eq!(got.last(), Some(&(3, "new".into())));
+}
+
+#[tokio::test]
+async fn a_channel_that_has_left_brings_nothing_and_leaves_nothing_behind() {
+    let edge = Edge::new();
+    let hub = edge.hub();
+    let start = hub.stamp_at(Position::ZERO);
+    let mut subscription = hub
+        .subscribe(&["t", "u", "v"].map(channel), start, Wants::Stream)
+        .expect("no gap");
+    assert_eq!(subscription.leave(&channel("u")), Some(1));
+    assert_eq!(subscription.leave(&channel("u")), None);
+    assert_eq!((hub.stats().subscriptions, hub.stats().channels), (2, 2));
+    for name in ["u", "v", "t"] {
+        send_to(&edge, name, name).await;
+    }
+    assert_eq!(placed(&mut subscription), [(2, "v".into()), (0, "t".into())]);
+    // Its place is the next one's.
+    assert_eq!(subscription.join(&channel("w"), start).channel, 1);
+    assert_eq!(subscription.join(&channel("u"), start).channel, 3);
+    assert_eq!(placed(&mut subscription), [(3, "u".into())]);
+    let names: Vec<_> = subscription.channels().map(Channel::as_str).collect();
+    assert_eq!(names, ["t", "w", "v", "u"]);
+    drop(subscription);
+    assert_eq!(hub.stats().subscriptions, 0);
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn who_waits_is_woken_by_a_channel_that_joined_and_not_by_one_that_left() {
+    let edge = Edge::new();
+    let mut subscription = open(&edge);
+    subscription.join(&channel("u"), edge.hub().stamp_at(Position::ZERO));
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let poll =
+        |subscription: &mut Subscription| match subscription.poll_next(&mut Context::from_waker(&waker)) {
+            Poll::Ready(Delivery::Message { message, .. }) => Some(text(&message, Wants::Stream)),
+            _ => None,
+        };
+    let woken = || wakes.0.swap(0, Ordering::SeqCst);
+    assert_eq!(poll(&mut subscription), None);
+    send_to(&edge, "u", "1").await;
+    assert_eq!(woken(), 1);
+    assert_eq!(poll(&mut subscription).as_deref(), Some("1"));
+    assert_eq!(poll(&mut subscription), None);
+    subscription.leave(&channel("u"));
+    send_to(&edge, "u", "2").await;
+    assert_eq!(woken(), 0);
+    send_to(&edge, "t", "3").await;
+    assert_eq!(woken(), 1);
+    assert_eq!(poll(&mut subscription).as_deref(), Some("3"));
 }

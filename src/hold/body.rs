@@ -19,7 +19,7 @@ use super::layer::Shared;
 use crate::body::EdgeBody;
 use crate::error::BoxError;
 use crate::handoff::Keep;
-use crate::hub::{Delivery, Subscription};
+use crate::hub::Subscription;
 use crate::message::StreamForm;
 use crate::position::Position;
 use crate::sync::Arc;
@@ -187,29 +187,17 @@ impl Live {
                     return Poll::Ready(step);
                 }
             }
-            match self.subscription.poll_next(cx) {
-                Poll::Ready(Delivery::Message {
-                    channel,
-                    at,
-                    late,
-                    anew,
-                    message,
-                }) => {
+            match self.subscription.poll_next(cx).map(Placed::of) {
+                Poll::Ready(Ok((channel, placed))) => {
                     begins = false;
-                    let placed = Placed {
-                        at,
-                        late,
-                        anew,
-                        message,
-                    };
                     if let Some(placed) = self.ids.offer(channel, placed, Instant::now)
                         && let Some(step) = self.act(placed)
                     {
                         return Poll::Ready(step);
                     }
                 }
-                Poll::Ready(Delivery::Lagged { .. }) if begins => self.mark(),
-                Poll::Ready(Delivery::Lagged { .. }) => return Poll::Ready(Step::Abort),
+                Poll::Ready(Err(_)) if begins => self.mark(),
+                Poll::Ready(Err(_)) => return Poll::Ready(Step::Abort),
                 Poll::Pending => {
                     begins = false;
                     if let Some(step) = std::task::ready!(self.poll_wait(cx)) {

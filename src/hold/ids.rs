@@ -39,6 +39,7 @@ use tokio::time::Instant;
 use self::track::Track;
 use self::withheld::Place;
 use crate::grip::{HoldChannel, HoldMode};
+use crate::hub::Delivery;
 use crate::message::Message;
 use crate::position::Position;
 
@@ -74,6 +75,32 @@ pub(super) struct Ids {
     channels: Box<[Track]>,
     /// Of what was offered last.
     last: Place,
+}
+
+// === impl Placed ===
+
+impl Placed {
+    /// What a subscription brings, and of which channel; `Err`: messages of this channel are gone.
+    pub(super) fn of(delivery: Delivery) -> Result<(usize, Self), usize> {
+        match delivery {
+            Delivery::Message {
+                channel,
+                at,
+                late,
+                anew,
+                message,
+            } => {
+                let placed = Self {
+                    at,
+                    late,
+                    anew,
+                    message,
+                };
+                Ok((channel, placed))
+            }
+            Delivery::Lagged { channel } => Err(channel),
+        }
+    }
 }
 
 // === impl Ids ===

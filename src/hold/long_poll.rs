@@ -20,7 +20,7 @@ use super::poll::{Event, Poll, Whole, is_an_answer};
 use super::subscribed::Subscribed;
 use crate::below::Below;
 use crate::grip::{HoldChannel, HoldMode};
-use crate::hub::{Delivery, Fetch, SubscribeError, Wants};
+use crate::hub::{Fetch, SubscribeError, Wants};
 use crate::mutants::mutant;
 use crate::position::Position;
 use crate::time::after;
@@ -352,26 +352,10 @@ impl<S: Below> ClientRequest<S> {
         let mut subscription = subscribed.following(&mut ids);
         let mut cx = Context::from_waker(Waker::noop());
         while let task::Poll::Ready(delivery) = subscription.poll_next(&mut cx) {
-            let Delivery::Message {
-                channel,
-                at,
-                late,
-                anew,
-                message,
-            } = delivery
-            else {
+            let Ok((channel, placed)) = Placed::of(delivery) else {
                 continue;
             };
-            let first = ids.offer(
-                channel,
-                Placed {
-                    at,
-                    late,
-                    anew,
-                    message,
-                },
-                Instant::now,
-            );
+            let first = ids.offer(channel, placed, Instant::now);
             let out = first.into_iter().chain(std::iter::from_fn(|| ids.ready()));
             if { out }.any(|placed| is_an_answer(&placed.message)) {
                 return true;

@@ -17,7 +17,7 @@ use super::original::grip_last;
 use crate::body::EdgeBody;
 use crate::grip::{HoldChannel, Instruct};
 use crate::handoff::Keep;
-use crate::hub::{Delivery, Subscription};
+use crate::hub::Subscription;
 use crate::message::{Message, PushedResponse, ResponseForm};
 use crate::position::Position;
 use crate::sync::Arc;
@@ -98,24 +98,12 @@ impl Poll {
                     }
                 }
             };
-            match delivery {
-                Delivery::Message {
-                    channel,
-                    at,
-                    late,
-                    anew,
-                    message,
-                } => {
-                    let placed = Placed {
-                        at,
-                        late,
-                        anew,
-                        message,
-                    };
+            match Placed::of(delivery) {
+                Ok((channel, placed)) => {
                     let is_heard = self.is_hint(&placed) && self.ids.last_withheld().is_some();
                     if is_heard {
                         // It waits for nothing: the origin has what is withheld, too.
-                        return Event::Hint(at);
+                        return Event::Hint(placed.at);
                     }
                     let placed = self.ids.offer(channel, placed, Instant::now);
                     if self.ids.has_skipped() && !std::mem::replace(&mut self.marked, true) {
@@ -126,7 +114,7 @@ impl Poll {
                     }
                 }
                 // What is gone may be what answers.
-                Delivery::Lagged { channel } => return Event::Gap(self.subscription.last_message(channel)),
+                Err(channel) => return Event::Gap(self.subscription.last_message(channel)),
             }
         }
     }
@@ -159,26 +147,14 @@ impl Poll {
             if let Some(placed) = std::iter::from_fn(|| self.ids.ready()).find(answers) {
                 return (Some(placed), complete);
             }
-            match self.subscription.poll_next(&mut cx) {
-                Ready(Delivery::Message {
-                    channel,
-                    at,
-                    late,
-                    anew,
-                    message,
-                }) => {
-                    let placed = Placed {
-                        at,
-                        late,
-                        anew,
-                        message,
-                    };
+            match self.subscription.poll_next(&mut cx).map(Placed::of) {
+                Ready(Ok((channel, placed))) => {
                     let placed = self.ids.offer(channel, placed, Instant::now);
                     if let Some(placed) = placed.filter(answers) {
                         return (Some(placed), complete);
                     }
                 }
-                Ready(Delivery::Lagged { .. }) => complete = false,
+                Ready(Err(_)) => complete = false,
                 Pending if self.ids.first_withheld().is_some_and(|first| first <= upto) => {
                     let placed = self.give_up_waiting();
                     return (placed, false);

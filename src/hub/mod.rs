@@ -3,7 +3,8 @@
 //! ```text
 //! apply(order)   next position; marks set; messages appended; the clock moves; then, without a lock, wakes
 //! begin_fetch()  a stamp, taken before the request leaves, and a pin that keeps the logs back to it
-//! subscribe()    the only way in: from a stamp, so that nothing falls between an answer and its hold
+//! subscribe()    the only way in, for a channel that joins later too: from a stamp, so that nothing falls between an
+//!                answer and its hold
 //! judge()        what happened to an answer's targets and channels since its stamp
 //! ```
 //!
@@ -40,6 +41,8 @@ pub(crate) mod model;
 #[cfg(all(test, gripstack_shuttle))]
 mod model_delivery;
 #[cfg(all(test, gripstack_shuttle))]
+mod model_joining;
+#[cfg(all(test, gripstack_shuttle))]
 mod model_shards;
 #[cfg(all(test, gripstack_shuttle))]
 mod model_waking;
@@ -64,7 +67,7 @@ pub use self::plan::Conflict;
 #[cfg(feature = "publish")]
 pub(crate) use self::said::{LastSaid, Likeness, What};
 pub(crate) use self::sequencer::{Admitted, Outcome, Released, Sequencer, Watcher, Way};
-pub use self::subscription::{Delivery, SubscribeError, Subscription, Wants};
+pub use self::subscription::{Delivery, Joined, SubscribeError, Subscription, Wants};
 
 use self::applied::Applied;
 use self::expiry::Expiry;
@@ -392,16 +395,17 @@ impl Hub {
         stamp: Stamp,
         wants: Wants,
     ) -> Result<Subscription, SubscribeError> {
-        if stamp.clock != self.0.clock {
-            let (anyway, ..) = self.join(channels, self.now(), wants);
-            return Err(SubscribeError::ForeignClock(anyway));
+        let from = self.replay_from(stamp);
+        let at = from.unwrap_or_else(|| self.now());
+        let mut subscription = Subscription::new(self.clone(), channels.len(), wants);
+        let (mut floor, mut by) = (Position::ZERO, Position::ZERO);
+        for channel in channels {
+            let (_, its_floor, its_last) = subscription.read(channel, at);
+            (floor, by) = (floor.max(its_floor), by.max(its_last));
         }
-        let at = if mutant!("from-now") {
-            self.now()
-        } else {
-            stamp.replay
-        };
-        let (subscription, floor, by) = self.join(channels, at, wants);
+        if from.is_none() {
+            return Err(SubscribeError::ForeignClock(subscription));
+        }
         self.settle(floor.max(by));
         let superseded_by = Some(by).filter(|by| *by > at);
         match superseded_by {
@@ -418,23 +422,16 @@ impl Hub {
         }
     }
 
-    /// Reads these channels from a position on. Up to where something may be gone, and the last message that cannot be
-    /// replayed, come with it.
-    fn join(
-        &self,
-        channels: &[Channel],
-        above: Position,
-        wants: Wants,
-    ) -> (Subscription, Position, Position) {
-        let (mut floor, mut by) = (Position::ZERO, Position::ZERO);
-        let mut cursors = Vec::with_capacity(channels.len());
-        for channel in channels {
-            let joined = self.0.registry.join(channel, above, wants);
-            floor = floor.max(joined.floor);
-            by = by.max(joined.unreplayable);
-            cursors.push(joined.cursor);
+    /// Above which position messages are replayed to a hold made from an answer with this stamp; `None`: it is of another clock.
+    fn replay_from(&self, stamp: Stamp) -> Option<Position> {
+        if stamp.clock != self.0.clock {
+            return None;
         }
-        (Subscription::new(self.clone(), cursors, wants, above), floor, by)
+        Some(if mutant!("from-now") {
+            self.now()
+        } else {
+            stamp.replay
+        })
     }
 
     /// The position of a channel's last message; of one that is not remembered, no less than that.

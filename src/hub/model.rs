@@ -32,7 +32,7 @@ pub(super) fn channel(name: &str) -> Channel {
     Channel::new(name).expect("a valid name")
 }
 
-fn publish(hub: &Hub, name: &str, text: &'static str) -> Position {
+pub(super) fn publish(hub: &Hub, name: &str, text: &'static str) -> Position {
     hub.apply(
         Order::publish(channel(name), Message::bytes(text)),
         Instant::now(),

@@ -1,4 +1,4 @@
-//! What a hold reads: several channels from one stamp, replay and live as one.
+//! What a hold reads: its channels, each from a stamp, replay and live as one.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -8,19 +8,59 @@ use super::cursor::{Cursor, Found};
 use super::known::Mark;
 use super::topic::Item;
 use crate::message::{Channel, Message};
-use crate::position::Position;
+use crate::position::{Position, Stamp};
 
-/// The channels of one hold, read from its stamp on: first what was published since, then what is published.
+/// The channels of one hold, each read from a stamp on: first what was published since, then what is published.
 /// Each message at most once, in the order of each channel.
+///
+/// A hold's channels may change while it lives: see [`join`](Self::join) and [`leave`](Self::leave).
+///
+/// ```
+/// use gripstack::hub::{Delivery, Wants};
+/// use gripstack::{Channel, Edge, Message};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), gripstack::BoxError> {
+/// let edge = Edge::new();
+/// let hub = edge.hub();
+/// // Of before somebody read what the client gets.
+/// let stamp = hub.stamp_at(hub.now());
+/// let mut subscription = hub.subscribe(&[Channel::new("news")?], stamp, Wants::Stream)?;
+/// edge.publish("sports", Message::line("1:0")).await?;
+///
+/// let sports = subscription.join(&Channel::new("sports")?, stamp);
+/// assert!(sports.is_complete);
+/// let Delivery::Message { channel, .. } = subscription.next().await else { panic!() };
+/// assert_eq!(channel, sports.channel);
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Subscription {
     hub: Hub,
-    channels: Box<[Cursor]>,
+    /// By their places. That of one that has left is empty until another one takes it.
+    channels: Vec<Option<Reading>>,
     wants: Wants,
-    /// It brings what is above this.
-    above: Position,
     /// Messages with an id come in whatever form.
     all_ids: bool,
+}
+
+/// One channel that is read.
+#[derive(Debug)]
+struct Reading {
+    cursor: Cursor,
+    /// What is above this is brought.
+    above: Position,
+}
+
+/// A channel that a hold has joined.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Joined {
+    /// Its place, which deliveries name.
+    pub channel: usize,
+    /// It brings all that is above the stamp. Otherwise the log no longer reaches back to that, or it is of another clock.
+    pub is_complete: bool,
+    /// Above the stamp is a `close` or `hint`, which asks for a younger answer. A WebSocket is told of none.
+    pub superseded_by: Option<Position>,
 }
 
 /// The kind of a hold: which form of a message it takes.
@@ -39,7 +79,7 @@ pub enum Wants {
 pub enum Delivery {
     /// A message.
     Message {
-        /// Which of the channels, in the order of subscribing.
+        /// The place of its channel: those subscribed to at first have theirs in that order.
         channel: usize,
         /// Its position.
         at: Position,
@@ -53,7 +93,7 @@ pub enum Delivery {
     /// Messages of this channel are gone before they were read. The next poll goes on at the oldest that is
     /// still there.
     Lagged {
-        /// Which of the channels.
+        /// The place of the channel.
         channel: usize,
     },
 }
@@ -94,14 +134,78 @@ enum Look {
 // === impl Subscription ===
 
 impl Subscription {
-    pub(super) fn new(hub: Hub, channels: Vec<Cursor>, wants: Wants, above: Position) -> Self {
+    /// For so many channels.
+    pub(super) fn new(hub: Hub, channels: usize, wants: Wants) -> Self {
         Self {
             hub,
-            channels: channels.into(),
+            channels: Vec::with_capacity(channels),
             wants,
-            above,
             all_ids: false,
         }
+    }
+
+    /// Reads one more channel from a position on. Returns its place, up to where something may be gone, and the last message
+    /// that cannot be replayed, but asks for a fetch.
+    pub(super) fn read(&mut self, channel: &Channel, above: Position) -> (usize, Position, Position) {
+        let joined = self.hub.0.registry.join(channel, above, self.wants);
+        let reading = Some(Reading {
+            cursor: joined.cursor,
+            above,
+        });
+        let place = match self.channels.iter().position(Option::is_none) {
+            Some(empty) => {
+                self.channels[empty] = reading;
+                empty
+            }
+            None => {
+                self.channels.push(reading);
+                self.channels.len() - 1
+            }
+        };
+        (place, joined.floor, joined.unreplayable)
+    }
+
+    /// Reads one more channel: every message above the stamp, then what is published, as [`Hub::subscribe`] does (rule C6).
+    /// The stamp is that of the answer that asks for it, taken before its request left. One that is read already goes on as it
+    /// is, from where it began.
+    pub fn join(&mut self, channel: &Channel, stamp: Stamp) -> Joined {
+        if let Some(channel) = self.place(channel) {
+            return Joined {
+                channel,
+                is_complete: true,
+                superseded_by: None,
+            };
+        }
+        let from = self.hub.replay_from(stamp);
+        let above = from.unwrap_or_else(|| self.hub.now());
+        let (channel, floor, by) = self.read(channel, above);
+        self.hub.settle(floor.max(by));
+        Joined {
+            channel,
+            is_complete: from.is_some() && floor <= above,
+            superseded_by: Some(by).filter(|by| *by > above),
+        }
+    }
+
+    /// Reads this channel no longer. Returns the place that it had, which the next one that joins may get.
+    pub fn leave(&mut self, channel: &Channel) -> Option<usize> {
+        let place = self.place(channel)?;
+        let left = self.channels[place].take()?;
+        self.let_go(left);
+        Some(place)
+    }
+
+    fn place(&self, channel: &Channel) -> Option<usize> {
+        let is_it = |reading: &Reading| reading.cursor.topic().name == *channel;
+        self.channels
+            .iter()
+            .position(|reading| reading.as_ref().is_some_and(is_it))
+    }
+
+    fn let_go(&self, Reading { cursor, .. }: Reading) {
+        let topic = cursor.topic().clone();
+        drop(cursor);
+        self.hub.0.registry.has_left(&topic);
     }
 
     /// The same one, that also brings what has an id but not the form that the hold takes.
@@ -111,21 +215,26 @@ impl Subscription {
         self
     }
 
-    /// The channels, in the order of subscribing.
+    /// The channels, by their places.
     pub fn channels(&self) -> impl Iterator<Item = &Channel> {
-        self.channels.iter().map(|cursor| &cursor.topic().name)
+        self.channels
+            .iter()
+            .flatten()
+            .map(|reading| &reading.cursor.topic().name)
     }
 
     /// Whether this is the id of the last message of one of the channels below where this begins.
     #[cfg(feature = "hold")]
     pub(crate) fn is_last_below(&self, channel: usize, id: &str) -> bool {
-        self.channels[channel].topic().is_last_below(id, self.above)
+        let reading = self.channels[channel].as_ref();
+        reading.is_some_and(|reading| reading.cursor.topic().is_last_below(id, reading.above))
     }
 
     /// The position of the last message of one of the channels.
     #[cfg(feature = "hold")]
     pub(crate) fn last_message(&self, channel: usize) -> Position {
-        let last = self.channels[channel].topic().last();
+        let reading = self.channels[channel].as_ref();
+        let last = reading.map_or(Position::ZERO, |reading| reading.cursor.topic().last());
         self.hub.settle(last);
         last
     }
@@ -133,19 +242,24 @@ impl Subscription {
     /// The next message. With several channels, that of the lowest position; of one position, that which its publisher
     /// wrote first.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Delivery> {
-        Poll::Ready(match ready!(self.poll_first(cx)) {
+        let look = ready!(self.poll_first(cx));
+        let (Look::Item(channel, ..) | Look::Lagged(channel)) = look;
+        let reading = self.channels[channel]
+            .as_mut()
+            .expect("something was found there");
+        Poll::Ready(match look {
             Look::Item(channel, item, mark) => {
-                self.channels[channel].advance();
+                reading.cursor.advance();
                 Delivery::Message {
                     channel,
                     at: item.at,
-                    late: matches!(mark, Some(Mark::Late(by)) if by <= self.above),
+                    late: matches!(mark, Some(Mark::Late(by)) if by <= reading.above),
                     anew: matches!(mark, Some(Mark::Anew)),
                     message: item.message,
                 }
             }
             Look::Lagged(channel) => {
-                self.channels[channel].skip_to_tail();
+                reading.cursor.skip_to_tail();
                 Delivery::Lagged { channel }
             }
         })
@@ -158,7 +272,10 @@ impl Subscription {
             let upto = self.hub.now();
             let mut first: Option<(usize, Item, Option<Mark>)> = None;
             let mut is_ahead = false;
-            for (index, cursor) in self.channels.iter_mut().enumerate() {
+            for (index, reading) in self.channels.iter_mut().enumerate() {
+                let Some(Reading { cursor, .. }) = reading else {
+                    continue;
+                };
                 loop {
                     match cursor.peek(upto, cx.waker()) {
                         Found::Item(item, _) if !is_wanted(&item.message, self.wants, self.all_ids) => {
@@ -203,10 +320,8 @@ fn is_wanted(message: &Message, wants: Wants, all_ids: bool) -> bool {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        for cursor in std::mem::take(&mut self.channels) {
-            let topic = cursor.topic().clone();
-            drop(cursor);
-            self.hub.0.registry.has_left(&topic);
+        for reading in std::mem::take(&mut self.channels).into_iter().flatten() {
+            self.let_go(reading);
         }
     }
 }
