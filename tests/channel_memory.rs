@@ -1,11 +1,16 @@
 //! What channels take of memory: what the hub says, which is what its bound is about.
 
+use std::time::Duration;
+
 use gripstack::hub::LogLimits;
 use gripstack::message::PushedResponse;
+use gripstack::publish::{PublishConfig, Rule};
 use gripstack::{Channel, Edge, Message, Order, Publication};
 
 /// Bytes of an idle channel.
 const IDLE: i64 = 256;
+/// Bytes of one that is paced beside that.
+const PACED: i64 = 640;
 
 /// Publishes so many messages, each made of its number. Returns what the heap grew by, and what the hub says that its
 /// channels hold.
@@ -109,4 +114,34 @@ fn many_channels_stay_within_the_bound_of_all() {
     let (grown, counted) = publish(50_000, limits, |n| (format!("{n:0>500}"), Message::bytes("m")));
     assert!(counted <= 4 << 20, "{counted}");
     assert!(grown <= 6 << 20, "{grown} bytes of heap, {counted} are counted");
+}
+
+/// Beside what the hub counts, and its name.
+#[test]
+fn a_paced_channel_takes_about_what_it_is_counted_for() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let edge = Edge::new();
+    let rule = Rule::latest().interval(Duration::from_secs(3_600));
+    let publisher = edge.publisher(PublishConfig::new().rule(rule));
+    // Maps are half empty at some counts, and full at others.
+    for count in [60_000, 10_000, 25_000] {
+        let names: Vec<_> = (0..count)
+            .map(|n| Channel::new(&format!("{count}-{n}")).expect("valid"))
+            .collect();
+        let before = edge.hub().stats().bytes;
+        let grown = allocation_counter::measure(|| {
+            for name in &names {
+                runtime
+                    .block_on(publisher.publish(name.clone(), Message::bytes("m")))
+                    .expect("accepted");
+            }
+        });
+        let counted = edge.hub().stats().bytes - before;
+        let each = (grown.bytes_current - counted as i64) / count;
+        println!("{count} paced channels more: {each} bytes each");
+        assert!(each <= PACED, "{each} bytes each");
+    }
 }

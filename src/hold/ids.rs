@@ -28,6 +28,7 @@
 //! A channel whose id the body does not name has no `at`: its messages go out as they come.
 
 mod chain;
+mod decided;
 mod track;
 mod withheld;
 
@@ -160,8 +161,7 @@ impl Ids {
         }
         self.last = self.last.next();
         let track = &mut self.channels[channel];
-        let patience = track.patience();
-        let goes = track.offer(self.last, placed, || now() + patience);
+        let goes = track.offer(self.last, placed, now);
         goes.or_else(|| self.ready())
     }
 
@@ -174,16 +174,13 @@ impl Ids {
 
     /// When something will have been withheld for long enough.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.channels
-            .iter()
-            .filter_map(|track| track.withheld.deadline())
-            .min()
+        self.channels.iter().filter_map(Track::deadline).min()
     }
 
     /// Gives up waiting: makes ready what was withheld for long enough, and what follows that.
     pub(super) fn release_overdue(&mut self, now: Instant) {
         for track in &mut self.channels {
-            if track.is_overdue(now) {
+            if track.deadline().is_some_and(|deadline| deadline <= now) {
                 track.release_overdue(now);
             }
         }
@@ -198,7 +195,7 @@ impl Ids {
     /// Forgets what the body contains that was withheld for long enough.
     pub(super) fn forget_overdue(&mut self, now: Instant) {
         for track in &mut self.channels {
-            while track.is_overdue(now) && track.forget_first() {}
+            track.forget_overdue(now);
         }
     }
 
@@ -213,7 +210,7 @@ impl Ids {
     }
 
     fn withheld(&self) -> impl Iterator<Item = Position> {
-        let withheld = self.channels.iter().flat_map(|track| track.withheld.news());
+        let withheld = self.channels.iter().flat_map(Track::news);
         withheld.map(|placed| placed.at)
     }
 

@@ -3,9 +3,11 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::overtaken::Overtaken;
 use super::said::{LastSaid, Said, Saying, What};
 use super::tail::Tail;
 use crate::message::Form;
@@ -20,11 +22,13 @@ const ID_WEIGHT: usize = 64;
 #[derive(Default)]
 pub(super) struct More {
     pub(super) tail: Tail,
-    pub(super) ids: HashMap<std::sync::Arc<str>, Known>,
+    pub(super) ids: HashMap<Arc<str>, Known>,
     /// States.
     pub(super) replaced: LastSaid<Said, MOST_REPLACED>,
     /// What came before ids began anew.
     pub(super) past: LastSaid<Said, MOST_REPLACED>,
+    /// What states lacked.
+    pub(super) overtaken: Overtaken,
     /// Of few messages, by their numbers.
     pub(super) marks: VecDeque<(u64, Mark)>,
     /// For each form, the number of the last state that has it.
@@ -53,8 +57,10 @@ pub(super) enum Mark {
 /// What a message is beside those that are here, or were replaced.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Is {
-    /// None has its id, or it is another form of that.
+    /// None has its id.
     New,
+    /// It is another form of one.
+    Form,
     /// It has the id of another one.
     Anew,
     /// It was said before.
@@ -88,10 +94,41 @@ impl More {
         }
         self.past.append(&mut self.replaced);
         self.tail = Tail::default();
+        self.overtaken.clear();
     }
 
-    /// The message with this number is said so. Whether it is another form of one that was.
-    pub(super) fn note(&mut self, saying: Saying, number: u64) -> bool {
+    /// A state comes that follows this one: not there, perhaps.
+    pub(super) fn note_lack(&mut self, prev_id: Arc<str>, number: u64, now: Instant) {
+        if self.tail.last_id.as_ref() != Some(&prev_id) && !self.has(&prev_id) {
+            self.overtaken
+                .note(prev_id, self.tail.last_id.clone(), number, now);
+        }
+    }
+
+    /// Whether a state of these forms leads up to one that is here and has them all.
+    pub(super) fn is_overtaken(&self, saying: &Saying, forms: impl Iterator<Item = Form>) -> bool {
+        let prev_id = saying.prev_id.as_ref();
+        let is_next = prev_id.is_some() && prev_id == self.tail.last_id.as_ref();
+        let by = self.overtaken.by(&saying.id, prev_id, saying.now);
+        let Some(by) = by.filter(|_| !is_next) else {
+            return false;
+        };
+        { forms }.all(|form| self.last_states[form as usize].is_some_and(|last| last >= by))
+    }
+
+    /// This came too late.
+    pub(super) fn note_overtaken(&mut self, saying: &Saying) {
+        let known = saying.prev_id.as_ref().is_some_and(|prev_id| self.has(prev_id));
+        self.overtaken
+            .fill(&saying.id, saying.prev_id.as_ref(), known, saying.now);
+        let said = self.replaced.find(&saying.id);
+        let what = said.map_or(saying.what, |said| saying.what.and(&said.what));
+        let said = Said { what, at: saying.now };
+        self.replaced.remember(&saying.id, said);
+    }
+
+    /// The message with this number is said so. If it is another form of one that was, the number of that.
+    pub(super) fn note(&mut self, saying: Saying, number: u64) -> Option<u64> {
         let Saying {
             id,
             prev_id,
@@ -105,7 +142,7 @@ impl More {
             Entry::Occupied(known) => {
                 let known = known.into_mut();
                 known.what = what.and(&known.what);
-                true
+                Some(known.number)
             }
             Entry::Vacant(place) => {
                 place.insert(Known {
@@ -113,7 +150,7 @@ impl More {
                     what,
                     had_gap,
                 });
-                false
+                None
             }
         }
     }
@@ -122,6 +159,7 @@ impl More {
         let ids = self.ids.len() * ID_WEIGHT
             + self.replaced.weight()
             + self.past.weight()
+            + self.overtaken.weight()
             + self.tail.weight(ID_WEIGHT);
         size_of::<Self>() + ids + self.marks.capacity() * size_of::<(u64, Mark)>()
     }

@@ -24,6 +24,7 @@ mod judge;
 mod known;
 mod moments;
 mod numbers;
+mod overtaken;
 mod pins;
 mod plan;
 mod queue;
@@ -474,7 +475,7 @@ impl Hub {
         self.0.registry.get(channel).is_some_and(|topic| topic.has(id))
     }
 
-    /// Whether the message says once more what the channel's log has, so that it would not be appended now.
+    /// Whether the message says once more what the channel's log has, or another form of it: so it would be no new one.
     fn repeats(&self, publication: &Publication) -> bool {
         let Some(topic) = self.0.registry.get(&publication.channel) else {
             return false;

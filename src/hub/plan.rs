@@ -85,7 +85,7 @@ fn plan_one(
     let tail = tail.unwrap_or_else(|| hub.tail(channel));
     let is_there = |id| own.ids.contains(&(channel, id)) || hub.has(channel, id);
     if let Some(id) = &message.id {
-        // It comes a second time; that is seen when it is applied.
+        // It comes a second time, or in another form; that is seen when it is applied.
         if own.ids.contains(&(channel, id)) || hub.repeats(item) {
             return Ok(Plan::Go);
         }
@@ -143,7 +143,7 @@ impl<'a> Own<'a> {
     fn goes(&mut self, item: &'a Publication, hub: &Hub) {
         let Publication { channel, message, .. } = item;
         let id = message.id.as_ref();
-        // A message that is there already is not appended, and sets nothing back.
+        // A message that is there already sets nothing back.
         if id.is_none_or(|id| !hub.repeats(item) && self.ids.insert((channel, id))) {
             let tail = self.tails.entry(channel).or_insert_with(|| hub.tail(channel));
             let ids = &self.ids;

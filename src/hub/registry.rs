@@ -138,7 +138,7 @@ impl Registry {
         })
     }
 
-    /// Whether this says once more what a channel's log has.
+    /// Whether this says once more what a channel's log has, or another form of it.
     pub(super) fn repeats(&self, topic: &Topic, saying: &Saying) -> bool {
         topic.repeats(saying, self.limits.age)
     }

@@ -22,7 +22,7 @@ pub(super) struct Saying {
     pub(super) is_state: bool,
     /// See [`Publication`].
     pub(super) comes_back: bool,
-    now: Instant,
+    pub(super) now: Instant,
 }
 
 /// What is said under an id: hashes of its predecessor's id, and of each form.

@@ -145,7 +145,7 @@ impl Topic {
         let is = saying
             .as_ref()
             .map_or(Is::New, |saying| state.judge(saying, limits.age));
-        if is == Is::Repeated {
+        if is == Is::Repeated || (is != Is::Anew && state.is_overtaken(&item, saying.as_ref())) {
             gone.push(item.message);
             return None;
         }
@@ -237,9 +237,9 @@ impl Topic {
         last.is_some_and(|last| last.message.id.as_deref() == Some(id))
     }
 
-    /// Whether this says once more what is here, or was replaced by a newer state.
+    /// Whether this says once more what is here, or was replaced by a newer state; or another form of it.
     pub(super) fn repeats(&self, saying: &Saying, age: Duration) -> bool {
-        self.state.read().judge(saying, age) == Is::Repeated
+        matches!(self.state.read().judge(saying, age), Is::Repeated | Is::Form)
     }
 
     /// Whether it has neither messages nor readers.
@@ -343,6 +343,20 @@ impl State {
         self.more.as_ref().is_some_and(|more| more.has(id))
     }
 
+    /// Whether it is a state that comes too late. Then that is known of it.
+    fn is_overtaken(&mut self, item: &Item, saying: Option<&Saying>) -> bool {
+        let (Some(more), Some(saying)) = (&mut self.more, saying) else {
+            return false;
+        };
+        let forms = || Form::ALL.into_iter().filter(|form| form.is_in(&item.message));
+        let is_state = item.latest && item.message.is_state();
+        let is_overtaken = is_state && more.is_overtaken(saying, forms());
+        if is_overtaken {
+            more.note_overtaken(saying);
+        }
+        is_overtaken
+    }
+
     fn judge(&self, saying: &Saying, age: Duration) -> Is {
         let Some(said) = self.said(&saying.id) else {
             let said = self.more.as_ref().and_then(|more| more.past.find(&saying.id));
@@ -354,7 +368,7 @@ impl State {
         match saying.what.likeness(&said.what) {
             Likeness::Same if saying.is_another_than(said, age) || self.comes_back(saying) => Is::Anew,
             Likeness::Same => Is::Repeated,
-            Likeness::Form => Is::New,
+            Likeness::Form => Is::Form,
             Likeness::Other => Is::Anew,
         }
     }
@@ -444,9 +458,12 @@ impl State {
             gone.extend(self.replace_last());
         }
         let number = self.numbers.number(self.entries.len());
-        let mut is_form = false;
+        let mut first_form = None;
         if let Some(saying) = saying {
             let more = self.more.get_or_insert_default();
+            if let Some(prev_id) = saying.prev_id.clone().filter(|_| latest) {
+                more.note_lack(prev_id, number, item.born);
+            }
             if is_anew {
                 let born = |known: &Known| {
                     let (place, _) = self.numbers.at_or_after(known.number);
@@ -454,13 +471,20 @@ impl State {
                 };
                 more.begin_anew(&saying, born);
             }
-            is_form = more.note(saying, number);
+            first_form = more.note(saying, number);
         }
         if begins {
             let more = self.more.get_or_insert_default();
             more.marks.push_back((number, Mark::Anew));
         }
-        if let Some(more) = self.more.as_mut().filter(|_| !is_form) {
+        if let Some(first) = first_form {
+            // It came as late.
+            let more = self.more.get_or_insert_default();
+            let mark = more
+                .mark(first)
+                .filter(|mark| !begins && matches!(mark, Mark::Late(_)));
+            more.marks.extend(mark.map(|mark| (number, mark)));
+        } else if let Some(more) = &mut self.more {
             let prev_id = message.predecessor();
             let More {
                 tail,

@@ -98,8 +98,8 @@ impl PublishConfig {
         self
     }
 
-    /// Bytes of orders that wait for their turn. Default 64 MiB. Beyond it publishes to paced channels are
-    /// refused (429); what waits is never dropped for it.
+    /// Bytes of orders that wait for their turn, and of the channels that are paced at one time, 640 each. Default 64 MiB.
+    /// Beyond it publishes to paced channels are refused (429); what waits is never dropped for it.
     #[must_use]
     pub fn max_pending_bytes(mut self, bytes: usize) -> Self {
         self.max_pending_bytes = bytes;

@@ -31,6 +31,8 @@ pub(super) const MAX_TARGETS: usize = 4_096;
 pub(super) const MAX_MESSAGES: usize = 100;
 /// Messages of one channel that may be newer than the newest.
 const MOST_DISPLACED: usize = 32;
+/// Bytes that a paced channel takes beside what waits, and beside its ids. Measured.
+pub(super) const CHANNEL_WEIGHT: usize = 640;
 /// After a failure, at least this long until the next try.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -59,7 +61,8 @@ type Due = (Instant, u64);
 struct Lane {
     phase: Phase,
     interval: Duration,
-    pending: Option<Pending>,
+    /// Most have none.
+    pending: Option<Box<Pending>>,
     chains: Chains,
 }
 
@@ -313,8 +316,9 @@ impl Pacer {
             bytes += room.take(update);
         }
         let new = rooms.values().filter(|room| room.is_new);
-        let fits = self.channels.len() + new.count() <= self.max_channels
-            && bytes <= self.max_pending_bytes
+        let channels = self.channels.len() + new.count();
+        let fits = channels <= self.max_channels
+            && bytes + channels * CHANNEL_WEIGHT <= self.max_pending_bytes
             && rooms
                 .values()
                 .all(|room| room.targets() <= MAX_TARGETS && room.messages.len() <= MAX_MESSAGES);
@@ -399,9 +403,9 @@ impl Pacer {
         let displaced = std::mem::take(&mut pending.displaced);
         self.gone
             .extend(displaced.into_iter().filter_map(|one| one.publication));
-        lane.pending = pending.split_off(self.order_limits);
+        lane.pending = pending.split_off(self.order_limits).map(Box::new);
         let more = lane.pending.is_some();
-        self.pending_bytes += lane.pending.as_mut().map_or(0, Pending::weigh);
+        self.pending_bytes += lane.pending.as_mut().map_or(0, |pending| pending.weigh());
         let waited = pending.since.map_or(Duration::ZERO, |since| now - since);
         Some(Start {
             channel: channel.clone(),

@@ -173,7 +173,8 @@ fn a_full_pacer_refuses_and_keeps_what_waits() {
 fn pending_bytes_are_bounded_and_come_back() {
     let now = Instant::now();
     let big = "x".repeat(1000);
-    let mut pacer = Pacer::new(10, 3000, (500, 1 << 19));
+    // Two channels, and two updates.
+    let mut pacer = Pacer::new(10, 3000 + 2 * CHANNEL_WEIGHT, (500, 1 << 19));
     let start = started(one(&mut pacer, plain("a", &big), now));
     pacer.finish(&start.channel, None, now);
     one(&mut pacer, plain("a", &big), now);

@@ -157,3 +157,139 @@ fn d2_the_other_form_of_a_message_may_come_later() {
         })
     });
 }
+
+/// A stream whose body names 1: what it gets of these calls, `r` and `s` for the forms, with this long between them.
+async fn stream_gets(edge: &Edge, calls: &[(char, u32)], pause: Duration) -> Vec<String> {
+    let origin = Origin::fixed(
+        200,
+        &[("grip-hold", "stream"), ("grip-channel", "t; prev-id=1")],
+        "",
+    );
+    let mut held = origin.get(edge).await.into_body();
+    let mut tasks = tokio::task::JoinSet::new();
+    let mut got = Vec::new();
+    for (form, n) in calls.iter().copied() {
+        let edge = edge.clone();
+        tasks.spawn(async move { publish(&edge, form_of(form, n)).await });
+        sleep(pause).await;
+        got.extend(ready(&mut held));
+    }
+    for _ in 0..30 {
+        sleep(Duration::from_secs(1)).await;
+        got.extend(ready(&mut held));
+    }
+    got
+}
+
+fn form_of(form: char, n: u32) -> gripstack::Message {
+    match form {
+        's' => stream_form(n),
+        _ => response_form(n),
+    }
+}
+
+/// Where the log knows the first one, and where it is fresh, or has forgotten all.
+async fn edges() -> [Edge; 2] {
+    let known = Edge::new();
+    for form in ['s', 'r'] {
+        publish(&known, form_of(form, 1)).await;
+    }
+    [known, Edge::new()]
+}
+
+/// One loop says the forms for polls of all rows, another one those for streams.
+#[tokio::test(start_paused = true)]
+async fn d2_the_forms_of_many_messages_may_come_after_all_others_of_them() {
+    for edge in edges().await {
+        let calls = ['r', 's'].map(|form| [2, 3, 4].map(|n| (form, n))).concat();
+        let got = stream_gets(&edge, &calls, Duration::from_millis(100)).await;
+        assert_eq!(got, ["2", "3", "4"]);
+    }
+    for edge in edges().await {
+        let origin = Origin::fixed(
+            200,
+            &[
+                ("grip-hold", "response"),
+                ("grip-channel", "t; prev-id=1"),
+                ("grip-timeout", "30"),
+            ],
+            "timeout",
+        );
+        let waiting = origin.waiting(&edge).await;
+        let poll = tokio::spawn(waiting.done());
+        for (form, n) in ['s', 'r'].map(|form| [2, 3, 4].map(|n| (form, n))).concat() {
+            publish(&edge, form_of(form, n)).await;
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(text(poll.await.expect("no panic")).await, "2");
+    }
+}
+
+/// Two processes, whose calls overtake each other: those for streams come in the other order, within the time that they are waited
+/// for.
+#[tokio::test(start_paused = true)]
+async fn d2_a_form_waits_for_that_of_the_message_before() {
+    for edge in edges().await {
+        let calls = [('r', 2), ('r', 3), ('r', 4), ('s', 4), ('s', 3), ('s', 2)];
+        let got = stream_gets(&edge, &calls, Duration::from_millis(50)).await;
+        assert_eq!(got, ["2", "3", "4"]);
+    }
+}
+
+/// It need not come: many a message has one form only.
+#[tokio::test(start_paused = true)]
+async fn d2_a_form_does_not_wait_long_for_one_that_is_not_said() {
+    let [edge, _] = edges().await;
+    let origin = Origin::fixed(
+        200,
+        &[("grip-hold", "stream"), ("grip-channel", "t; prev-id=1")],
+        "",
+    );
+    let mut held = origin.get(&edge).await.into_body();
+    for (form, n) in [('r', 2), ('r', 3), ('s', 3)] {
+        publish(&edge, form_of(form, n)).await;
+    }
+    publish(&edge, bytes("after it")).await;
+    publish(&edge, stream_form(4)).await;
+    assert!(ready(&mut held).is_empty());
+    sleep(Duration::from_millis(201)).await;
+    assert_eq!(ready(&mut held), ["3", "after it", "4"]);
+}
+
+/// One process that makes one call after the other, first the one for polls. Both of 2 fail.
+#[tokio::test(start_paused = true)]
+async fn d2_what_is_given_up_on_goes_out_in_order_form_by_form() {
+    for [first, second] in [['r', 's'], ['s', 'r']] {
+        for pause in [10, 300, 1_000].map(Duration::from_millis) {
+            for edge in edges().await {
+                let calls: Vec<_> = (3..=6).flat_map(|n| [(first, n), (second, n)]).collect();
+                let got = stream_gets(&edge, &calls, pause).await;
+                assert_eq!(got, ["3", "4", "5", "6"], "{first} {pause:?}");
+            }
+        }
+    }
+}
+
+/// The body has 3, whose calls overtake those of 2 on a channel that knows no ids, or by more than what is waited for.
+#[tokio::test(start_paused = true)]
+async fn d2_what_the_body_contains_is_not_sent_in_its_other_form() {
+    for late in [10, 6_000].map(Duration::from_millis) {
+        for [first, second] in [['r', 's'], ['s', 'r']] {
+            let edge = Edge::new();
+            for form in [first, second] {
+                publish(&edge, form_of(form, 3)).await;
+            }
+            let origin = Origin::of(&edge, |edge, _| async move {
+                let hold = [("grip-hold", "stream"), ("grip-channel", "t; prev-id=3")];
+                Ok(old(&edge, reply(200, &hold, "")))
+            });
+            let mut held = origin.get(&edge).await.into_body();
+            sleep(late).await;
+            for (form, n) in [(first, 2), (second, 2), (first, 4), (second, 4)] {
+                publish(&edge, form_of(form, n)).await;
+            }
+            sleep(Duration::from_secs(20)).await;
+            assert_eq!(ready(&mut held), ["4"], "{first} {late:?}");
+        }
+    }
+}

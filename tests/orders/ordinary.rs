@@ -6,7 +6,7 @@ use std::time::Duration;
 use gripstack::hub::{Delivery, LogLimits, Subscription, Wants};
 use gripstack::message::PushedResponse;
 use gripstack::publish::{PublishConfig, Rule};
-use gripstack::{Edge, Message, Order, Position};
+use gripstack::{Edge, Message, Order, Position, Publication};
 use tokio::time::{Instant, sleep};
 
 use crate::alone::{channel, once};
@@ -316,4 +316,83 @@ async fn d1_a_message_is_the_same_whatever_the_order_of_its_header_fields() {
     let mut got = Vec::new();
     read(&mut polls, &mut got);
     assert_eq!(got, [1]);
+}
+
+/// All orders of these.
+fn permutations(of: &[u32]) -> Vec<Vec<u32>> {
+    match of {
+        [] => vec![Vec::new()],
+        _ => of
+            .iter()
+            .flat_map(|first| {
+                let rest: Vec<_> = of.iter().copied().filter(|other| other != first).collect();
+                permutations(&rest).into_iter().map(|mut rest| {
+                    rest.insert(0, *first);
+                    rest
+                })
+            })
+            .collect(),
+    }
+}
+
+/// Two processes that share a counter. A call takes longer than an interval: its first packet was lost, or it was made again. The
+/// pacer has forgotten the channel then.
+#[tokio::test(start_paused = true)]
+async fn d2a_a_state_that_comes_an_interval_late_is_not_the_last() {
+    for pause in [50, 900, 1_050, 1_500, 10_000] {
+        for order in permutations(&[2, 3, 4]) {
+            let calls: Vec<_> = [1]
+                .iter()
+                .chain(&order)
+                .zip(0..)
+                .map(|(n, place)| (*n, place * pause))
+                .collect();
+            let got = states(&calls, true).await;
+            assert_eq!(got.last(), Some(&4), "{order:?} {pause}: {got:?}");
+        }
+    }
+}
+
+/// States of a handler of the application's own, which nothing paces, form by form or not.
+#[tokio::test(start_paused = true)]
+async fn d2a_a_state_that_comes_late_takes_no_newer_ones_place() {
+    for forms in [&[2][..], &[0, 1], &[1, 0]] {
+        for order in permutations(&[2, 3, 4]) {
+            for pause in [0, 1, 2_000].map(Duration::from_millis) {
+                let edge = Edge::new();
+                let readers = [Wants::Stream, Wants::Response].map(|wants| reader(&edge, wants));
+                for n in [1].iter().chain(&order) {
+                    for form in forms {
+                        let state = Publication::new(channel("t"), said(*n, *form, true)).latest();
+                        edge.submit(Order::from_iter([state])).await.expect("accepted");
+                        sleep(pause).await;
+                    }
+                }
+                // Who comes now has the last one, too.
+                let [stream, poll] = [Wants::Stream, Wants::Response].map(|wants| reader(&edge, wants));
+                for mut reader in readers.into_iter().chain([stream, poll]) {
+                    let mut got = Vec::new();
+                    read(&mut reader, &mut got);
+                    assert_eq!(got.last(), Some(&4), "{forms:?} {order:?} {pause:?}: {got:?}");
+                }
+            }
+        }
+    }
+}
+
+/// A state follows the last one, whatever ids it and that had before, and what nobody said is not waited for.
+#[tokio::test(start_paused = true)]
+async fn d2a_a_state_that_follows_the_last_one_is_news() {
+    let edge = Edge::new();
+    let mut streams = reader(&edge, Wants::Stream);
+    // 3 was lost; then 5.
+    for (id, prev_id) in [(2, 1), (4, 3), (6, 5), (3, 6), (7, 3)] {
+        let state = Message::bytes(format!("{id} after {prev_id}"));
+        let state = state.with_id(id.to_string()).with_prev_id(prev_id.to_string());
+        let state = Publication::new(channel("t"), state).latest();
+        edge.submit(Order::from_iter([state])).await.expect("accepted");
+        let mut got = Vec::new();
+        read(&mut streams, &mut got);
+        assert_eq!(got, [id]);
+    }
 }

@@ -172,7 +172,11 @@ impl Settings {
         let mut routes = options.route.unwrap_or_default();
         if let Some(url) = options.origin {
             let pattern = "*".to_owned();
-            routes.push(Route { pattern, url });
+            routes.push(Route {
+                pattern,
+                url,
+                option: "origin",
+            });
         }
         let demo = routes.is_empty();
         if demo && !role.pushes() {

@@ -22,7 +22,7 @@ use crate::demo::{self, Demo};
 use crate::files::Files;
 use crate::local::LocalOnly;
 use crate::options::Mode;
-use crate::values::Secret;
+use crate::values::{Route, Secret};
 
 /// A listener and where it is.
 pub struct Bound {
@@ -111,15 +111,17 @@ pub fn origin(settings: &Settings, files: Files, demo: Option<&Demo>) -> Result<
     }
     builder
         .build()
-        .map_err(|error| ConfigError::new(option_of(&error), error))
+        .map_err(|error| ConfigError::new(option_of(&error, &settings.routes), error))
 }
 
 /// Which option a route came from.
-fn option_of(error: &gripstack::origin::BuildError) -> &'static str {
-    match error.problem() {
-        gripstack::origin::BuildProblem::Tls(_) => "origin-ca",
-        _ => "route",
+fn option_of(error: &gripstack::origin::BuildError, routes: &[Route]) -> &'static str {
+    if matches!(error.problem(), gripstack::origin::BuildProblem::Tls(_)) {
+        return "origin-ca";
     }
+    let told = error.to_string();
+    let is_it = |route: &&Route| told.contains(&format!("{:?}", route.url.0));
+    routes.iter().find(is_it).map_or("route", |route| route.option)
 }
 
 /// The demo's application, which publishes at the control listener.

@@ -27,6 +27,8 @@ pub struct Route {
     pub pattern: String,
     /// The origin.
     pub url: Url,
+    /// The option that says so.
+    pub option: &'static str,
 }
 
 /// A length of time.
@@ -126,6 +128,7 @@ impl FromStr for Route {
             Some((pattern, url)) if !pattern.is_empty() => Ok(Self {
                 pattern: pattern.to_owned(),
                 url: url.parse()?,
+                option: "route",
             }),
             _ => Err(format!("{} is not HOST[/PREFIX]=URL", shown(text))),
         }

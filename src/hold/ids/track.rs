@@ -1,12 +1,14 @@
 //! One channel of a hold: what its client has, and what waits for it.
 
-use std::collections::{HashSet, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::chain::{Search, places_before};
+use super::decided::{Decided, Fate};
 use super::withheld::{Place, Withheld};
 use super::{MOST, MOST_BYTES, Placed, RESPONSE_PATIENCE, STREAM_PATIENCE};
 use crate::grip::{HoldChannel, HoldMode};
@@ -24,6 +26,8 @@ pub(super) struct Track {
     is_at_delivered: bool,
     /// Under which the client was sent something.
     is_at_sent: bool,
+    /// What became of messages of which another form may come.
+    decided: Decided,
     /// What it had before: two publishers may follow the same message at the same moment.
     before: [Option<Arc<str>>; 2],
     /// The next message, going back from the one that the body names, that is known to be in the body.
@@ -57,6 +61,7 @@ impl Track {
             at: channel.prev_id.clone(),
             is_at_delivered: false,
             is_at_sent: false,
+            decided: Decided::default(),
             before: [None, None],
             contained: channel.prev_id.clone(),
             has_come: None,
@@ -97,29 +102,39 @@ impl Track {
         message.prev_id.is_some() && message.prev_id == self.contained
     }
 
-    pub(super) fn patience(&self) -> Duration {
-        patience(self.mode)
-    }
-
     /// Takes the next message; gives it back if it goes out now, before anything that is ready.
     pub(super) fn offer(
         &mut self,
         place: Place,
         placed: Placed,
-        deadline: impl Fn() -> Instant,
+        now: impl Fn() -> Instant,
     ) -> Option<Placed> {
+        let mode = self.mode;
+        let deadline = || now() + patience(mode);
         // Before that it may be what leads up to the body.
         let is_past = self.at_body || self.is_bodiless || self.is_at_delivered;
         if placed.anew && is_past {
             return self.begin_anew(place, placed);
         }
         let message = &*placed.message;
+        match self.decided.of(message.id.as_ref()).filter(|_| !placed.anew) {
+            Some(Fate::Unsent) if !self.is_of_hold(message) => return None,
+            Some(Fate::Unsent) if self.decided.lacks_form_before(&placed) => {
+                self.decided.wait(place, placed, now());
+                return None;
+            }
+            Some(Fate::Unsent) => return self.go_as_form(place, placed),
+            Some(fate) if follows_another(message) && !self.follows(message) && fate.is_had(now()) => {
+                return None;
+            }
+            Some(_) | None => {}
+        }
         let mut is_contained = self.is_contained(message);
         if is_contained && let Some(until) = self.has_come {
             is_contained = follows_another(message) && deadline() <= until;
         }
         if message.id.is_some() && message.id == self.own {
-            self.own = self.withheld.take_chain(message.prev_id.clone());
+            self.own = self.take_had(message, now());
             return None;
         }
         if self.is_bodiless && self.is_come_to(message) {
@@ -133,8 +148,7 @@ impl Track {
         }
         let begins = is_contained && !self.at_body;
         if is_contained {
-            self.has_come
-                .get_or_insert_with(|| deadline() + patience(self.mode));
+            self.has_come.get_or_insert_with(|| deadline() + patience(mode));
             let chain = places_before(&self.withheld, message);
             self.come_to_body(place, message, &chain);
             if self.is_behind && !self.is_sent(message) {
@@ -148,8 +162,13 @@ impl Track {
         }
         let follows = self.follows(message);
         if is_contained {
-            self.contained = self.withheld.take_chain(message.prev_id.clone());
-            if !self.is_behind && !follows {
+            let is_had = !self.is_behind && !follows;
+            self.contained = if is_had {
+                self.take_had(message, now())
+            } else {
+                self.withheld.take_chain(message.prev_id.clone(), |_| {})
+            };
+            if is_had {
                 if begins {
                     // What was delivered before it, the client was not sent.
                     self.at = message.id.clone();
@@ -165,17 +184,12 @@ impl Track {
             if !self.is_at_delivered || !self.is_sent(message) {
                 return None;
             }
-            return match self.is_at_sent {
-                // The log, which takes no message twice, has forgotten that one.
-                true => self.begin_anew(place, placed),
-                // It was another form of it.
-                false => self.go(place, placed),
-            };
+            // The log, which takes no message twice, has forgotten that one.
+            return self.begin_anew(place, placed);
         }
         let goes_anyway = is_contained || follows || message.no_seq || self.follows_news(message);
         if placed.late && !goes_anyway && !self.is_bodiless {
-            // So is what leads up to it.
-            self.withheld.take_chain(message.prev_id.clone());
+            self.take_had(message, now());
             return None;
         }
         if goes_anyway || (self.fits(message) && self.may_go(message)) {
@@ -201,6 +215,16 @@ impl Track {
         Some(next)
     }
 
+    /// The body contains this message, and what leads up to it. The id of the first of that which has not come.
+    fn take_had(&mut self, message: &Message, now: Instant) -> Option<Arc<str>> {
+        let fate = Fate::Had(now);
+        let Self {
+            withheld, decided, ..
+        } = self;
+        decided.note(message.id.as_ref(), fate);
+        withheld.take_chain(message.prev_id.clone(), |id| decided.note(Some(id), fate))
+    }
+
     fn follows(&self, message: &Message) -> bool {
         message.prev_id.is_some() && message.prev_id == self.at && !self.awaits_another(message)
     }
@@ -208,7 +232,7 @@ impl Track {
     /// Whether what it follows is withheld: a later one than that which had its id.
     fn awaits_another(&self, message: &Message) -> bool {
         let prev_id = message.prev_id.as_ref();
-        prev_id.is_some_and(|prev_id| self.withheld.has_id(prev_id))
+        prev_id.is_some_and(|prev_id| self.withheld.has_id(prev_id) || self.decided.has_waiting(prev_id))
     }
 
     /// Whether it follows what was delivered since the log came to the body.
@@ -223,11 +247,22 @@ impl Track {
 
     /// Whether nothing has to go out before it.
     fn may_go(&self, message: &Message) -> bool {
-        !is_unlinked(message) || self.withheld.first_news().is_none()
+        !is_unlinked(message) || self.news().next().is_none()
     }
 
-    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+    /// When something will have waited for long enough.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let deadlines = [self.withheld.deadline(), self.decided.deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    fn is_overdue(&self, now: Instant) -> bool {
         self.withheld.deadline().is_some_and(|deadline| deadline <= now)
+    }
+
+    /// All that waits, and is not old.
+    pub(super) fn news(&self) -> impl Iterator<Item = &Placed> {
+        self.withheld.news().chain(self.decided.waiting())
     }
 
     /// It has the id of an earlier one: what waits goes out, and from here on ids are those of others.
@@ -239,6 +274,7 @@ impl Track {
         self.withheld = Withheld::default();
         self.at = None;
         self.before = [None, None];
+        self.decided = Decided::default();
         self.own = None;
         self.is_bodiless = false;
         self.is_behind = false;
@@ -250,15 +286,70 @@ impl Track {
     fn go(&mut self, place: Place, placed: Placed) -> Option<Placed> {
         self.moved_on |= follows_another(&placed.message);
         self.deliver(place, &placed.message);
-        let is_first = self.ready.is_empty();
-        let now = if is_first {
-            Some(placed)
-        } else {
-            self.ready.push_back((place, placed));
-            None
-        };
+        let id = placed.message.id.clone();
+        let now = self.first(place, placed);
+        self.send_forms(id.as_ref());
         self.follow();
         now
+    }
+
+    /// It goes out, for another form of it was passed. Order is that of the first ones.
+    fn go_as_form(&mut self, place: Place, placed: Placed) -> Option<Placed> {
+        let id = placed.message.id.clone();
+        self.note_form(&placed.message);
+        let now = self.first(place, placed);
+        self.send_forms_after(id);
+        self.follow();
+        now
+    }
+
+    /// Makes ready a form that waited for that of the message before, and what waited for it.
+    fn send_form(&mut self, (place, form): (Place, Placed)) {
+        let id = form.message.id.clone();
+        self.note_form(&form.message);
+        self.ready.push_back((place, form));
+        self.send_forms_after(id);
+    }
+
+    fn send_forms_after(&mut self, mut id: Option<Arc<str>>) {
+        while let Some((place, form)) = id.and_then(|id| self.decided.take_after(&id)) {
+            id = form.message.id.clone();
+            self.note_form(&form.message);
+            self.ready.push_back((place, form));
+        }
+    }
+
+    fn note_form(&mut self, message: &Message) {
+        if self.is_sent(message) {
+            self.is_at_sent |= message.id == self.at;
+            self.is_behind = !self.at_body;
+        }
+        if let Some(id) = &message.id {
+            self.decided.forget(id);
+        }
+    }
+
+    /// Gives it back, if nothing is ready before it.
+    fn first(&mut self, place: Place, placed: Placed) -> Option<Placed> {
+        if self.ready.is_empty() {
+            return Some(placed);
+        }
+        self.ready.push_back((place, placed));
+        None
+    }
+
+    /// Makes ready what else is withheld under the id of what goes out: other forms of it.
+    fn send_forms(&mut self, id: Option<&Arc<str>>) {
+        let Some(id) = id.filter(|_| !self.withheld.is_empty()) else {
+            return;
+        };
+        while let Some(place) = self.withheld.of_id(id) {
+            let form = self.withheld.take(place);
+            if self.is_of_hold(&form.message) {
+                self.note_form(&form.message);
+            }
+            self.ready.push_back((place, form));
+        }
     }
 
     /// It is withheld. What there is no room for goes out.
@@ -322,8 +413,13 @@ impl Track {
         awaited.all(|prev_id| prev_id == id || there.contains(prev_id))
     }
 
+    /// Forgets what the body contains that was withheld for long enough.
+    pub(super) fn forget_overdue(&mut self, now: Instant) {
+        while self.is_overdue(now) && self.forget_first() {}
+    }
+
     /// Forgets the first of the withheld, if the body contains it.
-    pub(super) fn forget_first(&mut self) -> bool {
+    fn forget_first(&mut self) -> bool {
         let old = self
             .withheld
             .next(None)
@@ -349,6 +445,8 @@ impl Track {
             self.is_at_sent = self.is_sent(message);
             if self.is_at_sent {
                 self.is_behind = !self.at_body;
+            } else if !self.is_of_hold(message) {
+                self.decided.note(message.id.as_ref(), Fate::Unsent);
             }
             match self.at_body {
                 true => self.withheld.renew(message.id.as_ref()),
@@ -389,36 +487,45 @@ impl Track {
 
     /// Makes ready one that was withheld and is delivered.
     fn send(&mut self, place: Place) {
-        let next = self.withheld.take(place);
-        self.deliver(place, &next.message);
-        self.ready.push_back((place, next));
+        self.send_one(place, true);
     }
 
-    /// Makes ready one that was withheld, and all that follows it.
+    /// The same, and returns its id. Unless it `is_delivered`, order goes on where it was.
+    fn send_one(&mut self, place: Place, is_delivered: bool) -> Option<Arc<str>> {
+        let next = self.withheld.take(place);
+        if is_delivered {
+            self.deliver(place, &next.message);
+        }
+        let id = next.message.id.clone();
+        self.ready.push_back((place, next));
+        self.send_forms(id.as_ref());
+        id
+    }
+
+    /// Makes ready one that was withheld, and all that follows it: where several follow one, in the order of the log.
     fn send_all_from(&mut self, first: Place, is_delivered: bool) {
-        let mut ends = Vec::new();
-        let mut next = Some(first);
-        while let Some(place) = next {
-            while place != first
-                && let Some(unlinked) = self.first_unlinked(Some(place))
-            {
+        let sent = self.send_one(first, is_delivered);
+        // The first that follows each of those that are ready.
+        let follower = |withheld: &Withheld, id: Arc<str>| Some(Reverse((withheld.after(&id)?, id)));
+        let mut next = BinaryHeap::from_iter(sent.and_then(|id| follower(&self.withheld, id)));
+        while let Some(Reverse((place, id))) = next.pop() {
+            while let Some(unlinked) = self.first_unlinked(Some(place)) {
                 self.send(unlinked);
             }
-            let placed = self.withheld.take(place);
-            if is_delivered {
-                self.deliver(place, &placed.message);
+            if self.withheld.has(place) {
+                let sent = self.send_one(place, is_delivered);
+                next.extend(sent.and_then(|id| follower(&self.withheld, id)));
             }
-            ends.extend(placed.message.id.clone());
-            self.ready.push_back((place, placed));
-            next = None;
-            while let Some(id) = ends.last()
-                && next.is_none()
-            {
-                next = self.withheld.after(id);
-                if next.is_none() {
-                    ends.pop();
-                }
-            }
+            let another = self.withheld.after_id(&id).next();
+            next.extend(another.map(|place| Reverse((place, id))));
+        }
+    }
+
+    /// Whether it has the form that the hold takes.
+    fn is_of_hold(&self, message: &Message) -> bool {
+        match self.mode {
+            HoldMode::Stream => message.stream.is_some(),
+            HoldMode::Response => message.response.is_some(),
         }
     }
 
@@ -432,6 +539,9 @@ impl Track {
 
     /// Gives up on what has been withheld for long enough; forgets it, if it is old.
     pub(super) fn release_overdue(&mut self, now: Instant) {
+        while let Some(form) = self.decided.take_overdue(Some(now)) {
+            self.send_form(form);
+        }
         let mut search = Search::default();
         while self.is_overdue(now) {
             if !self.forget_first() {
@@ -443,12 +553,16 @@ impl Track {
 
     /// The same of another channel, of which nothing says that all is there.
     pub(super) fn release_early(&mut self) {
-        self.has_skipped |= self.withheld.first_news().is_some();
+        let skips = self.news().next().is_some();
+        self.has_skipped |= skips;
         self.release();
     }
 
     /// Makes ready all that is withheld and is not old.
     pub(super) fn release(&mut self) {
+        while let Some(form) = self.decided.take_overdue(None) {
+            self.send_form(form);
+        }
         let mut search = Search::default();
         while self.give_up(&mut search) {}
     }

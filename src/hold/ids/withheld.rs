@@ -103,15 +103,22 @@ impl Withheld {
         }
     }
 
-    /// Takes what leads up to the message with this id, and that. The id of the first that is not here, nor was sent.
-    pub(super) fn take_chain(&mut self, mut last: Option<Arc<str>>) -> Option<Arc<str>> {
+    /// Takes what leads up to the message with this id, and that, in all of their forms; tells their ids. That of the first
+    /// which is not here, nor was sent.
+    pub(super) fn take_chain(
+        &mut self,
+        mut last: Option<Arc<str>>,
+        mut tell: impl FnMut(&Arc<str>),
+    ) -> Option<Arc<str>> {
         loop {
             last = self.not_sent(last);
-            let place = last.as_ref().and_then(|id| self.first(Name::Id(id.clone())));
-            let Some(place) = place else {
+            let Some(id) = last.as_ref().filter(|id| self.has_id(id)).cloned() else {
                 return last;
             };
-            last = self.take(place).message.prev_id.clone();
+            while let Some(place) = self.of_id(&id) {
+                last = self.take(place).message.prev_id.clone();
+            }
+            tell(&id);
         }
     }
 
@@ -183,9 +190,14 @@ impl Withheld {
         self.names.contains(&(Name::Old, place))
     }
 
+    /// The first that has this id.
+    pub(super) fn of_id(&self, id: &Arc<str>) -> Option<Place> {
+        self.first(Name::Id(id.clone()))
+    }
+
     /// Whether one has this id.
     pub(super) fn has_id(&self, id: &Arc<str>) -> bool {
-        !self.queue.is_empty() && self.first(Name::Id(id.clone())).is_some()
+        !self.queue.is_empty() && self.of_id(id).is_some()
     }
 
     /// Whether one is there.
