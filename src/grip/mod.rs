@@ -43,6 +43,8 @@ mod item_format;
 mod json;
 mod keep_alive;
 mod syntax;
+mod ws_close;
+mod ws_kind;
 
 #[cfg(all(feature = "full", any(test, fuzzing)))]
 pub(crate) mod fuzz;
@@ -71,3 +73,4 @@ pub use item_encode::to_item_json;
 pub(crate) use json::is_instruct;
 pub use json::{INSTRUCT_TYPE, JsonResponse, is_instruct_type};
 pub use keep_alive::{KeepAlive, KeepAliveError, KeepAliveMode};
+pub use ws_close::{CloseCodeError, CloseFrame, MAX_CONTROL_BYTES, MAX_REASON_BYTES};
