@@ -44,6 +44,8 @@ mod json;
 mod keep_alive;
 mod syntax;
 mod ws_close;
+#[cfg(feature = "hold")]
+pub mod ws_events;
 mod ws_kind;
 
 #[cfg(all(feature = "full", any(test, fuzzing)))]

@@ -359,7 +359,7 @@ proptest! {
 
 /// Eight times the input must not cost much more than eight times as much; a square would cost 64 times. A busy
 /// machine can spoil a measurement, so one good one in ten will do: a square has none.
-fn assert_linear(what: &str, run: impl Fn(usize)) {
+pub(super) fn assert_linear(what: &str, run: impl Fn(usize)) {
     let cost = |n| {
         let start = Instant::now();
         run(n);
