@@ -45,6 +45,8 @@ mod keep_alive;
 mod syntax;
 mod ws_close;
 #[cfg(feature = "hold")]
+pub mod ws_control;
+#[cfg(feature = "hold")]
 pub mod ws_events;
 mod ws_kind;
 
