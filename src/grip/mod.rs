@@ -4,6 +4,8 @@
 //!   read it; [`Instruct::stream`] and [`Instruct::response`] make one, so that a handler written in Rust never
 //!   spells a `Grip-` header.
 //! - [`parse_publish`] reads the body of a publish, [`to_item_json`] writes one item of it.
+//! - `ws_events`, `ws_control` and `ws_headers` (with the feature `hold`) are WebSockets over HTTP: the events of a
+//!   connection as bodies of requests and answers, what an origin says of a connection inside it, and the fields beside.
 //! - [`strip`] takes every `Grip-*` header off a message, [`FEATURES`] says what this edge supports.
 //!
 //! Deliberate differences from the reference proxy: a channel name must be one that [`Channel`](crate::Channel)
@@ -48,6 +50,8 @@ mod ws_close;
 pub mod ws_control;
 #[cfg(feature = "hold")]
 pub mod ws_events;
+#[cfg(feature = "hold")]
+pub mod ws_headers;
 mod ws_kind;
 
 #[cfg(all(feature = "full", any(test, fuzzing)))]
