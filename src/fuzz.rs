@@ -27,6 +27,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("serve_connection", crate::serve::fuzz::connection),
     ("serve_framing", crate::serve::fuzz::framing),
     ("url", url::url),
+    ("ws_control", crate::grip::fuzz::ws_control),
+    ("ws_events", crate::grip::fuzz::ws_events),
+    ("ws_headers", crate::grip::fuzz::ws_headers),
 ];
 
 /// The target of this name.

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::json::{write_bytes, write_headers};
-use super::{ItemPolicy, PublishItem};
-use crate::message::{Channel, Message, ResponseForm, SocketForm, SocketKind, StreamForm};
+use super::{ItemPolicy, PublishItem, ws_kind};
+use crate::message::{Channel, Message, ResponseForm, SocketForm, StreamForm};
 
 /// One element of `items`, which [`parse_publish`](super::parse_publish) reads back. What has no form there is
 /// lost: headers named `Grip-*` or of framing, and bytes in header values that are not UTF-8.
@@ -105,13 +105,7 @@ fn socket(form: &SocketForm) -> Map<String, Value> {
     let mut out = Map::new();
     match form {
         SocketForm::Send(kind, bytes) => {
-            let kind = match kind {
-                SocketKind::Text => "text",
-                SocketKind::Binary => "binary",
-                SocketKind::Ping => "ping",
-                SocketKind::Pong => "pong",
-            };
-            out.insert("type".into(), kind.into());
+            out.insert("type".into(), ws_kind::name(*kind).into());
             write_bytes(&mut out, "content", "content-bin", bytes);
         }
         SocketForm::Close { code, reason } => {

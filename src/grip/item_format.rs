@@ -1,23 +1,17 @@
 //! The formats of an item: what it does to each kind of hold.
 
-use std::str;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::FieldError;
 use super::fields::Object;
+use super::ws_close::{self, MAX_REASON_BYTES};
+use super::{FieldError, ws_kind};
 use crate::message::{Message, PushedResponse, ResponseForm, SocketForm, SocketKind, StreamForm};
 
 /// The names of the formats.
 pub(super) const NAMES: [&str; 3] = ["http-response", "http-stream", "ws-message"];
-
-/// Longest payload of a control frame (RFC 6455 5.5).
-const MAX_CONTROL_BYTES: usize = 125;
-
-/// Longest reason of a close frame: a control frame less its code.
-const MAX_REASON_BYTES: usize = MAX_CONTROL_BYTES - 2;
 
 enum Action {
     Send,
@@ -88,18 +82,10 @@ fn socket(mut format: Object) -> Result<Option<SocketForm>, FieldError> {
         Action::Close => return close(format).map(Some),
         Action::Refresh => return Ok(Some(SocketForm::Refresh)),
     }
-    let kind = match format.string("type")?.as_deref() {
-        None => None,
-        Some("text") => Some(SocketKind::Text),
-        Some("binary") => Some(SocketKind::Binary),
-        Some("ping") => Some(SocketKind::Ping),
-        Some("pong") => Some(SocketKind::Pong),
-        Some(_) => return Err(format.invalid("type")),
-    };
-    let control = matches!(kind, Some(SocketKind::Ping | SocketKind::Pong));
+    let kind = ws_kind::take(&mut format, "type")?;
     let (bytes, field) = match content(&mut format, "content-bin", "content")? {
         Some(content) => content,
-        None if control => (Bytes::new(), "content"),
+        None if kind.is_some_and(ws_kind::is_control) => (Bytes::new(), "content"),
         None => {
             return Err(FieldError::new(
                 "'ws-message' does not contain 'content' or 'content-bin'",
@@ -110,13 +96,7 @@ fn socket(mut format: Object) -> Result<Option<SocketForm>, FieldError> {
         "content-bin" => SocketKind::Binary,
         _ => SocketKind::Text,
     });
-    // Text that is not UTF-8 (RFC 6455 5.6) or a long control frame would cost the client its connection.
-    let fits = match kind {
-        SocketKind::Text => str::from_utf8(&bytes).is_ok(),
-        SocketKind::Binary => true,
-        SocketKind::Ping | SocketKind::Pong => bytes.len() <= MAX_CONTROL_BYTES,
-    };
-    if fits {
+    if ws_kind::fits(kind, &bytes) {
         Ok(Some(SocketForm::Send(kind, bytes)))
     } else {
         Err(format.invalid(field))
@@ -127,9 +107,10 @@ fn close(mut format: Object) -> Result<SocketForm, FieldError> {
     let code = match format.int("code")? {
         // Client libraries send 0 where none is given.
         None | Some(0) => None,
-        // What may stand in a close frame (RFC 6455 7.4).
-        Some(code @ (1000..=1003 | 1007..=1014 | 3000..=4999)) => u16::try_from(code).ok(),
-        Some(_) => return Err(format.invalid("code")),
+        Some(code) => match u16::try_from(code) {
+            Ok(code) if ws_close::may_be_sent(code) => Some(code),
+            _ => return Err(format.invalid("code")),
+        },
     };
     let reason = format.string("reason")?.unwrap_or_default();
     if reason.len() > MAX_REASON_BYTES {
@@ -158,7 +139,7 @@ fn action(format: &mut Object) -> Result<Action, FieldError> {
 }
 
 /// The content and the field that it was in; the binary one wins.
-fn content(
+pub(super) fn content(
     format: &mut Object,
     bin: &'static str,
     text: &'static str,

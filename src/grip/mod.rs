@@ -4,6 +4,8 @@
 //!   read it; [`Instruct::stream`] and [`Instruct::response`] make one, so that a handler written in Rust never
 //!   spells a `Grip-` header.
 //! - [`parse_publish`] reads the body of a publish, [`to_item_json`] writes one item of it.
+//! - `ws_events`, `ws_control` and `ws_headers` (with the feature `hold`) are WebSockets over HTTP: the events of a
+//!   connection as bodies of requests and answers, what an origin says of a connection inside it, and the fields beside.
 //! - [`strip`] takes every `Grip-*` header off a message, [`FEATURES`] says what this edge supports.
 //!
 //! Deliberate differences from the reference proxy: a channel name must be one that [`Channel`](crate::Channel)
@@ -43,6 +45,14 @@ mod item_format;
 mod json;
 mod keep_alive;
 mod syntax;
+mod ws_close;
+#[cfg(feature = "hold")]
+pub mod ws_control;
+#[cfg(feature = "hold")]
+pub mod ws_events;
+#[cfg(feature = "hold")]
+pub mod ws_headers;
+mod ws_kind;
 
 #[cfg(all(feature = "full", any(test, fuzzing)))]
 pub(crate) mod fuzz;
@@ -71,3 +81,4 @@ pub use item_encode::to_item_json;
 pub(crate) use json::is_instruct;
 pub use json::{INSTRUCT_TYPE, JsonResponse, is_instruct_type};
 pub use keep_alive::{KeepAlive, KeepAliveError, KeepAliveMode};
+pub use ws_close::{CloseCodeError, CloseFrame, MAX_CONTROL_BYTES, MAX_REASON_BYTES};

@@ -17,7 +17,7 @@ fn text() -> impl Strategy<Value = String> {
     "\\PC{0,12}".prop_map(|text| text.chars().filter(|c| !c.is_control()).collect())
 }
 
-fn channel_name() -> impl Strategy<Value = Channel> {
+pub(super) fn channel_name() -> impl Strategy<Value = Channel> {
     text().prop_filter_map("a channel name", |name| Channel::new(&name).ok())
 }
 
@@ -201,7 +201,7 @@ fn item() -> impl Strategy<Value = PublishItem> {
 }
 
 /// Values of JSON that look like what is read, more often than chance would have it.
-fn json() -> impl Strategy<Value = serde_json::Value> {
+pub(super) fn json() -> impl Strategy<Value = serde_json::Value> {
     let name = prop::sample::select(
         &[
             "hold",
@@ -359,7 +359,7 @@ proptest! {
 
 /// Eight times the input must not cost much more than eight times as much; a square would cost 64 times. A busy
 /// machine can spoil a measurement, so one good one in ten will do: a square has none.
-fn assert_linear(what: &str, run: impl Fn(usize)) {
+pub(super) fn assert_linear(what: &str, run: impl Fn(usize)) {
     let cost = |n| {
         let start = Instant::now();
         run(n);

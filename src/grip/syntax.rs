@@ -81,6 +81,20 @@ pub(super) fn write_value(out: &mut Vec<u8>, value: &str) {
     out.push(b'"');
 }
 
+/// Whether a quote begins that does not end: then [`elements`] drops what it is in.
+#[cfg(feature = "hold")]
+pub(super) fn has_open_quote(value: &[u8]) -> bool {
+    let mut rest = value;
+    while let Some(open) = rest.iter().position(|&byte| byte == b'"') {
+        let quoted = &rest[open + 1..];
+        match closing_quote(quoted) {
+            Some(end) => rest = &quoted[end + 1..],
+            None => return true,
+        }
+    }
+    false
+}
+
 /// Before and after the first `at`; all and nothing where there is none.
 fn cut(bytes: &[u8], at: u8) -> (&[u8], &[u8]) {
     match bytes.iter().position(|&b| b == at) {
@@ -216,6 +230,17 @@ mod tests {
         assert_eq!(list(r#"a, b; x="1, c"#), ["a"]);
         assert_eq!(list(r#"a; x="\"#), [""; 0]);
         assert_eq!(list("a,"), ["a", ""]);
+    }
+
+    #[test]
+    #[cfg(feature = "hold")]
+    fn a_quote_is_open_or_ends() {
+        for closed in ["", "a", r#"a; x="1""#, r#"a; x="\"", b; y="""#] {
+            assert!(!has_open_quote(closed.as_bytes()), "{closed}");
+        }
+        for open in [r#"""#, r#"a; x="1"#, r#"a; x="1\""#, r#"a; x="1", b; y="\\\""#] {
+            assert!(has_open_quote(open.as_bytes()), "{open}");
+        }
     }
 
     #[test]
