@@ -53,6 +53,7 @@
 mod auth;
 mod config;
 mod driver;
+mod lane;
 mod layer;
 mod newest;
 mod pacer;

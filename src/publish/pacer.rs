@@ -14,23 +14,20 @@
 //! rests. There is one timer for all: [`Pacer::next_deadline`].
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::newest::{Age, Chains, Forms, forms};
-use crate::hub::What;
+use super::lane::{Lane, Phase, replaced_by};
+use super::newest::{Age, Chains, forms};
 use crate::message::{Channel, Message};
-use crate::order::{Order, OrderId, Publication, Purge};
+use crate::order::{Order, Publication, Purge};
 use crate::time::after;
 
 /// Targets that the order of one channel gathers while it waits.
 pub(super) const MAX_TARGETS: usize = 4_096;
 /// Messages of one channel that wait because the next one does not take their place. Beyond it there is no room.
 pub(super) const MAX_MESSAGES: usize = 100;
-/// Messages of one channel that may be newer than the newest.
-const MOST_DISPLACED: usize = 32;
 /// Bytes that a paced channel takes beside what waits, and beside its ids. Measured.
 pub(super) const CHANNEL_WEIGHT: usize = 640;
 /// After a failure, at least this long until the next try.
@@ -54,50 +51,8 @@ pub(super) struct Pacer {
     gone: Vec<Publication>,
 }
 
-type Due = (Instant, u64);
-
-/// One channel.
-#[derive(Debug)]
-struct Lane {
-    phase: Phase,
-    interval: Duration,
-    /// Most have none.
-    pending: Option<Box<Pending>>,
-    chains: Chains,
-}
-
-/// What was the newest, until one came that does not say that it follows it.
-#[derive(Debug)]
-struct Displaced {
-    id: Arc<str>,
-    what: What,
-    forms: Forms,
-    /// If it waited.
-    publication: Option<Publication>,
-    /// One came that follows it, and is older than another.
-    is_older: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Phase {
-    Sending { since: Instant },
-    Resting { until: Due },
-}
-
-/// What waits: the newest state and what closes or hints, in their order, and the purges of all, also of the states that
-/// were replaced (rule D2a).
-#[derive(Debug, Default)]
-struct Pending {
-    purges: HashSet<Purge>,
-    publications: Vec<Publication>,
-    /// When the last message was submitted.
-    since: Option<Instant>,
-    /// Of an order that failed and has not changed since: it may have been taken all the same.
-    id: Option<OrderId>,
-    /// What may be newer than the newest, the last one first.
-    displaced: Vec<Displaced>,
-    bytes: usize,
-}
+/// When a channel has rested; the number keeps those of one moment apart.
+pub(super) type Due = (Instant, u64);
 
 /// An update of a paced channel.
 #[derive(Clone, Debug)]
@@ -400,9 +355,7 @@ impl Pacer {
         let mut pending = lane.pending.take()?;
         lane.phase = Phase::Sending { since: now };
         self.pending_bytes -= pending.bytes;
-        let displaced = std::mem::take(&mut pending.displaced);
-        self.gone
-            .extend(displaced.into_iter().filter_map(|one| one.publication));
+        self.gone.extend(pending.take_displaced());
         lane.pending = pending.split_off(self.order_limits).map(Box::new);
         let more = lane.pending.is_some();
         self.pending_bytes += lane.pending.as_mut().map_or(0, |pending| pending.weigh());
@@ -460,174 +413,5 @@ impl<'a> Room<'a> {
 
     fn targets(&self) -> usize {
         self.targets.map_or(0, HashSet::len) + self.new_targets.len()
-    }
-}
-
-// === impl Lane ===
-
-impl Lane {
-    /// A message comes. What is no longer needed.
-    fn note(&mut self, message: &Message, version: Option<u64>) -> (Age, Vec<Publication>) {
-        let forms = forms(message);
-        let displaced = || self.pending.iter().flat_map(|pending| &pending.displaced);
-        let has_displaced = displaced().any(|one| one.forms == forms && !one.is_older);
-        let chain = self.chains.of(message);
-        let age = chain.note(message, version, has_displaced);
-        chain.follow(message);
-        let prev_id = message.predecessor();
-        if let Some(pending) = &mut self.pending {
-            for one in pending.displaced.iter_mut().filter(|one| one.forms == forms) {
-                one.is_older |= Some(&one.id) == prev_id || matches!(age, Age::Anew);
-            }
-        }
-        let gone = match age {
-            Age::Between => self.restore(message),
-            _ => Vec::new(),
-        };
-        (age, gone)
-    }
-
-    /// The newest is older than what it displaced last: that has its place again. What is no longer needed.
-    fn restore(&mut self, like: &Message) -> Vec<Publication> {
-        let forms = forms(like);
-        let Some(pending) = &mut self.pending else {
-            return Vec::new();
-        };
-        let mut gone = pending.forget_displaced(|one| one.forms == forms && one.is_older);
-        let last = pending.displaced.iter().rposition(|one| one.forms == forms);
-        if let Some(last) = last {
-            let Displaced {
-                id,
-                what,
-                publication,
-                ..
-            } = pending.displaced.remove(last);
-            let older = self.chains.of(like).restore(id, what);
-            let mut publications = pending.publications.iter();
-            let place = publications
-                .position(|waiting| waiting.message.id == older && self::forms(&waiting.message) == forms);
-            gone.extend(match (place, publication) {
-                (Some(place), Some(newer)) => {
-                    Some(std::mem::replace(&mut pending.publications[place], newer))
-                }
-                // It has gone out.
-                (Some(place), None) => Some(pending.publications.remove(place)),
-                (None, publication) => publication,
-            });
-        }
-        pending.weigh();
-        self.pending
-            .take_if(|pending| pending.bytes == 0 && pending.publications.is_empty());
-        gone
-    }
-
-    fn pending_bytes(&self) -> usize {
-        self.pending.as_ref().map_or(0, |pending| pending.bytes)
-    }
-}
-
-/// Which of those that wait is made useless by a newer one: nothing stands between them in whatever form they have.
-fn replaced_by<'a>(
-    waiting: impl DoubleEndedIterator<Item = &'a Message> + ExactSizeIterator,
-    newer: &Message,
-) -> Option<usize> {
-    let mut from_the_last = { waiting }.enumerate().rev();
-    let (place, last) = from_the_last.find(|(_, older)| newer.shares_a_form(older) || newer.covers(older))?;
-    newer.covers(last).then_some(place)
-}
-
-// === impl Pending ===
-
-impl Pending {
-    /// Adds a message, in the place of one that it makes useless: returns that one.
-    fn add(&mut self, mut publication: Publication) -> Option<Publication> {
-        self.bytes += publication.message.weight();
-        let waiting = self.publications.iter().map(|waiting| &*waiting.message);
-        let place = replaced_by(waiting, &publication.message);
-        let old = place.map(|place| self.publications.remove(place));
-        self.bytes -= old.as_ref().map_or(0, |old| old.message.weight());
-        // It may be the same once more.
-        let same = old
-            .as_ref()
-            .filter(|old| old.message.id == publication.message.id);
-        publication.comes_back |= same.is_some_and(|old| old.comes_back);
-        self.publications.push(publication);
-        old
-    }
-
-    /// The newest was displaced, by one that replaced this. What is no longer needed.
-    fn displace(
-        &mut self,
-        (id, what): (Arc<str>, What),
-        forms: Forms,
-        old: Option<Publication>,
-    ) -> Vec<Publication> {
-        let is_it =
-            |old: &Publication| old.message.id.as_ref() == Some(&id) && self::forms(&old.message) == forms;
-        // It may have gone out.
-        let (publication, mut gone) = match old {
-            Some(old) if is_it(&old) => (Some(old), Vec::new()),
-            old => (None, Vec::from_iter(old)),
-        };
-        if self.displaced.len() == MOST_DISPLACED {
-            gone.extend(self.forget_displaced(|one| one.is_older));
-        }
-        if self.displaced.len() == MOST_DISPLACED {
-            let first = &self.displaced[0].id.clone();
-            gone.extend(self.forget_displaced(|one| one.id == *first));
-        }
-        self.displaced.push(Displaced {
-            id,
-            what,
-            forms,
-            publication,
-            is_older: false,
-        });
-        self.weigh();
-        gone
-    }
-
-    fn forget_displaced(&mut self, is_over: impl Fn(&Displaced) -> bool) -> Vec<Publication> {
-        let displaced = std::mem::take(&mut self.displaced).into_iter();
-        let (over, left): (Vec<_>, Vec<_>) = displaced.partition(is_over);
-        self.displaced = left;
-        over.into_iter().filter_map(|one| one.publication).collect()
-    }
-
-    fn add_purges(&mut self, purges: Vec<Purge>) {
-        for purge in purges {
-            let weight = purge.weight();
-            if self.purges.insert(purge) {
-                self.bytes += weight;
-            }
-        }
-    }
-
-    /// Takes out what is too much for one order: it goes out with the next one, and the purges with both.
-    fn split_off(&mut self, (entries, bytes): (usize, usize)) -> Option<Self> {
-        let mut sum = 0;
-        let fitting = self.publications.iter().take(entries).take_while(|publication| {
-            sum += publication.message.weight();
-            sum <= bytes
-        });
-        let fitting = fitting.count().max(1);
-        if self.publications.len() <= fitting {
-            return None;
-        }
-        Some(Self {
-            purges: self.purges.clone(),
-            publications: self.publications.split_off(fitting),
-            since: self.since,
-            ..Self::default()
-        })
-    }
-
-    fn weigh(&mut self) -> usize {
-        let displaced = self.displaced.iter().filter_map(|one| one.publication.as_ref());
-        let messages = self.publications.iter().chain(displaced);
-        let messages = messages.map(|publication| publication.message.weight());
-        let purges = self.purges.iter().map(Purge::weight);
-        self.bytes = messages.sum::<usize>() + purges.sum::<usize>();
-        self.bytes
     }
 }
