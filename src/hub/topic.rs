@@ -4,22 +4,25 @@
 //!
 //! The last entry may be replaced: who has not read it reads only the new one, who has reads that as well.
 
+mod state;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::state::State;
 use super::LogLimits;
 use super::cursor::Cursor;
-use super::known::{Is, Known, Mark, More};
+use super::known::{Is, Mark};
 use super::numbers::Numbers;
-use super::said::{Likeness, Said, Saying};
+use super::said::Saying;
 use super::subscription::Wants;
 use super::tail::Tail;
-use crate::log::readers::{Readers, Row, Seat};
+use crate::log::readers::{Row, Seat};
 #[cfg(feature = "publish")]
 use crate::message::MAX_CHANNEL_BYTES;
-use crate::message::{Channel, Form, Message, ResponseForm, StreamForm};
+use crate::message::{Channel, Message};
 use crate::position::Position;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::{Arc, RwLock};
@@ -53,19 +56,6 @@ pub(super) struct Topic {
     /// It stands among those whose readers are woken. Guarded by their lock.
     pub(super) is_woken: AtomicBool,
     state: RwLock<State>,
-}
-
-struct State {
-    entries: VecDeque<Item>,
-    numbers: Numbers,
-    /// A reader that has not come to this number has missed something that is gone.
-    missed: u64,
-    /// What was accepted at or before it may be gone.
-    floor: Position,
-    /// Of its messages.
-    bytes: usize,
-    readers: Option<Box<Readers>>,
-    more: Option<Box<More>>,
 }
 
 /// What an append did.
@@ -320,268 +310,6 @@ impl Topic {
     #[cfg(feature = "publish")]
     pub(super) fn most_beside(entries: usize) -> usize {
         CHANNEL_WEIGHT + MAX_CHANNEL_BYTES + entries * ENTRY_WEIGHT
-    }
-}
-
-// === impl State ===
-
-impl State {
-    fn is_idle(&self) -> bool {
-        self.entries.is_empty() && self.readers.is_none()
-    }
-
-    fn oldest(&self) -> Option<&Item> {
-        self.entries.front()
-    }
-
-    fn last(&self) -> Position {
-        // Once the last one is gone the floor is no less.
-        self.entries.back().map_or(self.floor, |item| item.at)
-    }
-
-    fn has(&self, id: &str) -> bool {
-        self.more.as_ref().is_some_and(|more| more.has(id))
-    }
-
-    /// Whether it is a state that comes too late. Then that is known of it.
-    fn is_overtaken(&mut self, item: &Item, saying: Option<&Saying>) -> bool {
-        let (Some(more), Some(saying)) = (&mut self.more, saying) else {
-            return false;
-        };
-        let forms = || Form::ALL.into_iter().filter(|form| form.is_in(&item.message));
-        let is_state = item.latest && item.message.is_state();
-        let is_overtaken = is_state && more.is_overtaken(saying, forms());
-        if is_overtaken {
-            more.note_overtaken(saying);
-        }
-        is_overtaken
-    }
-
-    fn judge(&self, saying: &Saying, age: Duration) -> Is {
-        let Some(said) = self.said(&saying.id) else {
-            let said = self.more.as_ref().and_then(|more| more.past.find(&saying.id));
-            return match said {
-                Some(said) if self.is_of_the_past(saying, said) => Is::Repeated,
-                _ => Is::New,
-            };
-        };
-        match saying.what.likeness(&said.what) {
-            Likeness::Same if saying.is_another_than(said, age) || self.comes_back(saying) => Is::Anew,
-            Likeness::Same => Is::Repeated,
-            Likeness::Form => Is::Form,
-            Likeness::Other => Is::Anew,
-        }
-    }
-
-    /// Whether it says once more what was said before ids began anew.
-    fn is_of_the_past(&self, saying: &Saying, said: &Said) -> bool {
-        let last_id = self.more.as_ref().and_then(|more| more.tail.last_id.as_ref());
-        let follows_last = saying.prev_id.is_some() && saying.prev_id.as_ref() == last_id;
-        let is_the_same = saying.what.likeness(&said.what) == Likeness::Same;
-        is_the_same && saying.is_soon_after(said) && !follows_last && !saying.comes_back
-    }
-
-    /// Whether what was said before follows the last message now, and that follows it: a state that comes back. If that only came
-    /// late, it leads up to it.
-    fn comes_back(&self, Saying { id, prev_id, .. }: &Saying) -> bool {
-        let Some(more) = &self.more else { return false };
-        if prev_id.is_none() || more.tail.last_id != *prev_id || more.tail.last_id.as_ref() == Some(id) {
-            return false;
-        }
-        let Some(said) = more.ids.get(id) else {
-            // It was replaced.
-            return true;
-        };
-        let mut last = prev_id.as_ref();
-        for _ in 0..=self.entries.len() {
-            let Some(known) = last.and_then(|last| more.ids.get(last)) else {
-                return !said.had_gap;
-            };
-            if known.number < said.number {
-                return false;
-            }
-            let (place, _) = self.numbers.at_or_after(known.number);
-            let entry = self.entries.get(place);
-            last = entry.and_then(|entry| entry.message.prev_id.as_ref());
-            if last.is_none_or(|last| last == id) {
-                return true;
-            }
-        }
-        false
-    }
-
-    /// What was said last under this id.
-    fn said(&self, id: &str) -> Option<Said> {
-        let more = self.more.as_ref()?;
-        let Some(known) = more.ids.get(id) else {
-            return more.replaced.find(id).copied();
-        };
-        let (place, _) = self.numbers.at_or_after(known.number);
-        Some(Said {
-            what: known.what,
-            at: self.entries.get(place)?.born,
-        })
-    }
-
-    /// The last message that cannot be replayed to such a hold, but asks for a fetch.
-    fn last_unreplayable(&self, wants: Wants) -> Position {
-        match (&self.more, wants) {
-            (Some(more), Wants::Stream) => more.last_stream_act,
-            (Some(more), Wants::Response) => more.last_response_act,
-            (None, _) | (_, Wants::Socket) => Position::ZERO,
-        }
-    }
-
-    /// Bytes of memory that it takes under this name, about. Without messages it is only there for its readers, who
-    /// are not counted.
-    fn weight(&self, name: &Channel) -> usize {
-        match self.entries.len() {
-            0 => 0,
-            entries => {
-                Topic::weight_of(name, entries, self.bytes)
-                    + self.more.as_ref().map_or(0, |more| more.weight())
-            }
-        }
-    }
-
-    fn append(&mut self, item: Item, saying: Option<Saying>, is_anew: bool, gone: &mut Gone) {
-        let message = item.message.clone();
-        let (at, latest) = (item.at, item.latest);
-        let mut begins = is_anew;
-        if self
-            .entries
-            .back()
-            .is_some_and(|last| latest && last.is_replaced_by(&message))
-        {
-            // Who has not read that one has not been told.
-            begins |= self.is_last_anew();
-            gone.extend(self.replace_last());
-        }
-        let number = self.numbers.number(self.entries.len());
-        let mut first_form = None;
-        if let Some(saying) = saying {
-            let more = self.more.get_or_insert_default();
-            if let Some(prev_id) = saying.prev_id.clone().filter(|_| latest) {
-                more.note_lack(prev_id, number, item.born);
-            }
-            if is_anew {
-                let born = |known: &Known| {
-                    let (place, _) = self.numbers.at_or_after(known.number);
-                    self.entries.get(place).map(|entry| entry.born)
-                };
-                more.begin_anew(&saying, born);
-            }
-            first_form = more.note(saying, number);
-        }
-        if begins {
-            let more = self.more.get_or_insert_default();
-            more.marks.push_back((number, Mark::Anew));
-        }
-        if let Some(first) = first_form {
-            // It came as late.
-            let more = self.more.get_or_insert_default();
-            let mark = more
-                .mark(first)
-                .filter(|mark| !begins && matches!(mark, Mark::Late(_)));
-            more.marks.extend(mark.map(|mark| (number, mark)));
-        } else if let Some(more) = &mut self.more {
-            let prev_id = message.predecessor();
-            let More {
-                tail,
-                ids,
-                replaced,
-                marks,
-                ..
-            } = &mut **more;
-            let has = |id: &std::sync::Arc<str>| ids.contains_key(id) || replaced.find(id).is_some();
-            let leads_up_to = tail.move_on((at, item.born), message.id.as_ref(), prev_id, has);
-            marks.extend(leads_up_to.filter(|_| !begins).map(|by| (number, Mark::Late(by))));
-        }
-        if matches!(message.stream, Some(StreamForm::Close | StreamForm::Hint)) {
-            self.more.get_or_insert_default().last_stream_act = at;
-        }
-        if matches!(message.response, Some(ResponseForm::Hint)) {
-            self.more.get_or_insert_default().last_response_act = at;
-        }
-        self.bytes += message.weight();
-        if self.entries.capacity() == 0 {
-            // Most have one message.
-            self.entries.reserve_exact(1);
-        }
-        self.entries.push_back(item);
-        if latest {
-            let more = self.more.get_or_insert_default();
-            for form in Form::ALL {
-                if form.is_sent_by(&message) {
-                    more.last_states[form as usize] = Some(number);
-                }
-            }
-        }
-    }
-
-    fn is_last_anew(&self) -> bool {
-        let last = self.entries.len().checked_sub(1);
-        let number = last.map(|last| self.numbers.number(last));
-        let mark = number.and_then(|number| self.more.as_ref()?.mark(number));
-        matches!(mark, Some(Mark::Anew))
-    }
-
-    /// The last message goes, for a newer state takes its place, with the next number.
-    fn replace_last(&mut self) -> Option<std::sync::Arc<Message>> {
-        let entries = self.entries.len();
-        let number = self.numbers.number(entries.checked_sub(1)?);
-        let id = self.entries.back()?.message.id.clone();
-        let said = id.as_ref().and_then(|id| self.said(id));
-        let old = self.entries.pop_back()?;
-        if let (Some(more), Some(id), Some(said)) = (&mut self.more, &id, said) {
-            more.replaced.remember(id, said);
-        }
-        self.forget(number, &old);
-        self.numbers.replace_last(entries);
-        Some(old.message)
-    }
-
-    /// Forgets the oldest message, if there is one: for whoever may need it, the floor has risen. A state is needed by
-    /// nobody once a newer one is here; the last message is, or nothing would be known of it.
-    fn evict(&mut self, gone: &mut Gone) -> bool {
-        let first = self.numbers.first();
-        let Some(item) = self.entries.pop_front() else {
-            return false;
-        };
-        let newer = |form: Form| {
-            let last = self
-                .more
-                .as_ref()
-                .and_then(|more| more.last_states[form as usize]);
-            last.is_some_and(|last| last > first)
-        };
-        let mut forms = Form::ALL.into_iter().filter(|form| form.is_in(&item.message));
-        let is_last = self.entries.is_empty();
-        let needed =
-            is_last || !item.latest || !forms.all(|form| form.is_sent_by(&item.message) && newer(form));
-        if needed {
-            self.missed = first + 1;
-            self.floor = self.floor.max(item.at);
-        }
-        self.numbers.pop_front();
-        self.forget(first, &item);
-        gone.push(item.message);
-        true
-    }
-
-    /// What is kept beside the log of a message that leaves it.
-    fn forget(&mut self, number: u64, item: &Item) {
-        self.bytes -= item.message.weight();
-        if let Some(more) = &mut self.more {
-            more.forget(number, item.message.id.as_deref());
-        }
-    }
-}
-
-impl Item {
-    /// Whether it carries a state which this newer one makes useless, whatever the hold.
-    fn is_replaced_by(&self, newer: &Message) -> bool {
-        self.latest && newer.covers(&self.message)
     }
 }
 
