@@ -475,6 +475,13 @@ async fn c6_a_channel_that_joins_says_what_it_cannot_bring() {
     let foreign = Edge::new().hub().stamp_at(Position::ZERO);
     send_to(&edge, "w", "old").await;
     assert!(!subscription.join(&channel("w"), foreign).is_complete);
+    // So it does not bring what is older, whoever asks.
+    assert!(!subscription.join(&channel("w"), stamp).is_complete);
+    assert!(
+        subscription
+            .join(&channel("w"), hub.stamp_at(hub.now()))
+            .is_complete
+    );
     send_to(&edge, "w", "new").await;
     let got = placed(&mut subscription);
     assert_eq!(got[..2], [(1, "2".into()), (1, "3".into())]);

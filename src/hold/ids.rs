@@ -66,6 +66,8 @@ pub(super) struct Placed {
     pub(super) late: bool,
     /// Its id was that of another one.
     pub(super) anew: bool,
+    /// It is another form of one that came before; whether to this hold.
+    pub(super) form: Option<bool>,
     pub(super) message: Arc<Message>,
 }
 
@@ -89,12 +91,14 @@ impl Placed {
                 at,
                 late,
                 anew,
+                form,
                 message,
             } => {
                 let placed = Self {
                     at,
                     late,
                     anew,
+                    form,
                     message,
                 };
                 Ok((channel, placed))
@@ -130,11 +134,11 @@ impl Ids {
     }
 
     /// Of a hold that reads the log from above what these bodies name, by index.
-    pub(super) fn note_past(&mut self, is_below: impl Fn(usize, &str) -> bool) {
+    pub(super) fn note_past(&mut self, is_below: impl Fn(usize, &str) -> bool, now: Instant) {
         let sent = self.channels.iter_mut().enumerate();
         for (index, track) in sent.filter(|(_, track)| !track.is_bodiless) {
             if track.at.as_ref().is_some_and(|at| is_below(index, at)) {
-                track.is_past_body();
+                track.is_past_body(now);
             }
         }
     }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::overtaken::Overtaken;
 use super::said::{LastSaid, Said, Saying, What};
 use super::tail::Tail;
 use crate::message::Form;
@@ -27,8 +26,6 @@ pub(super) struct More {
     pub(super) replaced: LastSaid<Said, MOST_REPLACED>,
     /// What came before ids began anew.
     pub(super) past: LastSaid<Said, MOST_REPLACED>,
-    /// What states lacked.
-    pub(super) overtaken: Overtaken,
     /// Of few messages, by their numbers.
     pub(super) marks: VecDeque<(u64, Mark)>,
     /// For each form, the number of the last state that has it.
@@ -43,6 +40,8 @@ pub(super) struct Known {
     pub(super) what: What,
     /// What it follows was missing.
     pub(super) had_gap: bool,
+    /// Where the first is that follows it.
+    pub(super) followed: Option<Position>,
 }
 
 /// What is told of a message beside itself.
@@ -52,6 +51,8 @@ pub(super) enum Mark {
     Late(Position),
     /// Its id is that of an earlier one: what ids say of order begins anew.
     Anew,
+    /// It is another form of the one here; it leads up to the other one here.
+    Form { first: Position, late: Option<Position> },
 }
 
 /// What a message is beside those that are here, or were replaced.
@@ -94,37 +95,6 @@ impl More {
         }
         self.past.append(&mut self.replaced);
         self.tail = Tail::default();
-        self.overtaken.clear();
-    }
-
-    /// A state comes that follows this one: not there, perhaps.
-    pub(super) fn note_lack(&mut self, prev_id: Arc<str>, number: u64, now: Instant) {
-        if self.tail.last_id.as_ref() != Some(&prev_id) && !self.has(&prev_id) {
-            self.overtaken
-                .note(prev_id, self.tail.last_id.clone(), number, now);
-        }
-    }
-
-    /// Whether a state of these forms leads up to one that is here and has them all.
-    pub(super) fn is_overtaken(&self, saying: &Saying, forms: impl Iterator<Item = Form>) -> bool {
-        let prev_id = saying.prev_id.as_ref();
-        let is_next = prev_id.is_some() && prev_id == self.tail.last_id.as_ref();
-        let by = self.overtaken.by(&saying.id, prev_id, saying.now);
-        let Some(by) = by.filter(|_| !is_next) else {
-            return false;
-        };
-        { forms }.all(|form| self.last_states[form as usize].is_some_and(|last| last >= by))
-    }
-
-    /// This came too late.
-    pub(super) fn note_overtaken(&mut self, saying: &Saying) {
-        let known = saying.prev_id.as_ref().is_some_and(|prev_id| self.has(prev_id));
-        self.overtaken
-            .fill(&saying.id, saying.prev_id.as_ref(), known, saying.now);
-        let said = self.replaced.find(&saying.id);
-        let what = said.map_or(saying.what, |said| saying.what.and(&said.what));
-        let said = Said { what, at: saying.now };
-        self.replaced.remember(&saying.id, said);
     }
 
     /// The message with this number is said so. If it is another form of one that was, the number of that.
@@ -149,6 +119,7 @@ impl More {
                     number,
                     what,
                     had_gap,
+                    followed: None,
                 });
                 None
             }
@@ -159,7 +130,6 @@ impl More {
         let ids = self.ids.len() * ID_WEIGHT
             + self.replaced.weight()
             + self.past.weight()
-            + self.overtaken.weight()
             + self.tail.weight(ID_WEIGHT);
         size_of::<Self>() + ids + self.marks.capacity() * size_of::<(u64, Mark)>()
     }

@@ -24,7 +24,6 @@ mod judge;
 mod known;
 mod moments;
 mod numbers;
-mod overtaken;
 mod pins;
 mod plan;
 mod queue;

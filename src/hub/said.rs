@@ -22,7 +22,7 @@ pub(super) struct Saying {
     pub(super) is_state: bool,
     /// See [`Publication`].
     pub(super) comes_back: bool,
-    pub(super) now: Instant,
+    now: Instant,
 }
 
 /// What is said under an id: hashes of its predecessor's id, and of each form.
@@ -150,6 +150,18 @@ impl<T, const MOST: usize> LastSaid<T, MOST> {
         found.map(|(_, said)| said)
     }
 
+    /// Forgets all but these.
+    #[cfg(feature = "publish")]
+    pub(crate) fn retain(&mut self, is_one: impl Fn(&T) -> bool) {
+        self.0.retain(|(_, what)| is_one(what));
+        self.0.shrink_to_fit();
+    }
+
+    #[cfg(feature = "publish")]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Takes all of another one.
     pub(super) fn append(&mut self, other: &mut Self) {
         self.0.append(&mut other.0);
@@ -162,7 +174,7 @@ impl<T, const MOST: usize> LastSaid<T, MOST> {
     }
 
     /// Bytes of memory that they take beside this.
-    pub(super) fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         self.0.capacity() * size_of::<(u64, T)>()
     }
 }

@@ -87,6 +87,8 @@ pub enum Delivery {
         late: bool,
         /// Its id was that of another message: what ids say of order begins anew with it.
         anew: bool,
+        /// It is another form of a message that came before: whether this brought that, too.
+        form: Option<bool>,
         /// The message. It has the form that the hold takes.
         message: Arc<Message>,
     },
@@ -167,16 +169,22 @@ impl Subscription {
 
     /// Reads one more channel: every message above the stamp, then what is published, as [`Hub::subscribe`] does (rule C6).
     /// The stamp is that of the answer that asks for it, taken before its request left. One that is read already goes on as it
-    /// is, from where it began.
+    /// is, from where it began; one that has left begins anew, and brings again what it has brought above the stamp.
     pub fn join(&mut self, channel: &Channel, stamp: Stamp) -> Joined {
-        if let Some(channel) = self.place(channel) {
+        let from = self.hub.replay_from(stamp);
+        if let Some(place) = self.place(channel) {
+            let reading = self.channels[place].as_ref();
+            let lacks_nothing = |reading: &Reading, from| {
+                from >= reading.above || reading.cursor.topic().last_up_to(reading.above) <= from
+            };
             return Joined {
-                channel,
-                is_complete: true,
+                channel: place,
+                is_complete: reading
+                    .zip(from)
+                    .is_some_and(|(reading, from)| lacks_nothing(reading, from)),
                 superseded_by: None,
             };
         }
-        let from = self.hub.replay_from(stamp);
         let above = from.unwrap_or_else(|| self.hub.now());
         let (channel, floor, by) = self.read(channel, above);
         self.hub.settle(floor.max(by));
@@ -253,7 +261,11 @@ impl Subscription {
                 Delivery::Message {
                     channel,
                     at: item.at,
-                    late: matches!(mark, Some(Mark::Late(by)) if by <= reading.above),
+                    late: matches!(mark, Some(Mark::Late(by) | Mark::Form { late: Some(by), .. }) if by <= reading.above),
+                    form: match mark {
+                        Some(Mark::Form { first, .. }) => Some(first > reading.above),
+                        _ => None,
+                    },
                     anew: matches!(mark, Some(Mark::Anew)),
                     message: item.message,
                 }

@@ -135,7 +135,7 @@ impl Topic {
         let is = saying
             .as_ref()
             .map_or(Is::New, |saying| state.judge(saying, limits.age));
-        if is == Is::Repeated || (is != Is::Anew && state.is_overtaken(&item, saying.as_ref())) {
+        if is == Is::Repeated {
             gone.push(item.message);
             return None;
         }
@@ -176,7 +176,6 @@ impl Topic {
     }
 
     /// The last message up to a position; of what is gone, no less than that.
-    #[cfg(feature = "hold")]
     pub(super) fn last_up_to(&self, upto: Position) -> Position {
         let state = self.state.read();
         let place = state.entries.partition_point(|item| item.at <= upto);

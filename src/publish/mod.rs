@@ -58,6 +58,7 @@ mod layer;
 mod newest;
 mod pacer;
 mod publisher;
+mod rested;
 mod service;
 mod wire;
 

@@ -51,6 +51,20 @@ impl Chains {
         });
         &mut self.0[place].1
     }
+
+    /// All that is to be known once the channel has rested: which states are older, though they have not come. Bytes that it
+    /// takes; `None`: nothing.
+    pub(super) fn rest(&mut self) -> Option<usize> {
+        for (_, chain) in &mut self.0 {
+            // Those that came are known to the log. A publisher may begin its versions again.
+            chain.older.retain(|what| what.is_none());
+            chain.version = None;
+        }
+        self.0.retain(|(_, chain)| !chain.older.is_empty());
+        self.0.shrink_to_fit();
+        let weight = self.0.iter().map(|(_, chain)| chain.older.weight()).sum();
+        (!self.0.is_empty()).then_some(weight)
+    }
 }
 
 pub(super) fn forms(message: &Message) -> Forms {

@@ -19,7 +19,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::lane::{Lane, Phase, replaced_by};
-use super::newest::{Age, Chains, forms};
+use super::newest::{Age, forms};
+use super::rested::Rested;
 use crate::message::{Channel, Message};
 use crate::order::{Order, Publication, Purge};
 use crate::time::after;
@@ -39,6 +40,7 @@ pub(super) struct Pacer {
     channels: HashMap<Channel, Lane>,
     /// Which channel rests until when; the number keeps those of one moment apart, and in order.
     due: BTreeMap<Due, Channel>,
+    rested: Rested,
     next: u64,
     pending_bytes: usize,
     max_channels: usize,
@@ -122,6 +124,7 @@ impl Pacer {
         Self {
             channels: HashMap::new(),
             due: BTreeMap::new(),
+            rested: Rested::new(max_pending_bytes / 16),
             next: 0,
             pending_bytes: 0,
             max_channels,
@@ -181,7 +184,7 @@ impl Pacer {
         }
         let until = after(since, rest);
         if until <= now && lane.pending.is_none() {
-            self.channels.remove(channel);
+            self.forget(channel, now);
             return;
         }
         let until = (until, self.next);
@@ -207,7 +210,7 @@ impl Pacer {
             let channel = entry.remove();
             match self.start(&channel, now) {
                 Some(start) => starts.push(start),
-                None => drop(self.channels.remove(&channel)),
+                None => self.forget(&channel, now),
             }
         }
         starts
@@ -286,25 +289,7 @@ impl Pacer {
     fn take_in(&mut self, update: Update, now: Instant) -> Verdict {
         let channel = update.publication.channel.clone();
         let Some(lane) = self.channels.get_mut(&channel) else {
-            let message = &update.publication.message;
-            let mut lane = Lane {
-                phase: Phase::Sending { since: now },
-                interval: update.interval,
-                pending: None,
-                chains: Chains::default(),
-            };
-            lane.note(message, update.version);
-            self.channels.insert(channel.clone(), lane);
-            return Verdict::Start(Start {
-                channel,
-                order: Order {
-                    purges: update.purges,
-                    publications: vec![update.publication],
-                    ..Order::default()
-                },
-                waited: Duration::ZERO,
-                more: false,
-            });
+            return self.take_in_first(update, now);
         };
         let mut update = update;
         let before = lane.pending_bytes();
@@ -349,6 +334,53 @@ impl Pacer {
         }
     }
 
+    /// Takes in an update of a channel that is not paced.
+    fn take_in_first(&mut self, update: Update, now: Instant) -> Verdict {
+        let Update {
+            mut publication,
+            purges,
+            interval,
+            version,
+        } = update;
+        let channel = publication.channel.clone();
+        let mut lane = Lane {
+            phase: Phase::Sending { since: now },
+            interval,
+            pending: None,
+            chains: self.rested.take(&channel, now),
+        };
+        let (age, _) = lane.note(&publication.message, version);
+        publication.comes_back |= matches!(age, Age::Next | Age::Anew);
+        let superseded = matches!(age, Age::Old | Age::Between);
+        if superseded && purges.is_empty() {
+            self.rested.put(channel, lane.chains, now);
+            self.gone.push(publication);
+            return Verdict::Superseded;
+        }
+        self.channels.insert(channel.clone(), lane);
+        let mut publications = vec![publication];
+        if superseded {
+            self.gone.append(&mut publications);
+        }
+        Verdict::Start(Start {
+            channel,
+            order: Order {
+                purges,
+                publications,
+                ..Order::default()
+            },
+            waited: Duration::ZERO,
+            more: false,
+        })
+    }
+
+    /// A channel has rested.
+    fn forget(&mut self, channel: &Channel, now: Instant) {
+        if let Some((channel, lane)) = self.channels.remove_entry(channel) {
+            self.rested.put(channel, lane.chains, now);
+        }
+    }
+
     /// Starts what waits for a channel that no longer rests.
     fn start(&mut self, channel: &Channel, now: Instant) -> Option<Start> {
         let lane = self.channels.get_mut(channel)?;
@@ -370,6 +402,11 @@ impl Pacer {
             waited,
             more,
         })
+    }
+
+    #[cfg(test)]
+    pub(super) fn rested_sizes(&self) -> (usize, usize, usize) {
+        self.rested.sizes()
     }
 
     #[cfg(test)]

@@ -465,3 +465,57 @@ fn permutations(order: &mut Vec<usize>, from: usize, each: &mut impl FnMut(&[usi
         order.swap(from, other);
     }
 }
+
+#[test]
+fn d2a_what_has_rested_is_known_for_a_minute_and_within_its_bytes() {
+    let state = |channel: &str, id: u32| {
+        let id_and_last = (id.to_string(), (id - 1).to_string());
+        update(
+            channel,
+            Message::bytes("s")
+                .with_id(id_and_last.0)
+                .with_prev_id(id_and_last.1),
+        )
+    };
+    let rests = |pacer: &mut Pacer, update: Update, now: Instant| {
+        let start = started(one(pacer, update, now));
+        pacer.finish(&start.channel, None, now);
+        assert!(pacer.due(now + T).is_empty());
+        start
+    };
+    let (mut pacer, now) = (pacer(), Instant::now());
+    rests(&mut pacer, state("c", 3), now);
+    assert_eq!(pacer.sizes(), (0, 0, 0));
+    let late = now + T + Duration::from_secs(59);
+    assert!(matches!(
+        one(&mut pacer, state("c", 2), late),
+        Verdict::Superseded
+    ));
+    // What it asks to purge is purged.
+    let purging = Update {
+        purges: vec![key("k")],
+        ..state("c", 2)
+    };
+    let start = rests(&mut pacer, purging, late);
+    assert_eq!((start.order.purges.len(), start.order.publications.len()), (1, 0));
+    // A version may begin again.
+    let versioned = |version| Update {
+        version: Some(version),
+        ..state("v", 7)
+    };
+    rests(&mut pacer, versioned(9), now);
+    rests(&mut pacer, versioned(1), now + 2 * T);
+    // In the end it is forgotten.
+    rests(&mut pacer, state("c", 2), late + T + Duration::from_secs(61));
+    for n in 0..100_000 {
+        rests(&mut pacer, state(&n.to_string(), 3), late + 3 * T);
+    }
+    let (channels, _, bytes) = pacer.rested_sizes();
+    assert!(
+        bytes <= (64 << 20) / 16 && channels > 10_000,
+        "{channels}: {bytes}"
+    );
+    assert!(pacer.due(late + 600 * T).is_empty());
+    rests(&mut pacer, plain("other", "1"), late + 600 * T);
+    assert_eq!(pacer.rested_sizes(), (0, 0, 0));
+}

@@ -63,8 +63,8 @@ pub struct PublishOptions {
     /// version is not above all that came before it is superseded. Remembered while the channel is paced, which
     /// is for an interval after each message. Default: each update is newer than those before it, unless it has the id of one
     /// of those, or one that they name as their predecessor, and neither closes nor hints: that is remembered as long, of the
-    /// last 256. Where several calls overtake each other, their ids tell which is the newest as soon as all have come; the last
-    /// one's predecessor, and what leads up to that, may come a minute late.
+    /// last 256. Where several calls overtake each other, their ids tell which is the newest as soon as all have come: those
+    /// that others named may come up to a minute after the channel has rested.
     pub version: Option<u64>,
 }
 

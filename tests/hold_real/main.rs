@@ -8,6 +8,7 @@ mod forms;
 #[path = "../hold_support/mod.rs"]
 mod hold_support;
 mod ids;
+mod loops;
 mod polls;
 mod publishers;
 mod recurring;

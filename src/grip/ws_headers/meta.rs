@@ -1,5 +1,7 @@
 //! What an origin has the edge remember of a connection.
 
+use std::collections::HashMap;
+
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::names::{META, SET_META};
@@ -39,21 +41,20 @@ impl Meta {
     ///
     /// When it would be too much. Nothing has changed then.
     pub fn apply(&mut self, answer: &HeaderMap) -> Result<(), MetaError> {
-        let mut fields = None;
-        for (name, value) in answer {
-            let Some(name) = remembered(name) else { continue };
-            let fields = fields.get_or_insert_with(|| self.fields.clone());
-            fields.retain(|(known, _)| *known != name);
-            if !value.is_empty() {
-                if fields.len() == MAX_META {
-                    return Err(MetaError::TooMany);
-                }
-                fields.push((name, value.clone()));
-            }
-        }
-        let Some(fields) = fields else {
+        let said = |name| Some((remembered(name)?, answer.get_all(name).iter().next_back()?));
+        let said: HashMap<_, _> = answer.keys().filter_map(said).collect();
+        if said.is_empty() {
             return Ok(());
-        };
+        }
+        let mut fields = self.fields.clone();
+        fields.retain(|(known, _)| !said.contains_key(known));
+        // What goes makes room for what comes.
+        let come = answer.keys().filter_map(remembered);
+        let come = come.filter_map(|name| said.get(&name).map(|value| (name, (*value).clone())));
+        fields.extend(come.filter(|(_, value)| !value.is_empty()));
+        if fields.len() > MAX_META {
+            return Err(MetaError::TooMany);
+        }
         let bytes = fields
             .iter()
             .map(|(name, value)| name.as_str().len() + value.len());

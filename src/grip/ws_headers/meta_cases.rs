@@ -77,6 +77,9 @@ fn what_is_remembered_has_limits_and_changes_at_once_or_not() {
         meta.apply(&map(&[("Set-Meta-1", ""), ("Set-Meta-X", "1")])),
         Ok(())
     );
+    // Whichever is said first.
+    let set = [("Set-Meta-Y", "1"), ("Set-Meta-X", ""), ("Set-Meta-A", "")];
+    assert_eq!(meta.apply(&map(&set)), Ok(()));
     let mut headers = HeaderMap::new();
     meta.write(&mut headers);
     assert_eq!(

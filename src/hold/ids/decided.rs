@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Placed;
 use super::withheld::Place;
+use super::{MOST_BYTES, Placed};
 
 /// Messages that are remembered: the last of them.
 const MOST: usize = 32;
@@ -45,9 +45,9 @@ struct Waiting {
 // === impl Fate ===
 
 impl Fate {
-    /// Whether the body contains what comes now.
-    pub(super) fn is_had(self, now: Instant) -> bool {
-        matches!(self, Self::Had(since) if now.saturating_duration_since(since) <= HAD_FOR)
+    /// Whether what was known then of an id is not yet said of another message.
+    pub(super) fn is_recent(since: Instant, now: Instant) -> bool {
+        now.saturating_duration_since(since) <= HAD_FOR
     }
 }
 
@@ -76,7 +76,12 @@ impl Decided {
     /// Whether the message that this one follows was passed, and the same form of it may come.
     pub(super) fn lacks_form_before(&self, placed: &Placed) -> bool {
         let before = self.of(placed.message.predecessor());
-        matches!(before, Some(Fate::Unsent)) && self.waiting.len() < MOST
+        let bytes = || {
+            self.waiting()
+                .map(|waiting| waiting.message.weight())
+                .sum::<usize>()
+        };
+        matches!(before, Some(Fate::Unsent)) && self.waiting.len() < MOST && bytes() < MOST_BYTES
     }
 
     /// Whether a form of the message with this id waits.

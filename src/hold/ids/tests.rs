@@ -44,6 +44,7 @@ impl Hold {
             at: Position::new(self.count),
             late: false,
             anew: false,
+            form: None,
             message: Arc::new(message),
         };
         let now = self.now;
@@ -112,6 +113,7 @@ fn channels_do_not_wait_for_each_other() {
             at: Position::new(7),
             late: false,
             anew: false,
+            form: None,
             message: Arc::new(message(id, prev_id)),
         };
         ids.offer(index, placed, || now).is_some()

@@ -83,9 +83,18 @@ impl Track {
     }
 
     /// The log has what the body names below the hold's stamp: it does not come any more.
-    pub(super) fn is_past_body(&mut self) {
+    pub(super) fn is_past_body(&mut self, now: Instant) {
+        self.decided.note(self.at.as_ref(), Fate::Had(now));
         self.contained = None;
         self.at_body = true;
+    }
+
+    /// Whether the body may contain it, or it is withheld.
+    fn is_awaited(&self, message: &Message) -> bool {
+        let id = message.id.as_ref();
+        let is_withheld = id.is_some_and(|id| self.withheld.has_id(id));
+        let is_body = !self.is_at_delivered && message.id == self.at;
+        is_withheld || is_body || self.is_contained(message) || message.id == self.own
     }
 
     /// Whether the body names this message, or is known to contain it.
@@ -117,17 +126,24 @@ impl Track {
             return self.begin_anew(place, placed);
         }
         let message = &*placed.message;
-        match self.decided.of(message.id.as_ref()).filter(|_| !placed.anew) {
-            Some(Fate::Unsent) if !self.is_of_hold(message) => return None,
-            Some(Fate::Unsent) if self.decided.lacks_form_before(&placed) => {
+        let fate = self.decided.of(message.id.as_ref()).filter(|_| !placed.anew);
+        if let Some(Fate::Had(since)) = fate
+            && follows_another(message)
+            && !self.follows(message)
+            && (placed.form.is_some() || Fate::is_recent(since, now()))
+        {
+            return None;
+        }
+        // It was passed, unless it waits, or is in the body.
+        if placed.form == Some(true) && !self.is_awaited(message) {
+            if !self.is_of_hold(message) {
+                return None;
+            }
+            if self.decided.lacks_form_before(&placed) {
                 self.decided.wait(place, placed, now());
                 return None;
             }
-            Some(Fate::Unsent) => return self.go_as_form(place, placed),
-            Some(fate) if follows_another(message) && !self.follows(message) && fate.is_had(now()) => {
-                return None;
-            }
-            Some(_) | None => {}
+            return self.go_as_form(place, placed);
         }
         let mut is_contained = self.is_contained(message);
         if is_contained && let Some(until) = self.has_come {
@@ -278,7 +294,8 @@ impl Track {
         self.own = None;
         self.is_bodiless = false;
         self.is_behind = false;
-        self.is_past_body();
+        self.contained = None;
+        self.at_body = true;
         self.go(place, placed)
     }
 
@@ -460,10 +477,12 @@ impl Track {
         // Nearly always nothing waits.
         while !self.withheld.is_empty() {
             let linked = match &self.at {
-                Some(at) => self.after_one_of(
-                    [at].into_iter()
-                        .chain(self.before.iter().flatten().filter(|_| self.at_body)),
-                ),
+                Some(at) => {
+                    let before = self.before.iter().flatten().filter(|_| self.at_body);
+                    let ids = [at].into_iter().chain(before);
+                    // What follows a form that waits comes after it.
+                    self.after_one_of(ids.filter(|id| !self.decided.has_waiting(id)))
+                }
                 None => self.withheld.first_linked(),
             };
             // What names no predecessor comes after what the log has before it.
@@ -481,7 +500,7 @@ impl Track {
     /// The first that is not old, if it names no predecessor and comes before this place.
     fn first_unlinked(&self, before: Option<Place>) -> Option<Place> {
         let unlinked = self.withheld.first_unlinked()?;
-        let is_first = before.is_none_or(|before| unlinked < before);
+        let is_first = before.is_none_or(|before| unlinked < before) && self.decided.deadline().is_none();
         (is_first && self.withheld.first_news() == Some(unlinked)).then_some(unlinked)
     }
 

@@ -45,20 +45,6 @@ impl State {
         self.more.as_ref().is_some_and(|more| more.has(id))
     }
 
-    /// Whether it is a state that comes too late. Then that is known of it.
-    pub(super) fn is_overtaken(&mut self, item: &Item, saying: Option<&Saying>) -> bool {
-        let (Some(more), Some(saying)) = (&mut self.more, saying) else {
-            return false;
-        };
-        let forms = || Form::ALL.into_iter().filter(|form| form.is_in(&item.message));
-        let is_state = item.latest && item.message.is_state();
-        let is_overtaken = is_state && more.is_overtaken(saying, forms());
-        if is_overtaken {
-            more.note_overtaken(saying);
-        }
-        is_overtaken
-    }
-
     pub(super) fn judge(&self, saying: &Saying, age: Duration) -> Is {
         let Some(said) = self.said(&saying.id) else {
             let said = self.more.as_ref().and_then(|more| more.past.find(&saying.id));
@@ -163,9 +149,6 @@ impl State {
         let mut first_form = None;
         if let Some(saying) = saying {
             let more = self.more.get_or_insert_default();
-            if let Some(prev_id) = saying.prev_id.clone().filter(|_| latest) {
-                more.note_lack(prev_id, number, item.born);
-            }
             if is_anew {
                 let born = |known: &Known| {
                     let (place, _) = self.numbers.at_or_after(known.number);
@@ -179,13 +162,12 @@ impl State {
             let more = self.more.get_or_insert_default();
             more.marks.push_back((number, Mark::Anew));
         }
-        if let Some(first) = first_form {
-            // It came as late.
-            let more = self.more.get_or_insert_default();
-            let mark = more
-                .mark(first)
-                .filter(|mark| !begins && matches!(mark, Mark::Late(_)));
-            more.marks.extend(mark.map(|mark| (number, mark)));
+        let follows = message.predecessor().zip(self.more.as_mut());
+        if let Some(known) = follows.and_then(|(prev_id, more)| more.ids.get_mut(prev_id)) {
+            known.followed.get_or_insert(at);
+        }
+        if let Some(first) = first_form.filter(|_| !begins) {
+            self.mark_form(number, first);
         } else if let Some(more) = &mut self.more {
             let prev_id = message.predecessor();
             let More {
@@ -219,6 +201,25 @@ impl State {
                 }
             }
         }
+    }
+
+    /// The message with this number is another form of an earlier one: if what follows that is there, it came as late.
+    fn mark_form(&mut self, number: u64, first: u64) {
+        let (place, _) = self.numbers.at_or_after(first);
+        let (Some(more), Some(entry)) = (&mut self.more, self.entries.get(place)) else {
+            return;
+        };
+        let id = entry.message.id.as_ref();
+        let followed = id.and_then(|id| more.ids.get(id)?.followed);
+        let late = match more.mark(first) {
+            Some(Mark::Late(by)) => Some(by),
+            _ => None,
+        };
+        let mark = Mark::Form {
+            first: entry.at,
+            late: [late, followed].into_iter().flatten().min(),
+        };
+        more.marks.push_back((number, mark));
     }
 
     pub(super) fn is_last_anew(&self) -> bool {

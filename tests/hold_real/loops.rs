@@ -1,0 +1,110 @@
+//! One loop says all messages in one form, another one in the other; or a queue for each form lags. What a stream gets of it, and
+//! when: `s4` is the form of message 4 for streams, `r4` that for polls, `b4` both, `x` a message without ids, `+50` a pause of
+//! 50 ms. Each follows the one before.
+
+use std::time::Duration;
+
+use gripstack::{Edge, Message, Order};
+use tokio::time::{Instant, sleep};
+
+use crate::hold_support::*;
+
+fn message(word: &str) -> Message {
+    let (kind, n) = word.split_at(1);
+    if kind == "x" {
+        return bytes("x");
+    }
+    let before = (n.parse::<u32>().expect("a number") - 1).to_string();
+    let response = || identified(answer(200, &[], n), n, &before);
+    match kind {
+        "s" => with_ids(n, n, &before),
+        "r" => response(),
+        _ => {
+            let mut both = with_ids(n, n, &before);
+            both.response = response().response;
+            both
+        }
+    }
+}
+
+/// What comes, and after how many milliseconds, of a stream whose body names this: it is connected between these two parts.
+async fn play(body: &str, before: &str, after: &str) -> Vec<(u128, String)> {
+    let edge = Edge::new();
+    for word in before.split_whitespace() {
+        publish(&edge, message(word)).await;
+    }
+    let named = format!("t; prev-id={body}");
+    let origin = Origin::new(move |_, _| {
+        let named = named.clone();
+        async move {
+            let hold = [("grip-hold", "stream"), ("grip-channel", &*named)];
+            Ok(reply(200, &hold, ""))
+        }
+    });
+    let mut held = origin.get(&edge).await.into_body();
+    let begun = Instant::now();
+    let mut calls = tokio::task::JoinSet::new();
+    let mut got = Vec::new();
+    for word in after.split_whitespace().chain(["+12000"]) {
+        let pause = match word.strip_prefix('+') {
+            Some(pause) => pause.parse().expect("a number"),
+            None => {
+                let (edge, order) = (edge.clone(), Order::publish(channel("t"), message(word)));
+                calls.spawn(async move { edge.submit(order).await.expect("accepted") });
+                1
+            }
+        };
+        let until = Instant::now() + Duration::from_millis(pause);
+        while Instant::now() < until {
+            sleep(Duration::from_millis(1)).await;
+            let new = ready(&mut held).into_iter();
+            got.extend(new.map(|text| (begun.elapsed().as_millis(), text)));
+        }
+    }
+    got
+}
+
+/// In this order, the last of it by then.
+async fn gets(body: &str, before: &str, after: &str, want: &str, by: u128) {
+    let got = play(body, before, after).await;
+    let texts: Vec<_> = got.iter().map(|(_, text)| &**text).collect();
+    let story = format!("{before} [{body}] {after}: {got:?}");
+    assert_eq!(texts.join(" "), want, "{story}");
+    assert!(got.last().is_none_or(|(at, _)| *at <= by), "{story}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn d2_after_a_loop_for_each_form_what_follows_goes_out_at_once() {
+    let loops = "s2 s3 s4 s5 r2 r3 r4 r5";
+    gets("1", "b1", &format!("{loops} +6000 s6 r6"), "2 3 4 5 6", 6_050).await;
+    gets("1", "b1", &format!("{loops} x"), "2 3 4 5 x", 50).await;
+    gets("5", "b1 s2 s3 s4 s5", "r2 r3 r4 r5 +6000 s6", "6", 6_050).await;
+    // Of what was sent nothing is missing.
+    gets("1", "b1", "s2 s3 r2 r3 +300 r4 s4", "2 3 4", 350).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn d2_a_form_of_what_the_body_contains_is_not_sent() {
+    gets("3", "b1 r2 r3", "s2 s3", "", 0).await;
+    gets("3", "b1 r2 r3", "s2 s3 b4", "4", 50).await;
+    gets("4", "b1 r2 r3 r4", "s2 s3 s4 +1000 r5 s5", "5", 1_050).await;
+    gets("3", "b1 b2 r3", "r4 s3 s4 b5", "4 5", 50).await;
+    gets("3", "b1 b2 r3", "b4 s3", "4", 50).await;
+    // However late it is.
+    gets("3", "b1", "r2 r3 r4 +61000 s2 s3 s4", "4", 61_250).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn d2_what_follows_a_form_that_waits_comes_after_it() {
+    // 2 and 4 are for polls only.
+    gets("1", "b1", "r2 r3 r4 r5 s3 +50 s5 r6 s6", "3 5 6", 700).await;
+    gets("1", "b1", "r2 r3 r4 s4 b5 s2 s3", "2 3 4 5", 50).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn d2_the_loops_may_be_long() {
+    let calls = |form: &'static str| (2..=200).map(move |n| format!("{form}{n}"));
+    let all: Vec<_> = calls("r").chain(calls("s")).collect();
+    let want: Vec<_> = (2..=200).map(|n| n.to_string()).collect();
+    gets("1", "b1", &all.join(" "), &want.join(" "), 500).await;
+}
