@@ -107,7 +107,8 @@ impl Session {
         self.apply(said.events.into_iter(), now);
         match self.origin {
             Origin::Last if was_last && is_told => self.done(),
-            Origin::Last if was_last && !progress => self.backlog.keep_last(),
+            // Before the last event there is what will not be accepted.
+            Origin::Last if was_last && !progress && !is_all => self.backlog.keep_last(),
             Origin::Awaited { .. } if !is_told => {}
             Origin::Awaited { .. } if progress && !self.backlog.is_empty() => self.want(AskKind::Events),
             Origin::Awaited { .. } => self.is_unanswered(now),

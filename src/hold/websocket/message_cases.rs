@@ -69,6 +69,18 @@ fn from_the_client() {
                 ],
             ),
             (
+                "W26 W14 a client vanishes within a request, of which nothing is accepted",
+                &[
+                    (Says(Text, "a"), &["Events [TEXT a]"]),
+                    (Lost, &["cut client"]),
+                    (
+                        With(&[NOTHING_ACCEPTED], &[]),
+                        &["Last [TEXT a, DISCONNECT] replayed 1"],
+                    ),
+                    (Answer(&[]), &[]),
+                ],
+            ),
+            (
                 "W26 a client vanishes within a request, and so does its origin",
                 &[
                     (Says(Text, "a"), &["Events [TEXT a]"]),

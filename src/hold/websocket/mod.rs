@@ -41,6 +41,8 @@ mod closing_cases;
 #[cfg(test)]
 mod control_cases;
 #[cfg(test)]
+mod edge_closing_cases;
+#[cfg(test)]
 mod handshake_cases;
 #[cfg(test)]
 mod message_cases;
@@ -52,8 +54,12 @@ mod retry_cases;
 mod script;
 #[cfg(test)]
 mod size_cases;
+#[cfg(test)]
+mod world;
+#[cfg(test)]
+mod world_checks;
 
-#[expect(unused_imports, reason = "driven by the next change")]
+#[cfg_attr(not(test), expect(unused_imports, reason = "driven by the next change"))]
 pub(crate) use self::{
     backlog::MAX_BACKLOG_BYTES,
     config::SessionConfig,

@@ -47,7 +47,8 @@ impl Session {
         match self.origin {
             Origin::Awaited { .. } => {
                 self.echo(frame, SocketEnd::Closed);
-                self.done();
+                // It may have said so before it heard all of its client.
+                self.await_no_longer();
             }
             Origin::Open if self.client == Client::Open => {
                 let frame = frame.unwrap_or_else(|| normal(""));
