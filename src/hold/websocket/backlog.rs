@@ -73,7 +73,7 @@ impl Backlog {
             body: encode(self.events.range(..events)),
             events,
             content_bytes,
-            replayed: content_bytes.min(self.replayed as usize),
+            replayed: self.replayed as usize,
             is_all: events == self.events.len(),
         }
     }

@@ -46,6 +46,20 @@ fn the_client_closes() {
             ],
         ),
         (
+            "W21 what was answered before the close was told is no answer to it",
+            &[
+                (Refresh, &["Refresh []"]),
+                (Says(Text, "ab"), &[]),
+                (Answer(&[]), &["Events [TEXT ab]"]),
+                (Closes("CLOSE 4005"), &[]),
+                (
+                    With(&[("content-bytes-accepted", "0")], &[]),
+                    &["Events [TEXT ab, CLOSE 4005] replayed 2"],
+                ),
+                (Answer(&[]), &["close 4005", "cut closed"]),
+            ],
+        ),
+        (
             "W19 the origin closed before it heard of it",
             &[
                 (Refresh, &["Refresh []"]),

@@ -1,5 +1,7 @@
 //! The conformance cases of what an origin says to the edge inside a connection.
 
+use std::time::Duration;
+
 use super::channels::MAX_CHANNELS;
 use super::script::{Case, GRIP, In, Script, run, run_opened};
 use super::*;
@@ -233,6 +235,23 @@ fn keep_alives() {
         ),
     ];
     run_opened(&SessionConfig::default(), cases);
+}
+
+#[test]
+fn nothing_waits_for_a_client_that_closes() {
+    let mut script = Script::opened(SessionConfig::default());
+    script.tell(Refresh);
+    script.tell(Answer(&[KA]));
+    assert!(
+        script.session.deadline().unwrap() < script.now + Duration::from_secs(3),
+        "W23"
+    );
+    script.tell(In::Drain);
+    assert_eq!(
+        script.session.deadline(),
+        Some(script.now + Duration::from_secs(10)),
+        "W23"
+    );
 }
 
 #[test]

@@ -136,6 +136,19 @@ fn accepted_in_parts() {
                 ],
             ),
             (
+                "a silence begins with the last answer",
+                &[
+                    (Refresh, &["Refresh []"]),
+                    (With(&[EVERY_30_S], &[]), &[]),
+                    (Wait(29_000), &[]),
+                    (Says(Text, "a"), &["Events [TEXT a]"]),
+                    (Wait(40_000), &[]),
+                    (Answer(&[]), &[]),
+                    (Wait(29_999), &[]),
+                    (Wait(1), &["KeepAlive []"]),
+                ],
+            ),
+            (
                 "W15 more is accepted than was offered",
                 &[
                     (Says(Text, "ab"), &["Events [TEXT ab]"]),

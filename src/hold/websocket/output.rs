@@ -55,7 +55,7 @@ pub(crate) struct Ask {
 }
 
 /// What a request is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AskKind {
     /// What the client said.
     Events,

@@ -21,7 +21,7 @@ fn answers() -> impl Strategy<Value = Answers> {
         1 => Just(Then::Detach),
         1 => Just(Then::Status),
     ];
-    let accepts = prop_oneof![1 => Just(None), 2 => any::<u8>().prop_map(Some)];
+    let accepts = prop_oneof![2 => Just(None), 1 => Just(Some(0)), 3 => any::<u8>().prop_map(Some)];
     let interval = prop_oneof![4 => Just(None), 1 => (0u8..40).prop_map(Some)];
     (accepts, 0usize..3, then, interval).prop_map(|(accepts, says, then, interval)| Answers {
         accepts,
@@ -35,7 +35,7 @@ fn happens() -> impl Strategy<Value = Happens> {
     use NoAnswer::{NotReached, SentInPart, SentWhole};
     prop_oneof![
         30 => (kind(), 0usize..6).prop_map(|(kind, len)| Happens::Says(kind, len)),
-        1 => any::<bool>().prop_map(Happens::Closes),
+        2 => any::<bool>().prop_map(Happens::Closes),
         1 => Just(Happens::Lost),
         1 => Just(Happens::Fault),
         12 => Just(Happens::Publish),

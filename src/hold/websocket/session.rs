@@ -201,7 +201,6 @@ impl Session {
             (Client::Open, Origin::Open) => {
                 self.backlog.push(Event::Close(frame.clone()));
                 self.origin = Origin::Awaited { frame, repeats: 0 };
-                self.due = None;
             }
             (Client::Open, Origin::Last | Origin::Done) => self.echo(frame, SocketEnd::Closed),
             (Client::Closing { end, .. }, _) => {
@@ -289,7 +288,7 @@ impl Session {
 
     /// Has the origin asked, as soon as no request is under way.
     pub(super) fn want(&mut self, kind: AskKind) {
-        self.wanted = self.wanted.max(Some(kind));
+        self.wanted = Some(kind);
     }
 
     /// Sends the client a message, if it can get one.

@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use super::channels::Channels;
 use super::end::SocketEnd;
 use super::output::{AskKind, Output, Refusal};
-use super::request::Request;
 use super::session::{Client, Origin, Session, normal};
 use crate::grip::CloseFrame;
 use crate::grip::ws_events::Event;
@@ -144,8 +143,6 @@ impl Session {
     pub(super) fn tell_last(&mut self, event: Event) {
         self.backlog.push(event);
         self.origin = Origin::Last;
-        self.wanted = None;
-        self.due = None;
     }
 
     /// The origin is told nothing any more.
@@ -154,9 +151,6 @@ impl Session {
         self.backlog = super::backlog::Backlog::default();
         self.wanted = None;
         self.due = None;
-        if let Request::Waiting { .. } = self.request {
-            self.request = Request::Idle;
-        }
     }
 
     /// So long nothing happened that the origin is to be asked.
@@ -193,7 +187,7 @@ impl Session {
 
     /// Nobody waits for what the origin says to its client's close.
     fn await_no_longer(&mut self) {
-        if self.backlog.is_empty() && !self.request.is_running() {
+        if self.backlog.is_empty() {
             return self.done();
         }
         self.origin = Origin::Last;
