@@ -185,6 +185,8 @@ fn meta_for_filters() {
     ]));
     let of = |name| script.session.filter_meta(name);
     assert_eq!((of("user"), of("a"), of("")), (Some("al"), None, None), "W25");
+    script.tell(Lost);
+    assert_eq!(script.session.filter_meta("user"), None, "W26");
 }
 
 #[test]

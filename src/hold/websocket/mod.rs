@@ -13,7 +13,7 @@
 //!
 //! - The two sides end on their own: a client that is gone is told to the origin in the background; a client that
 //!   is detached lives on without one.
-//! - One request at a time. What a client says meanwhile waits in a [backlog](backlog), and goes together.
+//! - One request at a time. What a client says meanwhile waits in a [backlog], and goes together.
 //! - An origin that does not make sense costs its client the connection, without a close frame. Where the edge itself
 //!   closes, the client gets a frame, the origin a `CLOSE` without content.
 //!

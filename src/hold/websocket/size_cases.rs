@@ -96,6 +96,19 @@ fn a_full_backlog_is_read_no_further() {
 }
 
 #[test]
+fn a_client_whose_origin_needs_nothing_is_read() {
+    let mut script = Script::opened(SessionConfig::default());
+    script.tell(Refresh);
+    script
+        .session
+        .client_message(Text, text(MAX_BACKLOG_BYTES), script.now);
+    assert!(!script.session.wants_more());
+    script.tell(Answer(&[r#"TEXT c:{"type":"detach"}"#]));
+    // Its close frame is to be seen.
+    assert!(script.session.wants_more(), "W22");
+}
+
+#[test]
 fn an_origin_that_accepts_nothing_of_all_there_can_be() {
     const NOTHING: In = With(&[("content-bytes-accepted", "0")], &[]);
     let mut script = Script::opened(SessionConfig::default());
