@@ -106,6 +106,7 @@ mod service;
 mod sign;
 mod stream;
 mod subscribed;
+mod websocket;
 
 pub use self::body::Lagged;
 pub use self::failure::HoldError;
