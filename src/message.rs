@@ -252,6 +252,7 @@ impl Message {
     }
 
     /// Whether it neither closes nor hints, in whichever form.
+    #[cfg(feature = "publish")]
     pub(crate) fn is_state(&self) -> bool {
         let mut forms = Form::ALL.into_iter().filter(|form| form.is_in(self));
         forms.all(|form| form.is_sent_by(self))
