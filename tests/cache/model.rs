@@ -554,13 +554,26 @@ async fn what_was_found() {
         ..manner
     };
     let (sse, text) = (true, false);
-    let all: [(&str, Manner, &[Op]); 6] = [
+    let healthy = Behaviour {
+        head: ms(0),
+        body: ms(0),
+        outcome: Outcome::Answer,
+    };
+    // Who waited for a paced one has an old answer by then, and nobody reads its body.
+    let late = Behaviour {
+        head: secs(6),
+        body: ms(1),
+        ..healthy
+    };
+    let well: &[Behaviour] = &[healthy; 2];
+    let all: [(&str, Manner, &[Behaviour], &[Op]); 7] = [
         (
             "two values of one second",
             Manner {
                 tag: Tag::Modified,
                 ..manner
             },
+            well,
             &[
                 Op::Get(sse),
                 Op::Settle,
@@ -577,6 +590,7 @@ async fn what_was_found() {
                 age: Some(0),
                 ..private_streams
             },
+            well,
             &[
                 Op::Get(text),
                 Op::Range(sse),
@@ -591,6 +605,7 @@ async fn what_was_found() {
                 confirms: Confirms::Channels,
                 ..weak
             },
+            well,
             &[Op::Hold(sse), Op::Change, Op::Settle, Op::Change, Op::Hold(sse)],
         ),
         (
@@ -599,6 +614,7 @@ async fn what_was_found() {
                 confirms: Confirms::All,
                 ..weak
             },
+            well,
             &[Op::Hold(sse), Op::Change, Op::Settle, Op::Change, Op::Hold(sse)],
         ),
         (
@@ -609,6 +625,7 @@ async fn what_was_found() {
                 tag: Tag::Modified,
                 ..manner
             },
+            well,
             &[
                 Op::Hold(sse),
                 Op::Get(text),
@@ -622,6 +639,7 @@ async fn what_was_found() {
         (
             "a private hold, and nothing else for a while",
             private_streams,
+            well,
             &[
                 Op::Hold(sse),
                 Op::Settle,
@@ -631,15 +649,32 @@ async fn what_was_found() {
                 Op::Get(text),
             ],
         ),
+        (
+            "a channel of an answer that nobody waited for any more when its body came",
+            Manner {
+                names: Names::ByTag,
+                ..manner
+            },
+            &[healthy, healthy, late],
+            &[
+                Op::Get(text),
+                Op::Settle,
+                Op::Names,
+                Op::Publish(1),
+                Op::Get(text),
+                Op::Get(sse),
+                Op::Settle,
+                // Until somebody looks, it counts as there.
+                Op::Get(sse),
+                Op::Settle,
+                Op::Publish(2),
+                Op::Get(sse),
+            ],
+        ),
     ];
-    let healthy = Behaviour {
-        head: ms(0),
-        body: ms(0),
-        outcome: Outcome::Answer,
-    };
-    for (what, manner, ops) in all {
+    for (what, manner, behaviours, ops) in all {
         let config = CacheConfig::new().interval(ms(20)).outage(None);
-        let result = run(manner, vec![healthy; 2], ops.to_vec(), config).await;
+        let result = run(manner, behaviours.to_vec(), ops.to_vec(), config).await;
         assert!(result.is_ok(), "{what}: {result:?}");
     }
 }

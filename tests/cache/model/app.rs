@@ -1,12 +1,20 @@
 //! An application with one value, that describes its answers in some manner.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
+use gripstack::EdgeBody;
+use gripstack::error::BoxError;
 use gripstack::time::Now;
+use http::Request;
+use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use tokio::time::Instant;
+use tower::Service;
 
 use crate::origin::{Call, Origin, Refused, Reply, Step};
 use crate::world::ms;
@@ -103,8 +111,29 @@ struct State {
     healed: bool,
     /// What the last answer for a variant names that came whole: text, event stream.
     named: [Set; 2],
+    /// Heads so far, and which the last one was whose answer came whole: text, event stream.
+    heads: u64,
+    whole: [u64; 2],
+    /// How often all was forgotten.
+    forgotten: u64,
     /// The value when an unsafe method came last.
     posted: u64,
+}
+
+/// What an answer names: that is the URL's when somebody has taken all of it, for one whose body nobody reads is dropped.
+struct Naming {
+    is_stream: bool,
+    names: Set,
+    /// A 304: to what the stored one names.
+    adds: bool,
+    /// Of [`State::forgotten`], when it was asked for.
+    forgotten: u64,
+}
+
+/// A body, and what is to be known when it was taken whole.
+struct Watched {
+    body: EdgeBody,
+    at_end: Option<Box<dyn FnOnce() + Send>>,
 }
 
 // === impl App ===
@@ -120,6 +149,9 @@ impl App {
                 late: false,
                 healed: false,
                 named: Default::default(),
+                heads: 0,
+                whole: [0; 2],
+                forgotten: 0,
                 posted: 0,
             }),
         })
@@ -151,24 +183,50 @@ impl App {
         self.state.lock().named
     }
 
-    /// Nothing that it answered so far is there any more.
+    /// Nothing that it was asked for so far is there any more.
     pub fn is_forgotten(&self) {
-        self.state.lock().named = Default::default();
+        let mut state = self.state.lock();
+        state.named = Default::default();
+        state.forgotten += 1;
     }
 
     pub fn origin(self: &Arc<Self>) -> Origin {
         let app = self.clone();
-        Origin::new(move |call: &Call| app.answer(call))
+        Origin::new(move |call: &Call| {
+            let (reply, naming) = app.answer(call);
+            match naming {
+                Some(naming) => app.watch(reply, naming),
+                None => reply,
+            }
+        })
+    }
+
+    /// The same, and what it names is written down when it came whole.
+    fn watch(self: &Arc<Self>, reply: Reply, naming: Naming) -> Reply {
+        let reply = Mutex::new(Some(reply));
+        let answer = Origin::new(move |_| reply.lock().take().expect("asked once"))
+            .call(Request::new(EdgeBody::empty()));
+        let app = self.clone();
+        Reply::later(async move {
+            let response = answer.await?;
+            let head = {
+                let mut state = app.state.lock();
+                state.heads += 1;
+                state.heads
+            };
+            let at_end = move || app.state.lock().came(head, &naming);
+            Ok(response.map(|body| Watched::body(body, at_end)))
+        })
     }
 
     /// As old as it may be: of when the request came.
-    fn answer(&self, call: &Call) -> Reply {
+    fn answer(&self, call: &Call) -> (Reply, Option<Naming>) {
         let manner = self.manner;
         let mut state = self.state.lock();
         if call.method == http::Method::POST {
             // The foreign cache lets go of what it has (RFC 9111 4.4).
             state.posted = state.values.len() as u64;
-            return Reply::ok("done");
+            return (Reply::ok("done"), None);
         }
         let healthy = Behaviour {
             head: ms(0),
@@ -217,7 +275,7 @@ impl App {
                 }
             }
             outcome => {
-                return match outcome {
+                let reply = match outcome {
                     Outcome::Fail => Reply::fail(Refused("down")).after(behaviour.head),
                     Outcome::Status503 => Reply::status(503).after(behaviour.head),
                     Outcome::Private503 => Reply::status(503).cc("no-store").after(behaviour.head),
@@ -227,6 +285,7 @@ impl App {
                             .after(behaviour.head)
                     }
                 };
+                return (reply, None);
             }
         };
         let says = if confirmed { manner.confirms } else { Confirms::All };
@@ -237,16 +296,13 @@ impl App {
             manner.names != Names::Nothing
         };
         names[2] = !is_stream && manner.names != Names::Nothing && state.late;
-        let named = &mut state.named[usize::from(is_stream)];
-        if behaviour.head > LONGEST {
-            // It comes too late for whoever asked.
-        } else if !confirmed {
-            *named = names;
-        } else if says != Confirms::Bare {
-            for (named, name) in named.iter_mut().zip(names) {
-                *named |= name;
-            }
-        }
+        // Later it comes too late for whoever asked.
+        let naming = (behaviour.head <= LONGEST && says != Confirms::Bare).then_some(Naming {
+            is_stream,
+            names,
+            adds: confirmed,
+            forgotten: state.forgotten,
+        });
         let reply = self.describe(reply, value, is_stream, state.late, says);
         let reply = match manner.is_dated {
             true => reply.header("date", &httpdate::fmt_http_date(Now::at(call.at).wall)),
@@ -259,7 +315,7 @@ impl App {
             Some((name, value)) => reply.header(name, &value),
             None => reply,
         };
-        reply.after(behaviour.head)
+        (reply.after(behaviour.head), naming)
     }
 
     fn describe(&self, reply: Reply, value: u64, is_stream: bool, late: bool, says: Confirms) -> Reply {
@@ -296,6 +352,76 @@ impl App {
                 .header("surrogate-key", &format!("k {key}"))
                 .header("grip-channel", &format!("d{}", late(", l"))),
         }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// An answer whose head was this one came whole.
+    fn came(&mut self, head: u64, naming: &Naming) {
+        if naming.forgotten != self.forgotten {
+            return;
+        }
+        let variant = usize::from(naming.is_stream);
+        let named = self.named[variant].iter_mut().zip(naming.names);
+        if naming.adds {
+            named.for_each(|(named, name)| *named |= name);
+        } else if head > self.whole[variant] {
+            self.whole[variant] = head;
+            self.named[variant] = naming.names;
+        } else {
+            // It was overtaken: one of the two is kept.
+            named.for_each(|(named, name)| *named &= name);
+        }
+    }
+}
+
+// === impl Watched ===
+
+impl Watched {
+    fn body(body: EdgeBody, at_end: impl FnOnce() + Send + 'static) -> EdgeBody {
+        let mut watched = Self {
+            body,
+            at_end: Some(Box::new(at_end)),
+        };
+        let is_whole = watched.is_whole();
+        watched.ends_if(is_whole);
+        EdgeBody::new(watched)
+    }
+
+    /// Its length was known, and nobody need look for an end.
+    fn is_whole(&self) -> bool {
+        self.body.is_end_stream() && self.body.size_hint().exact().is_some()
+    }
+
+    fn ends_if(&mut self, is_over: bool) {
+        if is_over && let Some(at_end) = self.at_end.take() {
+            at_end();
+        }
+    }
+}
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let is_over = frame.is_none() || self.is_whole();
+        self.ends_if(is_over);
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
