@@ -40,7 +40,7 @@ use tokio::time::Instant;
 use self::track::Track;
 use self::withheld::Place;
 use crate::grip::{HoldChannel, HoldMode};
-use crate::hub::Delivery;
+use crate::hub::{Delivery, FirstForm};
 use crate::message::Message;
 use crate::position::Position;
 
@@ -66,8 +66,10 @@ pub(super) struct Placed {
     pub(super) late: bool,
     /// Its id was that of another one.
     pub(super) anew: bool,
-    /// It is another form of one that came before; whether to this hold.
-    pub(super) form: Option<bool>,
+    /// Its place among the items of its order.
+    pub(super) nth: u32,
+    /// It is another form of one that came before.
+    pub(super) form: Option<FirstForm>,
     pub(super) message: Arc<Message>,
 }
 
@@ -83,6 +85,12 @@ pub(super) struct Ids {
 // === impl Placed ===
 
 impl Placed {
+    /// Where the log came to the message first.
+    fn first(&self) -> (Position, u32) {
+        self.form
+            .map_or((self.at, self.nth), |first| (first.at, first.nth))
+    }
+
     /// What a subscription brings, and of which channel; `Err`: messages of this channel are gone.
     pub(super) fn of(delivery: Delivery) -> Result<(usize, Self), usize> {
         match delivery {
@@ -91,6 +99,7 @@ impl Placed {
                 at,
                 late,
                 anew,
+                nth,
                 form,
                 message,
             } => {
@@ -98,6 +107,7 @@ impl Placed {
                     at,
                     late,
                     anew,
+                    nth,
                     form,
                     message,
                 };
@@ -134,11 +144,11 @@ impl Ids {
     }
 
     /// Of a hold that reads the log from above what these bodies name, by index.
-    pub(super) fn note_past(&mut self, is_below: impl Fn(usize, &str) -> bool, now: Instant) {
+    pub(super) fn note_past(&mut self, is_below: impl Fn(usize, &str) -> bool) {
         let sent = self.channels.iter_mut().enumerate();
         for (index, track) in sent.filter(|(_, track)| !track.is_bodiless) {
             if track.at.as_ref().is_some_and(|at| is_below(index, at)) {
-                track.is_past_body(now);
+                track.is_past_body();
             }
         }
     }

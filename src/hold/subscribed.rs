@@ -1,7 +1,5 @@
 //! A subscription, and what is known of what it lacks.
 
-use tokio::time::Instant;
-
 use super::ids::Ids;
 use crate::hub::{SubscribeError, Subscription};
 use crate::position::Position;
@@ -40,8 +38,7 @@ impl Subscribed {
     /// Its subscription, for a hold with these ids: where they say what follows what, a message has come whatever form it
     /// has. What their bodies name may have come already.
     pub(super) fn following(self, ids: &mut Ids) -> Subscription {
-        let is_below = |channel, id: &str| self.subscription.is_last_below(channel, id);
-        ids.note_past(is_below, Instant::now());
+        ids.note_past(|channel, id| self.subscription.is_last_below(channel, id));
         match ids.are_there() {
             true => self.subscription.with_all_ids(),
             false => self.subscription,

@@ -15,7 +15,7 @@ use crate::position::Position;
 /// Replaced states that are remembered, of one channel.
 const MOST_REPLACED: usize = 64;
 /// What an id takes beside itself. Measured.
-const ID_WEIGHT: usize = 64;
+const ID_WEIGHT: usize = 80;
 
 /// What is known of ids, of states, and of what asks for fetches.
 #[derive(Default)]
@@ -40,8 +40,8 @@ pub(super) struct Known {
     pub(super) what: What,
     /// What it follows was missing.
     pub(super) had_gap: bool,
-    /// Where the first is that follows it.
-    pub(super) followed: Option<Position>,
+    /// Where the first is that follows it; zero: there is none.
+    pub(super) followed: Position,
 }
 
 /// What is told of a message beside itself.
@@ -51,8 +51,11 @@ pub(super) enum Mark {
     Late(Position),
     /// Its id is that of an earlier one: what ids say of order begins anew.
     Anew,
-    /// It is another form of the one here; it leads up to the other one here.
-    Form { first: Position, late: Option<Position> },
+    /// It is another form of the one at this place; it leads up to the one here.
+    Form {
+        first: (Position, u32),
+        late: Option<Position>,
+    },
 }
 
 /// What a message is beside those that are here, or were replaced.
@@ -119,7 +122,7 @@ impl More {
                     number,
                     what,
                     had_gap,
-                    followed: None,
+                    followed: Position::ZERO,
                 });
                 None
             }

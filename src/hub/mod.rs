@@ -67,7 +67,7 @@ pub use self::plan::Conflict;
 #[cfg(feature = "publish")]
 pub(crate) use self::said::{LastSaid, Likeness, What};
 pub(crate) use self::sequencer::{Admitted, Outcome, Released, Sequencer, Watcher, Way};
-pub use self::subscription::{Delivery, Joined, SubscribeError, Subscription, Wants};
+pub use self::subscription::{Delivery, FirstForm, Joined, SubscribeError, Subscription, Wants};
 
 use self::applied::Applied;
 use self::expiry::Expiry;

@@ -87,8 +87,10 @@ pub enum Delivery {
         late: bool,
         /// Its id was that of another message: what ids say of order begins anew with it.
         anew: bool,
-        /// It is another form of a message that came before: whether this brought that, too.
-        form: Option<bool>,
+        /// Its place among the items of its order.
+        nth: u32,
+        /// It is another form of a message that came before.
+        form: Option<FirstForm>,
         /// The message. It has the form that the hold takes.
         message: Arc<Message>,
     },
@@ -98,6 +100,17 @@ pub enum Delivery {
         /// The place of the channel.
         channel: usize,
     },
+}
+
+/// Where a message came in another form.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FirstForm {
+    /// Its position.
+    pub at: Position,
+    /// Its place among the items of its order.
+    pub nth: u32,
+    /// The subscription brought that, too, or would have, had it the form that is wanted.
+    pub is_brought: bool,
 }
 
 /// Why an answer cannot be held from. Each carries what could be held from regardless: for the case that there
@@ -262,8 +275,13 @@ impl Subscription {
                     channel,
                     at: item.at,
                     late: matches!(mark, Some(Mark::Late(by) | Mark::Form { late: Some(by), .. }) if by <= reading.above),
+                    nth: item.nth,
                     form: match mark {
-                        Some(Mark::Form { first, .. }) => Some(first > reading.above),
+                        Some(Mark::Form { first: (at, nth), .. }) => Some(FirstForm {
+                            at,
+                            nth,
+                            is_brought: at > reading.above,
+                        }),
                         _ => None,
                     },
                     anew: matches!(mark, Some(Mark::Anew)),

@@ -62,7 +62,7 @@ impl Chains {
         }
         self.0.retain(|(_, chain)| !chain.older.is_empty());
         self.0.shrink_to_fit();
-        let weight = self.0.iter().map(|(_, chain)| chain.older.weight()).sum();
+        let weight = self.0.iter().map(|(_, chain)| chain.weight()).sum();
         (!self.0.is_empty()).then_some(weight)
     }
 }
@@ -120,6 +120,10 @@ impl Chain {
         let (older, its) = self.newest.replace((id, what))?;
         self.remember(Some(&older), Some(its));
         Some(older)
+    }
+
+    fn weight(&self) -> usize {
+        self.older.weight() + self.newest_id().map_or(0, |id| id.len())
     }
 
     fn newest_id(&self) -> Option<&Arc<str>> {

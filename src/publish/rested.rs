@@ -56,6 +56,13 @@ impl Rested {
             self.bytes -= old.bytes;
         }
         while self.bytes > self.max_bytes && self.forget_first() {}
+        if self.until.len() > 2 * self.channels.len() {
+            let channels = &self.channels;
+            let is_there = |(until, channel): &(Instant, Channel)| {
+                channels.get(channel).is_some_and(|known| known.until == *until)
+            };
+            self.until.retain(is_there);
+        }
     }
 
     /// It is paced again.

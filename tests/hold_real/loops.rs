@@ -1,6 +1,6 @@
 //! One loop says all messages in one form, another one in the other; or a queue for each form lags. What a stream gets of it, and
 //! when: `s4` is the form of message 4 for streams, `r4` that for polls, `b4` both, `x` a message without ids, `+50` a pause of
-//! 50 ms. Each follows the one before.
+//! 50 ms. Each follows the one before; in capitals nothing says so.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn message(word: &str) -> Message {
     }
     let before = (n.parse::<u32>().expect("a number") - 1).to_string();
     let response = || identified(answer(200, &[], n), n, &before);
-    match kind {
+    let mut message = match kind.to_lowercase().as_str() {
         "s" => with_ids(n, n, &before),
         "r" => response(),
         _ => {
@@ -24,7 +24,9 @@ fn message(word: &str) -> Message {
             both.response = response().response;
             both
         }
-    }
+    };
+    message.prev_id = message.prev_id.filter(|_| kind != kind.to_uppercase());
+    message
 }
 
 /// What comes, and after how many milliseconds, of a stream whose body names this: it is connected between these two parts.
@@ -107,4 +109,60 @@ async fn d2_the_loops_may_be_long() {
     let all: Vec<_> = calls("r").chain(calls("s")).collect();
     let want: Vec<_> = (2..=200).map(|n| n.to_string()).collect();
     gets("1", "b1", &all.join(" "), &want.join(" "), 500).await;
+}
+
+/// All rows are stored before the first call, so all clients have the last one by their bodies. They connect at any time in the
+/// first loop.
+#[tokio::test(start_paused = true)]
+async fn d2_who_connects_in_the_first_of_two_loops_gets_nothing_that_its_body_contains() {
+    for (rows, [both, first, second]) in [3, 36, 60].into_iter().flat_map(|rows| {
+        let names = [["b", "r", "s"], ["B", "R", "S"]];
+        names.map(|names| (rows, names))
+    }) {
+        for from in (2..rows).step_by(rows / 12 + 1) {
+            let calls = |form: &'static str, from: usize| (from..=rows).map(move |n| format!("{form}{n} "));
+            let before: String = std::iter::once(format!("{both}1 "))
+                .chain(calls(first, 2).take(from - 1))
+                .collect();
+            let after: String = calls(first, from + 1).chain(calls(second, 2)).collect();
+            let next = format!("{after} +10 {both}{}", rows + 1);
+            gets(&rows.to_string(), &before, &next, &(rows + 1).to_string(), 500).await;
+        }
+    }
+    // However long the loops take.
+    gets("3", "b1 r2", "r3 +5100 s2 s3", "", 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn d2_who_polls_in_the_first_of_two_loops_is_not_answered_with_what_it_has() {
+    for rows in [20, 36, 60] {
+        let edge = Edge::new();
+        let begun = rows / 2;
+        publish(&edge, message("b1")).await;
+        for n in 2..=begun {
+            publish(&edge, message(&format!("s{n}"))).await;
+        }
+        let named = format!("t; prev-id={rows}");
+        let origin = Origin::new(move |_, _| {
+            let named = named.clone();
+            async move {
+                let hold = [
+                    ("grip-hold", "response"),
+                    ("grip-channel", &*named),
+                    ("grip-timeout", "20"),
+                ];
+                Ok(reply(200, &hold, "timeout"))
+            }
+        });
+        let waiting = origin.waiting(&edge).await;
+        let poll = tokio::spawn(waiting.done());
+        for word in (begun + 1..=rows)
+            .map(|n| format!("s{n}"))
+            .chain((2..=rows).map(|n| format!("r{n}")))
+        {
+            publish(&edge, message(&word)).await;
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(text(poll.await.expect("no panic")).await, "timeout", "{rows}");
+    }
 }

@@ -12,25 +12,28 @@ use super::{MOST_BYTES, Placed};
 
 /// Messages that are remembered: the last of them.
 const MOST: usize = 32;
-/// How long what the body contains is known to: later its id may be that of another message.
-const HAD_FOR: Duration = Duration::from_secs(60);
 /// How long a form waits for that of the message before: calls overtake each other, but many a message has one form only.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// What became of the forms of a message that have come.
-#[derive(Clone, Copy, Debug)]
+/// What became of a message of which another form came before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fate {
-    /// The body contains it. That was known then.
-    Had(Instant),
-    /// It was passed, and its client was sent none of it.
-    Unsent,
+    /// Nothing yet: it is as if the first form came.
+    Open,
+    /// The body contains it, so its client has it.
+    Had,
+    /// It is passed. If the hold takes this form, its client was sent none of it.
+    Passed,
 }
 
-/// The last of them, by their ids.
+/// What is known of the last messages that came in a form that the hold does not take.
 #[derive(Debug, Default)]
 pub(super) struct Decided {
-    last: VecDeque<(Arc<str>, Fate)>,
-    /// Of those that are unsent, what waits.
+    /// They were passed.
+    unsent: VecDeque<Arc<str>>,
+    /// They are in the body, though they came after what it names.
+    had: VecDeque<Arc<str>>,
+    /// Of those that were passed, forms that wait.
     waiting: Vec<Waiting>,
 }
 
@@ -42,46 +45,42 @@ struct Waiting {
     deadline: Instant,
 }
 
-// === impl Fate ===
-
-impl Fate {
-    /// Whether what was known then of an id is not yet said of another message.
-    pub(super) fn is_recent(since: Instant, now: Instant) -> bool {
-        now.saturating_duration_since(since) <= HAD_FOR
-    }
-}
-
 // === impl Decided ===
 
 impl Decided {
-    pub(super) fn note(&mut self, id: Option<&Arc<str>>, fate: Fate) {
-        let Some(id) = id else { return };
-        self.forget(id);
-        if self.last.len() == MOST {
-            self.last.pop_front();
+    pub(super) fn note_unsent(&mut self, id: &Arc<str>) {
+        note(&mut self.unsent, id);
+    }
+
+    pub(super) fn note_had(&mut self, id: &Arc<str>) {
+        note(&mut self.had, id);
+    }
+
+    pub(super) fn fate(&self, id: &Arc<str>) -> Option<Fate> {
+        match () {
+            () if self.unsent.contains(id) => Some(Fate::Passed),
+            () if self.had.contains(id) => Some(Fate::Had),
+            () => None,
         }
-        self.last.push_back((id.clone(), fate));
     }
 
-    pub(super) fn of(&self, id: Option<&Arc<str>>) -> Option<Fate> {
-        let id = id?;
-        let found = self.last.iter().find(|(other, _)| other == id);
-        found.map(|(_, fate)| *fate)
-    }
-
+    /// It was sent.
     pub(super) fn forget(&mut self, id: &Arc<str>) {
-        self.last.retain(|(other, _)| other != id);
+        self.unsent.retain(|other| other != id);
     }
 
     /// Whether the message that this one follows was passed, and the same form of it may come.
     pub(super) fn lacks_form_before(&self, placed: &Placed) -> bool {
-        let before = self.of(placed.message.predecessor());
+        let is_unsent = placed
+            .message
+            .predecessor()
+            .is_some_and(|before| self.unsent.contains(before));
         let bytes = || {
             self.waiting()
                 .map(|waiting| waiting.message.weight())
                 .sum::<usize>()
         };
-        matches!(before, Some(Fate::Unsent)) && self.waiting.len() < MOST && bytes() < MOST_BYTES
+        is_unsent && self.waiting.len() < MOST && bytes() < MOST_BYTES
     }
 
     /// Whether a form of the message with this id waits.
@@ -123,4 +122,12 @@ impl Decided {
     pub(super) fn waiting(&self) -> impl Iterator<Item = &Placed> {
         self.waiting.iter().map(|waiting| &waiting.placed)
     }
+}
+
+fn note(ids: &mut VecDeque<Arc<str>>, id: &Arc<str>) {
+    ids.retain(|other| other != id);
+    if ids.len() == MOST {
+        ids.pop_front();
+    }
+    ids.push_back(id.clone());
 }

@@ -44,6 +44,7 @@ impl Hold {
             at: Position::new(self.count),
             late: false,
             anew: false,
+            nth: 0,
             form: None,
             message: Arc::new(message),
         };
@@ -113,6 +114,7 @@ fn channels_do_not_wait_for_each_other() {
             at: Position::new(7),
             late: false,
             anew: false,
+            nth: 0,
             form: None,
             message: Arc::new(message(id, prev_id)),
         };

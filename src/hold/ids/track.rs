@@ -12,7 +12,9 @@ use super::decided::{Decided, Fate};
 use super::withheld::{Place, Withheld};
 use super::{MOST, MOST_BYTES, Placed, RESPONSE_PATIENCE, STREAM_PATIENCE};
 use crate::grip::{HoldChannel, HoldMode};
+use crate::hub::FirstForm;
 use crate::message::{Message, ResponseForm, StreamForm};
+use crate::position::Position;
 
 /// One channel.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub(super) struct Track {
     own: Option<Arc<str>>,
     /// The log has come to what the body names, or to what follows that.
     at_body: bool,
+    /// From there on. Forms of what came before are in the body.
+    news_from: Option<(Position, u32)>,
     /// What the client was sent last may be older than the body.
     is_behind: bool,
     pub(super) withheld: Withheld,
@@ -68,6 +72,7 @@ impl Track {
             is_bodiless: false,
             own: None,
             at_body: false,
+            news_from: None,
             is_behind: false,
             withheld: Withheld::default(),
             moved_on: false,
@@ -83,18 +88,43 @@ impl Track {
     }
 
     /// The log has what the body names below the hold's stamp: it does not come any more.
-    pub(super) fn is_past_body(&mut self, now: Instant) {
-        self.decided.note(self.at.as_ref(), Fate::Had(now));
+    pub(super) fn is_past_body(&mut self) {
         self.contained = None;
         self.at_body = true;
     }
 
-    /// Whether the body may contain it, or it is withheld.
-    fn is_awaited(&self, message: &Message) -> bool {
-        let id = message.id.as_ref();
-        let is_withheld = id.is_some_and(|id| self.withheld.has_id(id));
+    /// What became of a message of which another form came before.
+    fn judge_form(&self, placed: &Placed, first: FirstForm) -> Fate {
+        let message = &*placed.message;
+        let Some(id) = &message.id else { return Fate::Open };
+        let is_before_news = self.news_from.is_some_and(|from| placed.first() < from);
+        let is_had = !self.is_bodiless && (placed.late || !first.is_brought || is_before_news);
+        if self.is_contained(message) || message.id == self.own {
+            return match is_had && self.at_body && !self.is_behind {
+                true => Fate::Had,
+                false => Fate::Open,
+            };
+        }
+        if let Some(place) = self.withheld.of_id(id) {
+            return match self.withheld.is_old(place) {
+                true => Fate::Had,
+                false => Fate::Open,
+            };
+        }
+        if let Some(fate) = self.decided.fate(id) {
+            // It was passed before the log came to what the body names, and nothing says that it follows that.
+            return match is_had && is_unlinked(message) {
+                true => Fate::Had,
+                false => fate,
+            };
+        }
         let is_body = !self.is_at_delivered && message.id == self.at;
-        is_withheld || is_body || self.is_contained(message) || message.id == self.own
+        match () {
+            () if is_body || self.follows(message) => Fate::Open,
+            () if is_had => Fate::Had,
+            () if self.is_bodiless && !first.is_brought => Fate::Open,
+            () => Fate::Passed,
+        }
     }
 
     /// Whether the body names this message, or is known to contain it.
@@ -126,31 +156,24 @@ impl Track {
             return self.begin_anew(place, placed);
         }
         let message = &*placed.message;
-        let fate = self.decided.of(message.id.as_ref()).filter(|_| !placed.anew);
-        if let Some(Fate::Had(since)) = fate
-            && follows_another(message)
-            && !self.follows(message)
-            && (placed.form.is_some() || Fate::is_recent(since, now()))
-        {
-            return None;
-        }
-        // It was passed, unless it waits, or is in the body.
-        if placed.form == Some(true) && !self.is_awaited(message) {
-            if !self.is_of_hold(message) {
-                return None;
+        if let Some(first) = placed.form.filter(|_| !placed.anew) {
+            match self.judge_form(&placed, first) {
+                Fate::Open => {}
+                Fate::Had => return None,
+                Fate::Passed if !self.is_of_hold(message) => return None,
+                Fate::Passed if self.decided.lacks_form_before(&placed) => {
+                    self.decided.wait(place, placed, now());
+                    return None;
+                }
+                Fate::Passed => return self.go_as_form(place, placed),
             }
-            if self.decided.lacks_form_before(&placed) {
-                self.decided.wait(place, placed, now());
-                return None;
-            }
-            return self.go_as_form(place, placed);
         }
         let mut is_contained = self.is_contained(message);
         if is_contained && let Some(until) = self.has_come {
             is_contained = follows_another(message) && deadline() <= until;
         }
         if message.id.is_some() && message.id == self.own {
-            self.own = self.take_had(message, now());
+            self.own = self.withheld.take_chain(message.prev_id.clone(), |_| {});
             return None;
         }
         if self.is_bodiless && self.is_come_to(message) {
@@ -166,7 +189,8 @@ impl Track {
         if is_contained {
             self.has_come.get_or_insert_with(|| deadline() + patience(mode));
             let chain = places_before(&self.withheld, message);
-            self.come_to_body(place, message, &chain);
+            let (at, nth) = placed.first();
+            self.come_to_body(place, message, &chain, (at, nth + 1));
             if self.is_behind && !self.is_sent(message) {
                 // The client has no use for it: it gets what leads up to it.
                 for place in chain.into_iter().rev() {
@@ -179,11 +203,17 @@ impl Track {
         let follows = self.follows(message);
         if is_contained {
             let is_had = !self.is_behind && !follows;
-            self.contained = if is_had {
-                self.take_had(message, now())
-            } else {
-                self.withheld.take_chain(message.prev_id.clone(), |_| {})
+            let Self {
+                withheld, decided, ..
+            } = self;
+            // Forms of what came later than what the body names.
+            let mut note = |id: &Arc<str>| {
+                if is_had && !begins {
+                    decided.note_had(id);
+                }
             };
+            message.id.iter().for_each(&mut note);
+            self.contained = withheld.take_chain(message.prev_id.clone(), note);
             if is_had {
                 if begins {
                     // What was delivered before it, the client was not sent.
@@ -205,7 +235,8 @@ impl Track {
         }
         let goes_anyway = is_contained || follows || message.no_seq || self.follows_news(message);
         if placed.late && !goes_anyway && !self.is_bodiless {
-            self.take_had(message, now());
+            // So is what leads up to it.
+            self.withheld.take_chain(message.prev_id.clone(), |_| {});
             return None;
         }
         if goes_anyway || (self.fits(message) && self.may_go(message)) {
@@ -229,16 +260,6 @@ impl Track {
             self.ready = VecDeque::new();
         }
         Some(next)
-    }
-
-    /// The body contains this message, and what leads up to it. The id of the first of that which has not come.
-    fn take_had(&mut self, message: &Message, now: Instant) -> Option<Arc<str>> {
-        let fate = Fate::Had(now);
-        let Self {
-            withheld, decided, ..
-        } = self;
-        decided.note(message.id.as_ref(), fate);
-        withheld.take_chain(message.prev_id.clone(), |id| decided.note(Some(id), fate))
     }
 
     fn follows(&self, message: &Message) -> bool {
@@ -294,15 +315,15 @@ impl Track {
         self.own = None;
         self.is_bodiless = false;
         self.is_behind = false;
-        self.contained = None;
-        self.at_body = true;
+        self.news_from = None;
+        self.is_past_body();
         self.go(place, placed)
     }
 
     /// It goes out, and what follows it.
     fn go(&mut self, place: Place, placed: Placed) -> Option<Placed> {
         self.moved_on |= follows_another(&placed.message);
-        self.deliver(place, &placed.message);
+        self.deliver(place, &placed);
         let id = placed.message.id.clone();
         let now = self.first(place, placed);
         self.send_forms(id.as_ref());
@@ -395,10 +416,11 @@ impl Track {
     /// What the body names has come, or what follows that. The log has what is withheld before it, so the body contains
     /// that, unless it turns out to follow; what names no predecessor goes out, unless it is known to lead up to the
     /// message.
-    fn come_to_body(&mut self, place: Place, message: &Message, chain: &[Place]) {
+    fn come_to_body(&mut self, place: Place, message: &Message, chain: &[Place], news_from: (Position, u32)) {
         if std::mem::replace(&mut self.at_body, true) {
             return;
         }
+        self.news_from = Some(news_from);
         self.withheld.mark_old_before(place, self.contained.clone());
         self.withheld.renew(message.id.as_ref());
         let chain: HashSet<&Place> = chain.iter().collect();
@@ -445,11 +467,12 @@ impl Track {
     }
 
     /// The message is delivered. What follows news is news.
-    fn deliver(&mut self, place: Place, message: &Message) {
+    fn deliver(&mut self, place: Place, placed: &Placed) {
+        let message = &*placed.message;
         let had_news = self.at_body || (self.at.is_some() && self.at == self.contained);
         // Of a body that its client is not sent, it is not known what it contains.
         if self.follows_body(message) && !self.is_bodiless {
-            self.come_to_body(place, message, &[]);
+            self.come_to_body(place, message, &[], placed.first());
         }
         // If it has no id, the next one fits whatever it names.
         if has_ids(message) {
@@ -463,7 +486,7 @@ impl Track {
             if self.is_at_sent {
                 self.is_behind = !self.at_body;
             } else if !self.is_of_hold(message) {
-                self.decided.note(message.id.as_ref(), Fate::Unsent);
+                message.id.iter().for_each(|id| self.decided.note_unsent(id));
             }
             match self.at_body {
                 true => self.withheld.renew(message.id.as_ref()),
@@ -513,7 +536,7 @@ impl Track {
     fn send_one(&mut self, place: Place, is_delivered: bool) -> Option<Arc<str>> {
         let next = self.withheld.take(place);
         if is_delivered {
-            self.deliver(place, &next.message);
+            self.deliver(place, &next);
         }
         let id = next.message.id.clone();
         self.ready.push_back((place, next));

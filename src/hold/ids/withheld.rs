@@ -103,8 +103,8 @@ impl Withheld {
         }
     }
 
-    /// Takes what leads up to the message with this id, and that, in all of their forms; tells their ids. That of the first
-    /// which is not here, nor was sent.
+    /// Takes what leads up to the message with this id, and that, in all of their forms; tells their ids. That of
+    /// the first that is not here, nor was sent.
     pub(super) fn take_chain(
         &mut self,
         mut last: Option<Arc<str>>,

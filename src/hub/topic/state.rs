@@ -163,8 +163,9 @@ impl State {
             more.marks.push_back((number, Mark::Anew));
         }
         let follows = message.predecessor().zip(self.more.as_mut());
-        if let Some(known) = follows.and_then(|(prev_id, more)| more.ids.get_mut(prev_id)) {
-            known.followed.get_or_insert(at);
+        let followed = follows.and_then(|(prev_id, more)| more.ids.get_mut(prev_id));
+        if let Some(known) = followed.filter(|known| known.followed == Position::ZERO) {
+            known.followed = at;
         }
         if let Some(first) = first_form.filter(|_| !begins) {
             self.mark_form(number, first);
@@ -210,13 +211,14 @@ impl State {
             return;
         };
         let id = entry.message.id.as_ref();
-        let followed = id.and_then(|id| more.ids.get(id)?.followed);
+        let followed = id.and_then(|id| Some(more.ids.get(id)?.followed));
+        let followed = followed.filter(|at| *at != Position::ZERO);
         let late = match more.mark(first) {
             Some(Mark::Late(by)) => Some(by),
             _ => None,
         };
         let mark = Mark::Form {
-            first: entry.at,
+            first: entry.place(),
             late: [late, followed].into_iter().flatten().min(),
         };
         more.marks.push_back((number, mark));

@@ -44,6 +44,7 @@ fn check(
             at: Position::new(hold.count),
             late: false,
             anew: false,
+            nth: 0,
             form: None,
             message: Arc::new(message),
         };
