@@ -1,5 +1,5 @@
 //! One loop says all messages in one form, another one in the other; or a queue for each form lags. What a stream gets of it, and
-//! when: `s4` is the form of message 4 for streams, `r4` that for polls, `b4` both, `x` a message without ids, `+50` a pause of
+//! when: `s4` is the form of message 4 for streams, `c4` one that closes them, `r4` that for polls, `b4` both, `x` a message without ids, `+50` a pause of
 //! 50 ms. Each follows the one before; in capitals nothing says so.
 
 use std::time::Duration;
@@ -17,6 +17,12 @@ fn message(word: &str) -> Message {
     let before = (n.parse::<u32>().expect("a number") - 1).to_string();
     let response = || identified(answer(200, &[], n), n, &before);
     let mut message = match kind.to_lowercase().as_str() {
+        "c" => {
+            let mut close = close();
+            close.id = Some(n.into());
+            close.prev_id = Some(before.into());
+            close
+        }
         "s" => with_ids(n, n, &before),
         "r" => response(),
         _ => {
@@ -94,6 +100,23 @@ async fn d2_a_form_of_what_the_body_contains_is_not_sent() {
     gets("3", "b1 b2 r3", "b4 s3", "4", 50).await;
     // However late it is.
     gets("3", "b1", "r2 r3 r4 +61000 s2 s3 s4", "4", 61_250).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn d2_what_closes_is_in_no_body() {
+    for [before, after] in [
+        ["b1 r2", "c2"],
+        ["b1", "r2 c2"],
+        ["b1 b2 r3", "r4 c3"],
+        ["b1 b2 r3", "r4 c4"],
+    ] {
+        let body = before.chars().last().expect("a number").to_string();
+        let got = play(&body, before, &format!("{after} s9")).await;
+        assert!(
+            got.iter().any(|(_, text)| text == "end"),
+            "{before} [{body}] {after}: {got:?}"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -157,6 +157,11 @@ impl Track {
         }
         let message = &*placed.message;
         if let Some(first) = placed.form.filter(|_| !placed.anew) {
+            let is_withheld = message.id.as_ref().is_some_and(|id| self.withheld.has_id(id));
+            if self.is_of_hold(message) && !self.is_sent(message) && !is_withheld {
+                // What closes or hints is in no body.
+                return self.go_as_form(place, placed);
+            }
             match self.judge_form(&placed, first) {
                 Fate::Open => {}
                 Fate::Had => return None,
