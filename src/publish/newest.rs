@@ -39,6 +39,20 @@ pub(super) enum Age {
     Between,
 }
 
+// === impl Age ===
+
+impl Age {
+    /// Whether a newer one came before it.
+    pub(super) fn is_superseded(&self) -> bool {
+        matches!(self, Self::Old | Self::Between)
+    }
+
+    /// Whether it is another one than that which was said before under its id, if any was.
+    pub(super) fn is_another(&self) -> bool {
+        matches!(self, Self::Next | Self::Anew)
+    }
+}
+
 // === impl Chains ===
 
 impl Chains {

@@ -296,12 +296,12 @@ impl Pacer {
         let (age, gone) = lane.note(&update.publication.message, update.version);
         self.pending_bytes = self.pending_bytes - before + lane.pending_bytes();
         self.gone.extend(gone);
-        let superseded = matches!(age, Age::Old | Age::Between);
+        let superseded = age.is_superseded();
         if superseded && update.purges.is_empty() {
             self.gone.push(update.publication);
             return Verdict::Superseded;
         }
-        update.publication.comes_back |= matches!(age, Age::Next | Age::Anew);
+        update.publication.comes_back |= age.is_another();
         let pending = lane.pending.get_or_insert_default();
         self.pending_bytes -= pending.bytes;
         pending.id = None;
@@ -350,8 +350,8 @@ impl Pacer {
             chains: self.rested.take(&channel, now),
         };
         let (age, _) = lane.note(&publication.message, version);
-        publication.comes_back |= matches!(age, Age::Next | Age::Anew);
-        let superseded = matches!(age, Age::Old | Age::Between);
+        publication.comes_back |= age.is_another();
+        let superseded = age.is_superseded();
         if superseded && purges.is_empty() {
             self.rested.put(channel, lane.chains, now);
             self.gone.push(publication);

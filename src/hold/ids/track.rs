@@ -329,6 +329,9 @@ impl Track {
     fn go(&mut self, place: Place, placed: Placed) -> Option<Placed> {
         self.moved_on |= follows_another(&placed.message);
         self.deliver(place, &placed);
+        if self.withheld.is_empty() {
+            return self.first(place, placed);
+        }
         let id = placed.message.id.clone();
         let now = self.first(place, placed);
         self.send_forms(id.as_ref());
@@ -349,16 +352,19 @@ impl Track {
     /// Makes ready a form that waited for that of the message before, and what waited for it.
     fn send_form(&mut self, (place, form): (Place, Placed)) {
         let id = form.message.id.clone();
+        self.push_form(place, form);
+        self.send_forms_after(id);
+    }
+
+    fn push_form(&mut self, place: Place, form: Placed) {
         self.note_form(&form.message);
         self.ready.push_back((place, form));
-        self.send_forms_after(id);
     }
 
     fn send_forms_after(&mut self, mut id: Option<Arc<str>>) {
         while let Some((place, form)) = id.and_then(|id| self.decided.take_after(&id)) {
             id = form.message.id.clone();
-            self.note_form(&form.message);
-            self.ready.push_back((place, form));
+            self.push_form(place, form);
         }
     }
 
