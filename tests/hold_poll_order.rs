@@ -179,3 +179,47 @@ async fn d2_what_the_client_of_a_poll_has_does_not_answer_it() {
     let response = waiting.now().await.expect("answered");
     assert_eq!(text(response).await, "5");
 }
+
+/// A foreign cache's answer to who has 1, made before 2 was; what comes while it is under way does not say that it follows 1. So the
+/// origin is asked what is between.
+#[tokio::test(start_paused = true)]
+async fn x1_what_may_not_follow_what_the_client_has_answers_no_poll_of_an_old_answer() {
+    let said = |id: &str| answer(200, &[], id).with_id(id);
+    let alone = |message: Message| Publication::new(channel("t"), message);
+    let came = move || {
+        let silent = bytes("3").with_id("3");
+        [
+            ("said without what it follows", vec![alone(said("3"))]),
+            (
+                "a state, which has another form, and what follows it",
+                vec![
+                    alone(silent.clone().with_prev_id("2")).latest(),
+                    item("t", "4", "4", "3"),
+                ],
+            ),
+            (
+                "what follows one that is said without what it follows",
+                vec![alone(silent), item("t", "4", "4", "3")],
+            ),
+        ]
+    };
+    for (nth, (case, _)) in came().into_iter().enumerate() {
+        let edge = Edge::new();
+        for id in ["1", "2"] {
+            publish(&edge, said(id)).await;
+        }
+        let origin = Origin::of(&edge, move |edge, number| async move {
+            if number > 1 {
+                return Ok(reply(200, &[], "all since 1"));
+            }
+            let (_, order) = came().into_iter().nth(nth).expect("a case");
+            let mut answer = held_again(&edge, number, vec![order], &["1"]).await?;
+            answer.headers_mut().insert("age", "100".parse().expect("valid"));
+            Ok(answer)
+        });
+        let response = origin.start(&edge).done().await;
+        assert_eq!(origin.calls(), 2, "{case}");
+        assert!(!is_marked(&response), "{case}");
+        assert_eq!(text(response).await, "all since 1", "{case}");
+    }
+}

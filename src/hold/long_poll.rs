@@ -252,7 +252,7 @@ impl<S: Below> ClientRequest<S> {
             Err(error) => error,
         };
         if !self.original.is_repeatable() {
-            if self.has_an_answer(&answer, Subscribed::complete(error.anyway())) {
+            if self.has_an_answer(&answer, Subscribed::complete(error.anyway()), &[]) {
                 let subscribed = self.subscribe(&answer, from);
                 let subscribed = subscribed.unwrap_or_else(Subscribed::marked);
                 return Ok(Begun::new(answer, fetch, subscribed, true));
@@ -265,7 +265,7 @@ impl<S: Below> ClientRequest<S> {
         };
         // What is left from before the hint answers (rule M2); without such the poll begins behind it.
         let from = match error.superseded_by() {
-            Some(by) if !self.has_an_answer(&answer, Subscribed::complete(error.anyway())) => by,
+            Some(by) if !self.has_an_answer(&answer, Subscribed::complete(error.anyway()), &[]) => by,
             _ => from,
         };
         let (fresh, its_fetch) = self.still(HoldMode::Response, fresh, its_fetch, Some(from))?;
@@ -307,14 +307,15 @@ impl<S: Below> ClientRequest<S> {
 
     /// What a younger answer has to reach, and the ids to ask it with; zero if this one will do. It is too old if
     /// one of its channels had a message after its stamp and before the request came, or knows another last id
-    /// than the answer does; not, if what came since answers. Never more than the channel's own last message asks for: then one younger answer is
-    /// enough for all who poll (rule M4).
+    /// than the answer does; not, if what came since answers, and says that it follows what the answer names. Never more than
+    /// the channel's own last message asks for: then one younger answer is enough for all who poll (rule M4).
     fn too_old(&self, answer: &Answer, from: Position) -> (Position, Vec<HeaderValue>) {
         let hub = &self.shared.options.hub;
         let stamp = answer.stamp;
         let ours = stamp.clock == hub.stamp_at(from).clock;
         let mut at_least = Position::ZERO;
-        for channel in answer.channels() {
+        let mut lacking = Vec::new();
+        for (index, channel) in answer.channels().iter().enumerate() {
             let newest = hub.last_message_up_to(&channel.name, from);
             if newest == Position::ZERO {
                 continue;
@@ -327,27 +328,32 @@ impl<S: Below> ClientRequest<S> {
             };
             if aged || (other_id && self.asked == 0) {
                 at_least = at_least.max(newest);
+                lacking.push(index);
             }
         }
-        if at_least != Position::ZERO && self.is_answered(answer, from) {
+        if at_least != Position::ZERO && self.is_answered(answer, from, &lacking) {
             at_least = Position::ZERO;
         }
         let named = |channel: &HoldChannel| grip_last(channel.name.as_str(), channel.prev_id.as_deref()?);
         (at_least, answer.channels().iter().filter_map(named).collect())
     }
 
-    /// Whether something has come since the request arrived that answers it.
-    fn is_answered(&self, answer: &Answer, from: Position) -> bool {
+    /// Whether something has come since the request arrived that answers it. Its client may lack messages of some channels.
+    fn is_answered(&self, answer: &Answer, from: Position, lacking: &[usize]) -> bool {
         let hub = &self.shared.options.hub;
         let has_come = |channel: &HoldChannel| hub.last_message(&channel.name) > from;
         answer.channels().iter().any(has_come)
             && self
                 .subscribe(answer, from)
-                .is_ok_and(|subscribed| self.has_an_answer(answer, subscribed))
+                .is_ok_and(|subscribed| self.has_an_answer(answer, subscribed, lacking))
     }
 
-    /// Whether any of the messages that have come answers: not what the client has already, nor what waits.
-    fn has_an_answer(&self, answer: &Answer, subscribed: Subscribed) -> bool {
+    /// Whether any of the messages that have come answers: not what the client has already, nor what waits. Nor, of a channel
+    /// that may lack what came before, what only its place in the log puts after what the client has.
+    fn has_an_answer(&self, answer: &Answer, subscribed: Subscribed, lacking: &[usize]) -> bool {
+        let is_named = |index: &usize| answer.channels()[*index].prev_id.is_some();
+        let lacking: Vec<usize> = lacking.iter().copied().filter(is_named).collect();
+        let mut unsure = Vec::new();
         let mut ids = self.ids_of(answer);
         let mut subscription = subscribed.following(&mut ids);
         let mut cx = Context::from_waker(Waker::noop());
@@ -355,6 +361,12 @@ impl<S: Below> ClientRequest<S> {
             let Ok((channel, placed)) = Placed::of(delivery) else {
                 continue;
             };
+            if lacking.contains(&channel) && placed.message.predecessor().is_none() {
+                unsure.push(channel);
+            }
+            if unsure.contains(&channel) {
+                continue;
+            }
             let first = ids.offer(channel, placed, Instant::now);
             let out = first.into_iter().chain(std::iter::from_fn(|| ids.ready()));
             if { out }.any(|placed| is_an_answer(&placed.message)) {
