@@ -223,3 +223,34 @@ async fn x1_what_may_not_follow_what_the_client_has_answers_no_poll_of_an_old_an
         assert_eq!(text(response).await, "all since 1", "{case}");
     }
 }
+
+/// Nor does what comes after such on another channel: the poll would be answered by the first.
+#[tokio::test(start_paused = true)]
+async fn x1_what_may_not_follow_what_the_client_has_is_not_passed_over() {
+    let said = |name: &str, id: &str| {
+        let message: Message = answer(200, &[], id).with_id(id);
+        Publication::new(channel(name), message)
+    };
+    let edge = Edge::new();
+    for id in ["1", "2"] {
+        edge.submit([said("t", id)].into_iter().collect())
+            .await
+            .expect("accepted");
+    }
+    let origin = Origin::of(&edge, move |edge, number| async move {
+        if number > 1 {
+            return Ok(reply(200, &[], "all since 1"));
+        }
+        let order = [said("t", "3"), said("u", "1")];
+        edge.submit(order.into_iter().collect()).await.expect("accepted");
+        let held = [
+            ("grip-hold", "response"),
+            ("grip-channel", "t; prev-id=1, u; prev-id=0"),
+            ("age", "100"),
+        ];
+        Ok(reply(200, &held, "old\n"))
+    });
+    let response = origin.start(&edge).done().await;
+    assert_eq!((origin.calls(), is_marked(&response)), (2, false));
+    assert_eq!(text(response).await, "all since 1");
+}

@@ -349,7 +349,7 @@ impl<S: Below> ClientRequest<S> {
     }
 
     /// Whether any of the messages that have come answers: not what the client has already, nor what waits. Nor, of a channel
-    /// that may lack what came before, what only its place in the log puts after what the client has.
+    /// that may lack what came before, what only its place in the log puts after what the client has; nor what comes after that.
     fn has_an_answer(&self, answer: &Answer, subscribed: Subscribed, lacking: &[usize]) -> bool {
         let is_named = |index: &usize| answer.channels()[*index].prev_id.is_some();
         let lacking: Vec<usize> = lacking.iter().copied().filter(is_named).collect();
@@ -365,6 +365,10 @@ impl<S: Below> ClientRequest<S> {
                 unsure.push(channel);
             }
             if unsure.contains(&channel) {
+                if is_an_answer(&placed.message) {
+                    // It may go out first.
+                    return false;
+                }
                 continue;
             }
             let first = ids.offer(channel, placed, Instant::now);

@@ -128,7 +128,10 @@ impl World {
                     message = message.with_response(PushedResponse::new(text).into());
                 }
                 if self.kind.ids {
-                    message = message.with_id(n.to_string()).with_prev_id((n - 1).to_string());
+                    message = message.with_id(n.to_string());
+                    if self.kind.links {
+                        message = message.with_prev_id((n - 1).to_string());
+                    }
                 }
                 let mut publication = Publication::new(channel(CHANNELS[c]), message);
                 if change.latest {

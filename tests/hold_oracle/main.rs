@@ -3,7 +3,7 @@
 //! order, and an origin that is down at times.
 //!
 //! The application stores a change before it publishes it, and its bodies say what it has stored. 200 worlds; with
-//! `GRIPSTACK_FULL=1` 3,000. `GRIPSTACK_SEED` tells the story of one of them.
+//! `GRIPSTACK_FULL=1` 10,000. `GRIPSTACK_SEED` tells the story of one of them.
 #![cfg(all(feature = "hold", feature = "cache", feature = "testing"))]
 
 mod app;
@@ -136,5 +136,5 @@ fn run(seed: u64) -> Result<(), String> {
 
 #[test]
 fn d2_m2_each_client_sees_what_it_must() {
-    worlds(200, 3_000, run);
+    worlds(200, 10_000, run);
 }

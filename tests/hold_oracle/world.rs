@@ -8,6 +8,8 @@ pub const CHANNELS: [&str; 2] = ["t", "u"];
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
     pub ids: bool,
+    /// They say what they follow.
+    pub links: bool,
     pub below: Below,
     pub entries: usize,
     /// Some messages are never published.
@@ -71,9 +73,10 @@ impl World {
             forms: dice.one_in(3),
             acts: dice.one_in(3),
             fails: dice.one_in(4),
+            links: !dice.one_in(4),
         };
         // What names no predecessor goes out at once, and what waits for one comes after it, by rule D1.
-        let is_linked = !kind.acts && !kind.latest;
+        let is_linked = !kind.acts && !kind.latest && kind.links;
         let kind = Kind {
             reorders: kind.reorders && is_linked && kind.ids && !kind.loses,
             loses: kind.loses && (is_linked || !kind.ids),
