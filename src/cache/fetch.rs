@@ -69,12 +69,14 @@ enum Asked<E> {
 impl<S: Below> FlightTask<S> {
     /// Runs in a task of its own: no client that goes away takes it along. But it ends when the last that waited is gone.
     pub(super) async fn run(mut self) {
-        let in_background = self.leader.is_none();
         let (resource, flight) = (self.resource().clone(), self.flight().clone());
+        if self.leader.is_none() {
+            flight.go_on();
+        }
         let asked = tokio::select! {
             // First: what nobody waits for is not sent.
             biased;
-            () = deserted(&resource, &flight), if !in_background => return,
+            () = deserted(&resource, &flight) => return,
             asked = self.ask() => asked,
         };
         match asked {
@@ -262,7 +264,6 @@ impl<S: Below> FlightTask<S> {
             || self.flight().files_under(),
             self.departure.old.as_ref(),
         );
-        let in_background = self.leader.is_none();
         let own = arrived.own_fields();
         let error = arrived.error();
         match disposition {
@@ -281,19 +282,12 @@ impl<S: Below> FlightTask<S> {
                 let landed = arrived.into_landed(&self.cache, self.resource(), sent, Ok(()));
                 let leader = self.leader.take();
                 let announce = |flight: &Flight, landed| to_leader(flight, leader, why, (landed, own));
-                carry(
-                    self.cache,
-                    self.departure.landing,
-                    landed,
-                    in_background,
-                    announce,
-                )
-                .await;
+                carry(self.cache, self.departure.landing, landed, announce).await;
             }
             Disposition::Shared(storable) => {
                 let landed = arrived.into_landed(&self.cache, self.resource(), sent, storable);
                 self.tell_fields(own);
-                carry(self.cache, self.departure.landing, landed, in_background, to_all).await;
+                carry(self.cache, self.departure.landing, landed, to_all).await;
             }
         }
     }
@@ -412,7 +406,6 @@ async fn carry(
     cache: Cache,
     landing: Landing,
     (landed, body): (Landed, EdgeBody),
-    in_background: bool,
     announce: impl FnOnce(&Flight, Landed),
 ) {
     let _carrier = Carrier(landed.entry.body.clone());
@@ -433,7 +426,7 @@ async fn carry(
         ..landed
     };
     announce(&landing.flight, landed);
-    let pump = Pump::new(&cache, &landing, &entry, storable, in_background);
+    let pump = Pump::new(&cache, &landing, &entry, storable);
     match pump.run(body).await {
         Pumped::Whole { bytes, chunks } => {
             let entry = match put_together(&cache, &entry.body, bytes, chunks) {
@@ -462,7 +455,7 @@ fn gives_way(cache: &Cache, resource: &Resource, channels: &Channels, error: &En
 
 /// Carries an answer that came outside the list of flights, because its URL was thought uncacheable.
 pub(super) async fn carry_alone(cache: Cache, landing: Landing, landed: (Landed, EdgeBody)) {
-    carry(cache, landing, landed, false, to_all).await;
+    carry(cache, landing, landed, to_all).await;
 }
 
 /// Rule C4: not if marks that it has not seen are forgotten, or if one of those that are not has killed it; nor if the origin

@@ -130,12 +130,13 @@ impl Flight {
         self.is_superseded.load(Ordering::Relaxed)
     }
 
-    /// Somebody has waited long enough, and will come again: without an end it would never be served.
+    /// It ends for its own sake: in the background nobody waits; and who has waited long enough will come again, and without
+    /// an end would never be served.
     pub(super) fn go_on(&self) {
         self.goes_on.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it ends for its own sake.
+    /// Whether it does.
     pub(super) fn goes_on(&self) -> bool {
         self.goes_on.load(Ordering::Relaxed)
     }

@@ -63,7 +63,6 @@ pub(super) struct Pump<'a> {
     /// All of it is in the log, for the store and for those who come later. If not, the log is a window.
     keeps: bool,
     window: Window,
-    in_background: bool,
     bytes: u64,
     chunks: u64,
 }
@@ -71,13 +70,7 @@ pub(super) struct Pump<'a> {
 // === impl Pump ===
 
 impl<'a> Pump<'a> {
-    pub(super) fn new(
-        cache: &'a Cache,
-        landing: &'a Landing,
-        entry: &'a Entry,
-        storable: bool,
-        in_background: bool,
-    ) -> Self {
+    pub(super) fn new(cache: &'a Cache, landing: &'a Landing, entry: &'a Entry, storable: bool) -> Self {
         Self {
             cache,
             landing,
@@ -85,7 +78,6 @@ impl<'a> Pump<'a> {
             budget: Budget { cache, taken: 0 },
             keeps: storable,
             window: Window::default(),
-            in_background,
             bytes: 0,
             chunks: 0,
         }
@@ -258,10 +250,10 @@ impl<'a> Pump<'a> {
         self.landing.pin.release();
     }
 
-    /// Whether it is read to its end although nobody reads along: in the background it is read for the store alone.
+    /// Whether it is read to its end although nobody reads along: for the store alone, as in the background.
     fn is_wanted_anyway(&self) -> bool {
         self.keeps
-            && (self.in_background
+            && (self.landing.flight.goes_on()
                 || self.entry.length.get().is_some_and(|length| {
                     let missing = length.saturating_sub(self.bytes);
                     missing <= WORTH_FINISHING || missing <= self.bytes

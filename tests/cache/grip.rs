@@ -523,6 +523,38 @@ async fn m4_who_waits_for_a_turn_never_goes_alone() {
     assert_eq!(world.origin.count(), 2);
 }
 
+/// They have been told that a newer one is on its way: nobody reads its body, of unknown length, when it comes.
+#[tokio::test(start_paused = true)]
+async fn m4_what_all_have_waited_for_in_vain_is_kept_when_it_comes() {
+    for is_kept in [true, false] {
+        let world = World::new(move |call| {
+            if call.n != 2 {
+                return held(call.n, "stream");
+            }
+            let last = if is_kept { Step::data("er") } else { Step::Hang };
+            Reply::stream([Step::data("n"), Step::Pause(ms(100)), Step::data("ew"), last])
+                .after(secs(6))
+                .cc("s-maxage=600")
+                .header("grip-hold", "stream")
+                .header("grip-channel", "c")
+        });
+        world.get("/a").await;
+        world.publish("c").await;
+        let readers = [world.start("/a").await, world.start("/a").await];
+        for reader in readers {
+            done(reader).await.expect_short("1", "hit; detail=paced-timeout");
+        }
+        // What says nothing for too long is read no longer.
+        pass(secs(30)).await;
+        assert_eq!(world.origin.open_calls(), 0);
+        let got = world.get("/a").await;
+        if is_kept {
+            got.expect_short("newer", "hit");
+        }
+        assert_eq!(world.origin.count(), if is_kept { 2 } else { 3 });
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn m4_nor_when_the_old_one_may_not_be_given() {
     let world = World::new(|call| match call.n {
