@@ -89,7 +89,10 @@ impl More {
 
     /// What is known of ids is of others than from here on.
     pub(super) fn begin_anew(&mut self, saying: &Saying, born: impl Fn(&Known) -> Option<Instant>) {
-        for (id, known) in self.ids.drain().filter(|(id, _)| *id != saying.id) {
+        let mut ids: Vec<_> = self.ids.drain().filter(|(id, _)| *id != saying.id).collect();
+        // The last of them are remembered.
+        ids.sort_unstable_by_key(|(_, known)| known.number);
+        for (id, known) in ids {
             let what = known.what;
             let said = born(&known).map(|at| Said { what, at });
             if let Some(said) = said.filter(|said| saying.is_soon_after(said)) {
@@ -111,6 +114,8 @@ impl More {
         } = saying;
         // A state may follow what nobody needs any more.
         let had_gap = !is_state && prev_id.is_some_and(|prev_id| !self.has(&prev_id));
+        // Another form of a state that was replaced: that was said as well.
+        let replaced = self.replaced.find(&id).map(|said| said.what);
         match self.ids.entry(id) {
             Entry::Occupied(known) => {
                 let known = known.into_mut();
@@ -120,7 +125,7 @@ impl More {
             Entry::Vacant(place) => {
                 place.insert(Known {
                     number,
-                    what,
+                    what: replaced.map_or(what, |replaced| what.and(&replaced)),
                     had_gap,
                     followed: Position::ZERO,
                 });

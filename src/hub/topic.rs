@@ -141,7 +141,7 @@ impl Topic {
         }
         let is_first = state.last() < item.at;
         let before = state.weight(&self.name);
-        state.append(item, saying, is == Is::Anew, gone);
+        state.append(item, saying, is, gone);
         self.changes.fetch_add(1, Ordering::SeqCst);
         while state.bytes > limits.bytes && state.evict(gone) {}
         if state.entries.len() > limits.entries {

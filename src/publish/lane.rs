@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::displaced::{Displaced, One};
 use super::newest::{Age, Chains, Forms, forms};
 use super::pacer::Due;
 use crate::hub::What;
 use crate::message::Message;
 use crate::order::{OrderId, Publication, Purge};
-
-/// Messages of one channel that may be newer than the newest.
-const MOST_DISPLACED: usize = 32;
 
 /// One channel.
 #[derive(Debug)]
@@ -23,18 +21,8 @@ pub(super) struct Lane {
     /// Most have none.
     pub(super) pending: Option<Box<Pending>>,
     pub(super) chains: Chains,
-}
-
-/// What was the newest, until one came that does not say that it follows it.
-#[derive(Debug)]
-struct Displaced {
-    id: Arc<str>,
-    what: What,
-    forms: Forms,
-    /// If it waited.
-    publication: Option<Publication>,
-    /// One came that follows it, and is older than another.
-    is_older: bool,
+    /// What may be newer than the newest.
+    pub(super) displaced: Displaced,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +41,6 @@ pub(super) struct Pending {
     pub(super) since: Option<Instant>,
     /// Of an order that failed and has not changed since: it may have been taken all the same.
     pub(super) id: Option<OrderId>,
-    /// What may be newer than the newest, the last one first.
-    displaced: Vec<Displaced>,
     pub(super) bytes: usize,
 }
 
@@ -64,17 +50,13 @@ impl Lane {
     /// A message comes. What is no longer needed.
     pub(super) fn note(&mut self, message: &Message, version: Option<u64>) -> (Age, Vec<Publication>) {
         let forms = forms(message);
-        let displaced = || self.pending.iter().flat_map(|pending| &pending.displaced);
-        let has_displaced = displaced().any(|one| one.forms == forms && !one.is_older);
         let chain = self.chains.of(message);
-        let age = chain.note(message, version, has_displaced);
+        let age = chain.note(message, version, self.displaced.may_be_newest(forms));
         chain.follow(message);
         let prev_id = message.predecessor();
-        if let Some(pending) = &mut self.pending {
-            for one in pending.displaced.iter_mut().filter(|one| one.forms == forms) {
-                one.is_older |= Some(&one.id) == prev_id || matches!(age, Age::Anew);
-            }
-        }
+        let is_anew = matches!(age, Age::Anew);
+        self.displaced
+            .mark_older(forms, |id| Some(id) == prev_id || is_anew);
         let gone = match age {
             Age::Between => self.restore(message),
             _ => Vec::new(),
@@ -82,42 +64,67 @@ impl Lane {
         (age, gone)
     }
 
+    /// The newest was displaced, by one that replaced this. What is no longer needed.
+    pub(super) fn displace(
+        &mut self,
+        (id, what): (Arc<str>, What),
+        forms: Forms,
+        old: Option<Publication>,
+    ) -> Vec<Publication> {
+        let is_it =
+            |old: &Publication| old.message.id.as_ref() == Some(&id) && self::forms(&old.message) == forms;
+        // It may have gone out.
+        let (publication, mut gone) = match old {
+            Some(old) if is_it(&old) => (Some(old), Vec::new()),
+            old => (None, Vec::from_iter(old)),
+        };
+        gone.extend(self.displaced.push(One {
+            id,
+            what,
+            forms,
+            publication,
+            is_older: false,
+            is_kept: false,
+        }));
+        gone
+    }
+
     /// The newest is older than what it displaced last: that has its place again. What is no longer needed.
     fn restore(&mut self, like: &Message) -> Vec<Publication> {
         let forms = forms(like);
-        let Some(pending) = &mut self.pending else {
-            return Vec::new();
-        };
-        let mut gone = pending.forget_displaced(|one| one.forms == forms && one.is_older);
-        let last = pending.displaced.iter().rposition(|one| one.forms == forms);
-        if let Some(last) = last {
-            let Displaced {
-                id,
-                what,
-                publication,
-                ..
-            } = pending.displaced.remove(last);
+        let mut gone = self.displaced.forget(|one| one.forms == forms && one.is_older);
+        if let Some(One {
+            id,
+            what,
+            publication,
+            ..
+        }) = self.displaced.take_last(forms)
+        {
             let older = self.chains.of(like).restore(id, what);
-            let mut publications = pending.publications.iter();
-            let place = publications
+            let waiting = self.pending.iter().flat_map(|pending| &pending.publications);
+            let place = { waiting }
                 .position(|waiting| waiting.message.id == older && self::forms(&waiting.message) == forms);
+            let pending = self.pending.get_or_insert_default();
             gone.extend(match (place, publication) {
                 (Some(place), Some(newer)) => {
                     Some(std::mem::replace(&mut pending.publications[place], newer))
                 }
                 // It has gone out.
                 (Some(place), None) => Some(pending.publications.remove(place)),
-                (None, publication) => publication,
+                // The other one has.
+                (None, Some(newer)) => pending.add(newer),
+                (None, None) => None,
             });
+            pending.weigh();
         }
-        pending.weigh();
         self.pending
             .take_if(|pending| pending.bytes == 0 && pending.publications.is_empty());
         gone
     }
 
-    pub(super) fn pending_bytes(&self) -> usize {
-        self.pending.as_ref().map_or(0, |pending| pending.bytes)
+    /// Bytes of all that waits, or may have to.
+    pub(super) fn bytes(&self) -> usize {
+        self.pending.as_ref().map_or(0, |pending| pending.bytes) + self.displaced.bytes()
     }
 }
 
@@ -150,50 +157,6 @@ impl Pending {
         old
     }
 
-    /// The newest was displaced, by one that replaced this. What is no longer needed.
-    pub(super) fn displace(
-        &mut self,
-        (id, what): (Arc<str>, What),
-        forms: Forms,
-        old: Option<Publication>,
-    ) -> Vec<Publication> {
-        let is_it =
-            |old: &Publication| old.message.id.as_ref() == Some(&id) && self::forms(&old.message) == forms;
-        // It may have gone out.
-        let (publication, mut gone) = match old {
-            Some(old) if is_it(&old) => (Some(old), Vec::new()),
-            old => (None, Vec::from_iter(old)),
-        };
-        if self.displaced.len() == MOST_DISPLACED {
-            gone.extend(self.forget_displaced(|one| one.is_older));
-        }
-        if self.displaced.len() == MOST_DISPLACED {
-            let first = &self.displaced[0].id.clone();
-            gone.extend(self.forget_displaced(|one| one.id == *first));
-        }
-        self.displaced.push(Displaced {
-            id,
-            what,
-            forms,
-            publication,
-            is_older: false,
-        });
-        self.weigh();
-        gone
-    }
-
-    /// Nothing is newer than the newest.
-    pub(super) fn take_displaced(&mut self) -> Vec<Publication> {
-        self.forget_displaced(|_| true)
-    }
-
-    fn forget_displaced(&mut self, is_over: impl Fn(&Displaced) -> bool) -> Vec<Publication> {
-        let displaced = std::mem::take(&mut self.displaced).into_iter();
-        let (over, left): (Vec<_>, Vec<_>) = displaced.partition(is_over);
-        self.displaced = left;
-        over.into_iter().filter_map(|one| one.publication).collect()
-    }
-
     pub(super) fn add_purges(&mut self, purges: Vec<Purge>) {
         for purge in purges {
             let weight = purge.weight();
@@ -223,8 +186,7 @@ impl Pending {
     }
 
     pub(super) fn weigh(&mut self) -> usize {
-        let displaced = self.displaced.iter().filter_map(|one| one.publication.as_ref());
-        let messages = self.publications.iter().chain(displaced);
+        let messages = self.publications.iter();
         let messages = messages.map(|publication| publication.message.weight());
         let purges = self.purges.iter().map(Purge::weight);
         self.bytes = messages.sum::<usize>() + purges.sum::<usize>();

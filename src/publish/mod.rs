@@ -52,6 +52,7 @@
 
 mod auth;
 mod config;
+mod displaced;
 mod driver;
 mod lane;
 mod layer;

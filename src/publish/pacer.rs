@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::displaced::Displaced;
 use super::lane::{Lane, Phase, replaced_by};
 use super::newest::{Age, forms};
 use super::rested::Rested;
@@ -168,9 +169,9 @@ impl Pacer {
         };
         if let Some(order) = failed {
             rest = rest.max(RETRY);
+            let before = lane.bytes();
             let unchanged = lane.pending.is_none();
             let pending = lane.pending.get_or_insert_default();
-            self.pending_bytes -= pending.bytes;
             pending.id = unchanged.then_some(order.id);
             pending.purges.extend(order.purges);
             if unchanged {
@@ -180,7 +181,8 @@ impl Pacer {
             for publication in newer {
                 self.gone.extend(pending.add(publication));
             }
-            self.pending_bytes += pending.weigh();
+            pending.weigh();
+            self.pending_bytes = self.pending_bytes - before + lane.bytes();
         }
         let until = after(since, rest);
         if until <= now && lane.pending.is_none() {
@@ -292,18 +294,17 @@ impl Pacer {
             return self.take_in_first(update, now);
         };
         let mut update = update;
-        let before = lane.pending_bytes();
+        let before = lane.bytes();
         let (age, gone) = lane.note(&update.publication.message, update.version);
-        self.pending_bytes = self.pending_bytes - before + lane.pending_bytes();
         self.gone.extend(gone);
         let superseded = age.is_superseded();
         if superseded && update.purges.is_empty() {
+            self.pending_bytes = self.pending_bytes - before + lane.bytes();
             self.gone.push(update.publication);
             return Verdict::Superseded;
         }
         update.publication.comes_back |= age.is_another();
         let pending = lane.pending.get_or_insert_default();
-        self.pending_bytes -= pending.bytes;
         pending.id = None;
         pending.add_purges(update.purges);
         let mut replaced = false;
@@ -316,11 +317,11 @@ impl Pacer {
             let old = pending.add(update.publication);
             replaced = old.is_some();
             self.gone.extend(match age {
-                Age::New(Some(displaced)) => pending.displace(displaced, forms, old),
+                Age::New(Some(displaced)) => lane.displace(displaced, forms, old),
                 _ => Vec::from_iter(old),
             });
         }
-        self.pending_bytes += pending.bytes;
+        self.pending_bytes = self.pending_bytes - before + lane.bytes();
         if superseded {
             Verdict::Superseded
         } else if matches!(lane.phase, Phase::Resting { until: (at, _) } if at <= now) {
@@ -348,6 +349,7 @@ impl Pacer {
             interval,
             pending: None,
             chains: self.rested.take(&channel, now),
+            displaced: Displaced::default(),
         };
         let (age, _) = lane.note(&publication.message, version);
         publication.comes_back |= age.is_another();
@@ -376,7 +378,9 @@ impl Pacer {
 
     /// A channel has rested.
     fn forget(&mut self, channel: &Channel, now: Instant) {
-        if let Some((channel, lane)) = self.channels.remove_entry(channel) {
+        if let Some((channel, mut lane)) = self.channels.remove_entry(channel) {
+            self.pending_bytes -= lane.bytes();
+            self.gone.extend(lane.displaced.forget(|_| true));
             self.rested.put(channel, lane.chains, now);
         }
     }
@@ -384,13 +388,13 @@ impl Pacer {
     /// Starts what waits for a channel that no longer rests.
     fn start(&mut self, channel: &Channel, now: Instant) -> Option<Start> {
         let lane = self.channels.get_mut(channel)?;
+        let before = lane.bytes();
         let mut pending = lane.pending.take()?;
         lane.phase = Phase::Sending { since: now };
-        self.pending_bytes -= pending.bytes;
-        self.gone.extend(pending.take_displaced());
+        self.gone.extend(lane.displaced.begin_turn());
         lane.pending = pending.split_off(self.order_limits).map(Box::new);
-        let more = lane.pending.is_some();
-        self.pending_bytes += lane.pending.as_mut().map_or(0, |pending| pending.weigh());
+        let more = lane.pending.as_mut().map(|pending| pending.weigh()).is_some();
+        self.pending_bytes = self.pending_bytes - before + lane.bytes();
         let waited = pending.since.map_or(Duration::ZERO, |since| now - since);
         Some(Start {
             channel: channel.clone(),

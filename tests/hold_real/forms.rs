@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use gripstack::Edge;
+use gripstack::{Edge, Publication};
 use tokio::time::sleep;
 
 use crate::hold_support::seeds::*;
@@ -290,6 +290,35 @@ async fn d2_what_the_body_contains_is_not_sent_in_its_other_form() {
             }
             sleep(Duration::from_secs(20)).await;
             assert_eq!(ready(&mut held), ["4"], "{first} {late:?}");
+        }
+    }
+}
+
+/// A worker for each form of the states of a channel; one of its calls is made again.
+#[tokio::test(start_paused = true)]
+async fn d2a_a_state_that_was_replaced_is_not_said_again_in_one_of_its_forms() {
+    for calls in [
+        "s2 s3 r2 s2 r3",
+        "s2 s3 r2 s3 r3",
+        "s2 s3 r2 r3 s3",
+        "s2 s3 r2 r3 s2",
+    ] {
+        for links in [true, false] {
+            let edge = Edge::new();
+            let origin = Origin::fixed(200, &[("grip-hold", "stream"), ("grip-channel", "t")], "");
+            let mut held = origin.get(&edge).await.into_body();
+            let mut got = Vec::new();
+            for call in calls.split(' ') {
+                let (form, n) = call.split_at(1);
+                let mut message = form_of(form.chars().next().expect("a form"), n.parse().expect("a number"));
+                message.prev_id = message.prev_id.filter(|_| links);
+                let state = Publication::new(channel("t"), message).latest();
+                edge.submit([state].into_iter().collect())
+                    .await
+                    .expect("accepted");
+                got.extend(ready(&mut held));
+            }
+            assert_eq!(got, ["2", "3"], "{calls} {links}");
         }
     }
 }

@@ -83,10 +83,10 @@ impl Decided {
         is_unsent && self.waiting.len() < MOST && bytes() < MOST_BYTES
     }
 
-    /// Whether a form of the message with this id waits.
-    pub(super) fn has_waiting(&self, id: &Arc<str>) -> bool {
-        self.waiting()
-            .any(|placed| placed.message.id.as_ref() == Some(id))
+    /// Whether a form waits of the message with this id; or, if that was passed, of any before.
+    pub(super) fn has_waiting_up_to(&self, id: &Arc<str>) -> bool {
+        let is_it = |placed: &Placed| placed.message.id.as_ref() == Some(id);
+        !self.waiting.is_empty() && (self.unsent.contains(id) || self.waiting().any(is_it))
     }
 
     /// It waits for that.

@@ -42,7 +42,9 @@ pub(super) struct Track {
     own: Option<Arc<str>>,
     /// The log has come to what the body names, or to what follows that.
     at_body: bool,
-    /// From there on. Forms of what came before are in the body.
+    /// Where the log came to what the body names.
+    body_at: Option<(Position, u32)>,
+    /// What came first from there on is news. Of what came before the body has all forms, as far as ids tell.
     news_from: Option<(Position, u32)>,
     /// What the client was sent last may be older than the body.
     is_behind: bool,
@@ -72,6 +74,7 @@ impl Track {
             is_bodiless: false,
             own: None,
             at_body: false,
+            body_at: None,
             news_from: None,
             is_behind: false,
             withheld: Withheld::default(),
@@ -97,8 +100,8 @@ impl Track {
     fn judge_form(&self, placed: &Placed, first: FirstForm) -> Fate {
         let message = &*placed.message;
         let Some(id) = &message.id else { return Fate::Open };
-        let is_before_news = self.news_from.is_some_and(|from| placed.first() < from);
-        let is_had = !self.is_bodiless && (placed.late || !first.is_brought || is_before_news);
+        let is_below = !self.is_bodiless && (placed.late || !first.is_brought);
+        let is_had = is_below || !self.is_bodiless && self.is_before_news(placed);
         if self.is_contained(message) || message.id == self.own {
             return match is_had && self.at_body && !self.is_behind {
                 true => Fate::Had,
@@ -111,20 +114,37 @@ impl Track {
                 false => Fate::Open,
             };
         }
-        if let Some(fate) = self.decided.fate(id) {
-            // It was passed before the log came to what the body names, and nothing says that it follows that.
-            return match is_had && is_unlinked(message) {
-                true => Fate::Had,
-                false => fate,
+        let fate = self.decided.fate(id);
+        if self.is_body(placed) && !self.is_bodiless && fate.is_none() {
+            return match self.is_behind {
+                true => Fate::Passed,
+                false => Fate::Had,
             };
         }
-        let is_body = !self.is_at_delivered && message.id == self.at;
+        if is_below && is_unlinked(message) {
+            return Fate::Had;
+        }
+        if let Some(fate) = fate {
+            return fate;
+        }
+        let is_named = !self.is_at_delivered && message.id == self.at;
         match () {
-            () if is_body || self.follows(message) => Fate::Open,
-            () if is_had => Fate::Had,
+            () if is_named || self.follows(message) => Fate::Open,
+            // Of what names no predecessor nobody can tell.
+            () if is_had && !is_unlinked(message) => Fate::Had,
             () if self.is_bodiless && !first.is_brought => Fate::Open,
             () => Fate::Passed,
         }
+    }
+
+    /// Whether the log has it before what the body names, or it is that.
+    fn is_before_news(&self, placed: &Placed) -> bool {
+        self.news_from.is_some_and(|from| placed.first() < from)
+    }
+
+    /// Whether it is a form of what the body names.
+    fn is_body(&self, placed: &Placed) -> bool {
+        self.body_at == Some(placed.first())
     }
 
     /// Whether the body names this message, or is known to contain it.
@@ -195,6 +215,9 @@ impl Track {
             self.has_come.get_or_insert_with(|| deadline() + patience(mode));
             let chain = places_before(&self.withheld, message);
             let (at, nth) = placed.first();
+            if begins {
+                self.body_at = Some((at, nth));
+            }
             self.come_to_body(place, message, &chain, (at, nth + 1));
             if self.is_behind && !self.is_sent(message) {
                 // The client has no use for it: it gets what leads up to it.
@@ -274,7 +297,8 @@ impl Track {
     /// Whether what it follows is withheld: a later one than that which had its id.
     fn awaits_another(&self, message: &Message) -> bool {
         let prev_id = message.prev_id.as_ref();
-        prev_id.is_some_and(|prev_id| self.withheld.has_id(prev_id) || self.decided.has_waiting(prev_id))
+        prev_id
+            .is_some_and(|prev_id| self.withheld.has_id(prev_id) || self.decided.has_waiting_up_to(prev_id))
     }
 
     /// Whether it follows what was delivered since the log came to the body.
@@ -320,6 +344,7 @@ impl Track {
         self.own = None;
         self.is_bodiless = false;
         self.is_behind = false;
+        self.body_at = None;
         self.news_from = None;
         self.is_past_body();
         self.go(place, placed)
@@ -342,7 +367,7 @@ impl Track {
     /// It goes out, for another form of it was passed. Order is that of the first ones.
     fn go_as_form(&mut self, place: Place, placed: Placed) -> Option<Placed> {
         let id = placed.message.id.clone();
-        self.note_form(&placed.message);
+        self.note_form(&placed);
         let now = self.first(place, placed);
         self.send_forms_after(id);
         self.follow();
@@ -357,7 +382,7 @@ impl Track {
     }
 
     fn push_form(&mut self, place: Place, form: Placed) {
-        self.note_form(&form.message);
+        self.note_form(&form);
         self.ready.push_back((place, form));
     }
 
@@ -368,10 +393,13 @@ impl Track {
         }
     }
 
-    fn note_form(&mut self, message: &Message) {
+    fn note_form(&mut self, placed: &Placed) {
+        let message = &placed.message;
         if self.is_sent(message) {
             self.is_at_sent |= message.id == self.at;
-            self.is_behind = !self.at_body;
+            // What says what it follows is news, wherever the log has it.
+            let is_older = is_unlinked(message) && self.is_before_news(placed) && !self.is_body(placed);
+            self.is_behind = !self.at_body || is_older;
         }
         if let Some(id) = &message.id {
             self.decided.forget(id);
@@ -395,7 +423,7 @@ impl Track {
         while let Some(place) = self.withheld.of_id(id) {
             let form = self.withheld.take(place);
             if self.is_of_hold(&form.message) {
-                self.note_form(&form.message);
+                self.note_form(&form);
             }
             self.ready.push_back((place, form));
         }
@@ -515,7 +543,7 @@ impl Track {
                     let before = self.before.iter().flatten().filter(|_| self.at_body);
                     let ids = [at].into_iter().chain(before);
                     // What follows a form that waits comes after it.
-                    self.after_one_of(ids.filter(|id| !self.decided.has_waiting(id)))
+                    self.after_one_of(ids.filter(|id| !self.decided.has_waiting_up_to(id)))
                 }
                 None => self.withheld.first_linked(),
             };

@@ -132,10 +132,10 @@ impl State {
         }
     }
 
-    pub(super) fn append(&mut self, item: Item, saying: Option<Saying>, is_anew: bool, gone: &mut Gone) {
+    pub(super) fn append(&mut self, item: Item, saying: Option<Saying>, is: Is, gone: &mut Gone) {
         let message = item.message.clone();
         let (at, latest) = (item.at, item.latest);
-        let mut begins = is_anew;
+        let mut begins = is == Is::Anew;
         if self
             .entries
             .back()
@@ -149,7 +149,7 @@ impl State {
         let mut first_form = None;
         if let Some(saying) = saying {
             let more = self.more.get_or_insert_default();
-            if is_anew {
+            if is == Is::Anew {
                 let born = |known: &Known| {
                     let (place, _) = self.numbers.at_or_after(known.number);
                     self.entries.get(place).map(|entry| entry.born)
@@ -169,7 +169,8 @@ impl State {
         }
         if let Some(first) = first_form.filter(|_| !begins) {
             self.mark_form(number, first);
-        } else if let Some(more) = &mut self.more {
+        } else if let Some(more) = self.more.as_mut().filter(|_| is != Is::Form) {
+            // Else it is one of a state that was replaced: order does not go back to that.
             let prev_id = message.predecessor();
             let More {
                 tail,
