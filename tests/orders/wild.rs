@@ -202,6 +202,8 @@ async fn run(steps: Vec<Step>, waiting_bytes: usize, short: Option<u64>) -> Resu
     );
     for (name, first) in &firsts {
         match seen.get(name) {
+            // A state may have been replaced in its own order, and come back.
+            Some(_) if states.contains(name) => {}
             Some((_, when)) => {
                 let waited = *when - *first;
                 prop_assert!(
