@@ -198,6 +198,10 @@ async fn x1_what_may_not_follow_what_the_client_has_answers_no_poll_of_an_old_an
                 ],
             ),
             (
+                "another form of one that was said before it asked, and what follows that",
+                vec![alone(bytes("2").with_id("2")), item("t", "3", "3", "2")],
+            ),
+            (
                 "what follows one that is said without what it follows",
                 vec![alone(silent), item("t", "4", "4", "3")],
             ),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::header::CONTENT_LENGTH;
 use http_body_util::BodyExt;
+use tokio::time::Instant;
 
 use super::account::detached;
 use super::entry::Entry;
@@ -14,6 +15,7 @@ use super::policy::{detach, stored_trailers};
 use crate::body::{Chunk, EdgeBody};
 use crate::log::{End, Log};
 use crate::sync::Arc;
+use crate::time::after;
 
 /// What a chunk costs beside its bytes.
 const CHUNK_WEIGHT: u64 = 64;
@@ -28,6 +30,8 @@ const SLOWEST: Duration = Duration::from_secs(30);
 const LEAST: u64 = 1 << 20;
 /// A body that nobody reads any more is read to its end for the store, if no more than this is missing.
 const WORTH_FINISHING: u64 = 1 << 20;
+/// How long a body may take that nobody reads along, and that is read for the store alone: it may go on for ever.
+const UNREAD: Duration = Duration::from_secs(60);
 /// A body that says nothing for so long is no longer one to wait for: who comes later asks anew.
 const SILENCE: Duration = Duration::from_secs(15);
 /// Stored bodies with smaller chunks on average are put together.
@@ -63,6 +67,8 @@ pub(super) struct Pump<'a> {
     /// All of it is in the log, for the store and for those who come later. If not, the log is a window.
     keeps: bool,
     window: Window,
+    /// From then on it is read only for those who read along.
+    until: Instant,
     bytes: u64,
     chunks: u64,
 }
@@ -78,6 +84,7 @@ impl<'a> Pump<'a> {
             budget: Budget { cache, taken: 0 },
             keeps: storable,
             window: Window::default(),
+            until: after(Instant::now(), UNREAD),
             bytes: 0,
             chunks: 0,
         }
@@ -99,6 +106,7 @@ impl<'a> Pump<'a> {
                     }
                     continue;
                 }
+                () = tokio::time::sleep_until(self.until), if self.is_for_the_store() => continue,
                 () = tokio::time::sleep(SILENCE), if self.keeps => {
                     self.stop_keeping("slow").await;
                     continue;
@@ -250,10 +258,15 @@ impl<'a> Pump<'a> {
         self.landing.pin.release();
     }
 
-    /// Whether it is read to its end although nobody reads along: for the store alone, as in the background.
+    /// Whether it is read for its own sake, as in the background, and not for too long yet.
+    fn is_for_the_store(&self) -> bool {
+        self.landing.flight.goes_on() && Instant::now() < self.until
+    }
+
+    /// Whether it is read to its end although nobody reads along.
     fn is_wanted_anyway(&self) -> bool {
         self.keeps
-            && (self.landing.flight.goes_on()
+            && (self.is_for_the_store()
                 || self.entry.length.get().is_some_and(|length| {
                     let missing = length.saturating_sub(self.bytes);
                     missing <= WORTH_FINISHING || missing <= self.bytes

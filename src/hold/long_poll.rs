@@ -361,7 +361,10 @@ impl<S: Below> ClientRequest<S> {
             let Ok((channel, placed)) = Placed::of(delivery) else {
                 continue;
             };
-            if lacking.contains(&channel) && placed.message.predecessor().is_none() {
+            // A message may have been said before, in the form that answers; another one does not tell that its client has that.
+            let is_of_before = placed.form.is_some_and(|first| !first.is_brought);
+            let is_unsure = is_of_before || placed.message.predecessor().is_none();
+            if lacking.contains(&channel) && is_unsure {
                 unsure.push(channel);
             }
             if unsure.contains(&channel) {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::newest::Forms;
+use super::newest::{Forms, forms};
 use crate::hub::What;
 use crate::order::Publication;
 
@@ -63,6 +63,18 @@ impl Displaced {
     pub(super) fn take_last(&mut self, forms: Forms) -> Option<One> {
         let last = self.all().iter().rposition(|one| one.forms == forms)?;
         self.0.as_mut().map(|all| all.remove(last))
+    }
+
+    /// These have not gone out after all.
+    pub(super) fn bring_back(&mut self, publications: &[Publication]) {
+        for one in self.0.iter_mut().flat_map(|all| all.iter_mut()) {
+            let is_it = |publication: &&Publication| {
+                publication.message.id.as_ref() == Some(&one.id) && forms(&publication.message) == one.forms
+            };
+            if one.publication.is_none() {
+                one.publication = publications.iter().find(is_it).cloned();
+            }
+        }
     }
 
     /// A turn begins. What is no longer needed.

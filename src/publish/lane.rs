@@ -105,6 +105,8 @@ impl Lane {
             let place = { waiting }
                 .position(|waiting| waiting.message.id == older && self::forms(&waiting.message) == forms);
             let pending = self.pending.get_or_insert_default();
+            // It is another order.
+            pending.id = None;
             gone.extend(match (place, publication) {
                 (Some(place), Some(newer)) => {
                     Some(std::mem::replace(&mut pending.publications[place], newer))

@@ -171,6 +171,7 @@ impl Pacer {
             rest = rest.max(RETRY);
             let before = lane.bytes();
             let unchanged = lane.pending.is_none();
+            lane.displaced.bring_back(&order.publications);
             let pending = lane.pending.get_or_insert_default();
             pending.id = unchanged.then_some(order.id);
             pending.purges.extend(order.purges);

@@ -519,3 +519,34 @@ fn d2a_what_has_rested_is_known_for_a_minute_and_within_its_bytes() {
     rests(&mut pacer, plain("other", "1"), late + 600 * T);
     assert_eq!(pacer.rested_sizes(), (0, 0, 0));
 }
+
+/// The last state, which was displaced, is another order than that which failed before it was known to be the last.
+#[test]
+fn d2a_what_is_the_last_after_all_is_another_order_than_one_that_failed() {
+    let (mut pacer, now) = (pacer(), Instant::now());
+    let first = started(one(&mut pacer, chained(1), now));
+    pacer.finish(&first.channel, None, now);
+    one(&mut pacer, chained(4), now);
+    one(&mut pacer, chained(2), now);
+    let sent = pacer.due(now + T).pop().expect("2");
+    let failed = sent.order.id;
+    pacer.finish(&sent.channel, Some(sent.order), now + T);
+    let late = one(&mut pacer, chained(3), now + T);
+    assert!(matches!(late, Verdict::Superseded), "{late:?}");
+    let next = pacer.due(now + 3 * T).pop().expect("4");
+    assert_eq!(next.order.publications[0].message.id.as_deref(), Some("4"));
+    assert_ne!(next.order.id, failed);
+}
+
+#[test]
+fn d2a_what_was_displaced_on_its_way_and_failed_has_not_gone_out() {
+    let (mut pacer, now) = (pacer(), Instant::now());
+    let first = started(one(&mut pacer, chained(4), now));
+    one(&mut pacer, chained(2), now);
+    pacer.finish(&first.channel, Some(first.order), now);
+    one(&mut pacer, chained(3), now);
+    let next = pacer.due(now + 3 * T).pop().expect("4");
+    assert_eq!(next.order.publications[0].message.id.as_deref(), Some("4"));
+    pacer.finish(&next.channel, None, now + 3 * T);
+    assert_eq!(pacer.sizes().2, 0);
+}

@@ -162,6 +162,25 @@ async fn d2_what_the_body_lacks_is_news_though_its_first_form_came_before_what_t
     }
 }
 
+/// So it is where that came between its forms, also of messages of one form.
+#[tokio::test(start_paused = true)]
+async fn d2_what_the_body_names_comes_after_what_came_between_its_forms() {
+    gets("3", "B1", "R3 S2 S3", "2 3", 100).await;
+    gets("3", "B1", "R3 S2 S3 b4", "2 3 4", 100).await;
+    gets("3", "B1", "R3 S3 S4", "4", 100).await;
+    gets("3", "b1 b2", "r3 r4 s3 s4", "4", 100).await;
+}
+
+/// A process that keeps its last id in memory begins twice within a burst.
+#[tokio::test(start_paused = true)]
+async fn d2_what_begins_again_twice_before_the_body_goes_out_once() {
+    gets("6", "b2", "b3 B4 B5 b6", "4 6", 12_000).await;
+    gets("4", "b1", "s3 S2 R2 S4", "2 3 4", 12_000).await;
+    let got = play("6", "b2", "s3 r3 S4 R4 S5 R5 s6 r6").await;
+    let texts: Vec<_> = got.iter().map(|(_, text)| &**text).collect();
+    assert_eq!(texts.last(), Some(&"6"), "{texts:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn d2_nothing_overtakes_a_form_that_waits() {
     for after in [

@@ -48,6 +48,8 @@ pub(super) struct Track {
     news_from: Option<(Position, u32)>,
     /// What the client was sent last may be older than the body.
     is_behind: bool,
+    /// Likewise, of what came after it: nothing says what that follows.
+    may_be_behind: bool,
     pub(super) withheld: Withheld,
     /// A message followed its predecessor since the first of the withheld came.
     moved_on: bool,
@@ -77,6 +79,7 @@ impl Track {
             body_at: None,
             news_from: None,
             is_behind: false,
+            may_be_behind: false,
             withheld: Withheld::default(),
             moved_on: false,
             has_skipped: false,
@@ -116,7 +119,7 @@ impl Track {
         }
         let fate = self.decided.fate(id);
         if self.is_body(placed) && !self.is_bodiless && fate.is_none() {
-            return match self.is_behind {
+            return match self.is_behind || self.may_be_behind {
                 true => Fate::Passed,
                 false => Fate::Had,
             };
@@ -344,6 +347,7 @@ impl Track {
         self.own = None;
         self.is_bodiless = false;
         self.is_behind = false;
+        self.may_be_behind = false;
         self.body_at = None;
         self.news_from = None;
         self.is_past_body();
@@ -400,6 +404,7 @@ impl Track {
             // What says what it follows is news, wherever the log has it.
             let is_older = is_unlinked(message) && self.is_before_news(placed) && !self.is_body(placed);
             self.is_behind = !self.at_body || is_older;
+            self.may_be_behind = is_unlinked(message) && !self.is_body(placed);
         }
         if let Some(id) = &message.id {
             self.decided.forget(id);
@@ -465,7 +470,7 @@ impl Track {
         let chain: HashSet<&Place> = chain.iter().collect();
         let mut is_behind = self.is_behind;
         for place in self.withheld.old_unlinked() {
-            if !chain.contains(&place) {
+            if !chain.contains(&place) && self.withheld.has(place) {
                 let begin = self.ready.len();
                 self.send_all_from(place, true);
                 let mut sent = self.ready.iter().skip(begin).map(|(_, placed)| &placed.message);
@@ -524,6 +529,7 @@ impl Track {
             self.is_at_sent = self.is_sent(message);
             if self.is_at_sent {
                 self.is_behind = !self.at_body;
+                self.may_be_behind = is_unlinked(message) && !self.is_body(placed);
             } else if !self.is_of_hold(message) {
                 message.id.iter().for_each(|id| self.decided.note_unsent(id));
             }
