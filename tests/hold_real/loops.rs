@@ -214,8 +214,8 @@ async fn d2_who_connects_in_the_first_of_two_loops_gets_nothing_that_its_body_co
             let after: String = calls(first, from + 1).chain(calls(second, 2)).collect();
             let next = format!("{after} +10 {both}{}", rows + 1);
             let is_sent_again = first == "R" && from + 1 < rows;
-            let again = if is_sent_again { from + 1..=rows } else { 1..=0 };
-            let want: Vec<_> = again.chain([rows + 1]).map(|n| n.to_string()).collect();
+            let begins = if is_sent_again { from + 1 } else { rows + 1 };
+            let want: Vec<_> = (begins..=rows + 1).map(|n| n.to_string()).collect();
             gets(&rows.to_string(), &before, &next, &want.join(" "), 500).await;
         }
     }
