@@ -103,7 +103,7 @@ impl OriginFailure {
     }
 
     /// Whether the origin may have got the request, and acted on it.
-    #[cfg(feature = "cache")]
+    #[cfg(any(feature = "cache", feature = "websocket"))]
     pub(crate) const fn is_after_asking(self) -> bool {
         matches!(
             self,

@@ -27,6 +27,11 @@ pub struct AskedByHold {
 #[derive(Clone, Copy)]
 struct Asked;
 
+/// In a request's extensions: it tells an origin what the client of a WebSocket does. That changes nothing at its URL.
+#[cfg(any(feature = "websocket", feature = "cache"))]
+#[derive(Clone, Copy)]
+pub(crate) struct SocketEvents;
+
 /// In a response's extensions: the answer carries GRIP instructions. Its headers no longer do.
 #[derive(Clone)]
 pub struct Handoff {

@@ -79,6 +79,7 @@
 //! | Feature | Default | What it adds |
 //! |---|---|---|
 //! | `hold`, `cache`, `purge`, `publish` | yes | the four layers |
+//! | `websocket` | | WebSockets whose origin speaks HTTP, in the hold layer |
 //! | `serve` | | the server: HTTP/1.1 and HTTP/2, limits, a drain |
 //! | `origin` | | the service that forwards to origins |
 //! | `tls` | | TLS in both |

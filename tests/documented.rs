@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gripstack::error::OriginFailure;
+use gripstack::hold::SocketEnd;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -79,7 +80,11 @@ fn whatever_an_answer_says_of_itself_has_a_row() {
     let mut said = BTreeSet::new();
     said_in(&root().join("src/cache"), &mut said);
     said.extend(OriginFailure::ALL.map(|failure| failure.as_str().to_owned()));
+    said.extend(SocketEnd::ALL.map(|end| end.as_str().to_owned()));
     for word in ["grip-instruct", "grip-request", "gap"] {
+        said.insert(word.to_owned());
+    }
+    for word in ["websocket-key", "websocket-version", "websocket-unsupported"] {
         said.insert(word.to_owned());
     }
     // Names of fields, and our own.

@@ -23,7 +23,7 @@ use crate::below::{Below, call};
 use crate::body::EdgeBody;
 use crate::error::{BoxError, OriginError};
 use crate::grip;
-use crate::handoff::AskedByHold;
+use crate::handoff::{AskedByHold, SocketEvents};
 use crate::mutants::mutant;
 use crate::order::{Order, Purge, PurgeMode, Target, Url};
 use crate::public_path::is_known;
@@ -194,7 +194,8 @@ impl<S: Below> EdgeCache<S> {
             status = status.detail(detail);
         }
         let status = status.to_value();
-        if is_safe_method(request.method()) {
+        let changes_nothing = request.extensions().get::<SocketEvents>().is_some();
+        if changes_nothing || is_safe_method(request.method()) {
             return ResponseFuture::waiting(async move {
                 let response = call(&mut inner, request).await?.map(EdgeBody::new);
                 Ok(private(response, reader, status))

@@ -44,7 +44,7 @@ pin_project_lite::pin_project! {
     }
 }
 
-type Settling<E> = Pin<Box<dyn Future<Output = Result<Response<EdgeBody>, E>> + Send>>;
+pub(super) type Settling<E> = Pin<Box<dyn Future<Output = Result<Response<EdgeBody>, E>> + Send>>;
 
 // === impl ResponseFuture ===
 
@@ -52,6 +52,14 @@ impl<S, F, E> ResponseFuture<S, F, E> {
     pub(super) fn passing(future: F) -> Self {
         Self {
             state: State::Passing { future },
+        }
+    }
+
+    /// What this comes to.
+    #[cfg(feature = "websocket")]
+    pub(super) fn settling(settling: Settling<E>) -> Self {
+        Self {
+            state: State::Settling { settling },
         }
     }
 

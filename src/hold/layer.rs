@@ -13,6 +13,8 @@ use super::plain_urls::PlainUrls;
 use super::service::GripHold;
 #[cfg(feature = "jwt")]
 use super::sign::{SignError, Signer};
+#[cfg(feature = "websocket")]
+use super::websocket::SessionConfig;
 use crate::drain::Drain;
 use crate::grip::FEATURES;
 use crate::hub::Hub;
@@ -95,6 +97,8 @@ pub(super) struct Options {
     pub(super) features: HeaderValue,
     #[cfg(feature = "jwt")]
     pub(super) signer: Option<Arc<Signer>>,
+    #[cfg(feature = "websocket")]
+    pub(super) websockets: Option<std::sync::Arc<SessionConfig>>,
 }
 
 // === impl GripHoldLayer ===
@@ -116,6 +120,8 @@ impl GripHoldLayer {
                 features: HeaderValue::from_static(FEATURES),
                 #[cfg(feature = "jwt")]
                 signer: None,
+                #[cfg(feature = "websocket")]
+                websockets: None,
             },
             warned: Arc::default(),
             counters: Arc::new(Counters::new()),
@@ -188,6 +194,17 @@ impl GripHoldLayer {
     #[must_use]
     pub fn retry(mut self, within: RangeInclusive<Duration>) -> Self {
         self.options.retry = Some(within);
+        self
+    }
+
+    /// Whether WebSockets are spoken with here, and their origin over HTTP: it is told what a client does as events in the
+    /// bodies of `POST` requests to the same URL (`application/websocket-events`), and its answers say what the client gets
+    /// and which channels it reads. Default no: an upgrade passes through to the origin. What an origin whose client library
+    /// says "WebSocket over HTTP" needs; see [`websockets`](super#websockets).
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn websocket_over_http(mut self, on: bool) -> Self {
+        self.options.websockets = on.then(Default::default);
         self
     }
 

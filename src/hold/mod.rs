@@ -60,6 +60,20 @@
 //!
 //! What is published between two long polls of a client reaches it by an id, or when its time is up.
 //!
+//! # WebSockets
+//!
+//! Off by default: an upgrade passes through to the origin. With `GripHoldLayer::websocket_over_http` (feature `websocket`) the
+//! WebSocket ends here, and its origin speaks HTTP: what a client does are events in the bodies of `POST` requests to the same
+//! URL (`application/websocket-events`), one request at a time, each with the connection's `Connection-Id`; its answers
+//! say what the client gets. An origin that answers `OPEN` with `Sec-WebSocket-Extensions: grip` may say which channels the
+//! client reads (`c:{"type": "subscribe", "channel": "news"}`): from there on it gets the `ws-message` form of whatever was
+//! published since that request left, so nothing falls between. What the origin remembers of a connection it says in
+//! `Set-Meta-*`, and gets back as `Meta-*`.
+//!
+//! Messages of up to 200,000 bytes, 20 channels, 1,000,000 bytes an answer. A client that takes nothing for 30 s is cut, and so
+//! is one whose messages are gone from the log before it took them. Over HTTP/2 (RFC 8441) WebSockets are not served; they are not
+//! compressed; filters of a channel are refused, for without them a client would get what it is not meant to.
+//!
 //! # Where this differs from the reference proxy
 //!
 //! - A stream with a `prev-id` and without a next link is held. Links are not followed: a `hint` means nothing to a
@@ -106,6 +120,7 @@ mod service;
 mod sign;
 mod stream;
 mod subscribed;
+#[cfg(feature = "websocket")]
 mod websocket;
 
 pub use self::body::Lagged;
@@ -116,6 +131,8 @@ pub use self::layer::GripHoldLayer;
 pub use self::service::GripHold;
 #[cfg(feature = "jwt")]
 pub use self::sign::SignError;
+#[cfg(feature = "websocket")]
+pub use self::websocket::SocketEnd;
 #[cfg(feature = "jwt")]
 pub use crate::jwt::KeyError;
 

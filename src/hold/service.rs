@@ -13,6 +13,8 @@ use super::future::ResponseFuture;
 use super::layer::Shared;
 use super::original::{Original, ask, prepare};
 use super::request_body::WatchedBody;
+#[cfg(feature = "websocket")]
+use super::websocket;
 use crate::below::Below;
 use crate::body::EdgeBody;
 use crate::error::BoxError;
@@ -61,6 +63,14 @@ where
             self.shared
                 .warn_of_order("a hold layer below another one does nothing");
             return ResponseFuture::passing(self.inner.call(request));
+        }
+        #[cfg(feature = "websocket")]
+        if options.websockets.is_some() && websocket::is_asked_for(&request) {
+            // The one that was polled ready is called; a clone takes its place.
+            let fresh = self.inner.clone();
+            let below = std::mem::replace(&mut self.inner, fresh);
+            let opening = websocket::open(below, request, self.shared.clone());
+            return ResponseFuture::settling(Box::pin(async { Ok(opening.await) }));
         }
         prepare(request.headers_mut(), options, Now::read);
         let has_body = !request.body().is_end_stream();

@@ -295,6 +295,15 @@ impl Subscription {
         })
     }
 
+    /// A channel of which messages are gone before they were read, as the next poll will say.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn has_lagged(&mut self) -> Option<usize> {
+        match self.poll_first(&mut Context::from_waker(std::task::Waker::noop())) {
+            Poll::Ready(Look::Lagged(channel)) => Some(channel),
+            _ => None,
+        }
+    }
+
     /// The first message of all channels, without moving past it; or one of them that has lagged.
     fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Look> {
         loop {

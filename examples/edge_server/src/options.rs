@@ -338,6 +338,18 @@ pub struct Options {
     #[serde(deserialize_with = "switch")]
     pub compress: Option<bool>,
 
+    /// Speaks WebSockets here, and HTTP with their origin (application/websocket-events); else they pass through to it
+    /// [default: false]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "GRIPSTACK_WEBSOCKET_OVER_HTTP",
+        help_heading = "Behaviour"
+    )]
+    #[arg(num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[serde(deserialize_with = "switch")]
+    pub websocket_over_http: Option<bool>,
+
     /// How long a drain may take [default: 10s]
     #[arg(
         long,

@@ -151,7 +151,10 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
 
 /// The push edge.
 pub fn hold(edge: &Edge, settings: &Settings) -> Result<GripHoldLayer, ConfigError> {
-    let layer = edge.hold_layer().drain_spread(settings.drain_spread);
+    let layer = edge
+        .hold_layer()
+        .drain_spread(settings.drain_spread)
+        .websocket_over_http(settings.websocket_over_http);
     match &settings.sign {
         Some(sign) => layer
             .sign(&sign.iss, sign.key.reveal())

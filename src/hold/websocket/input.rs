@@ -8,6 +8,7 @@ pub(crate) enum NoAnswer {
     /// The origin was not reached: no connection, no TLS.
     NotReached,
     /// The connection broke, or the time was up, before the body of the request was sent whole.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no client of ours tells"))]
     SentInPart,
     /// The same after it was sent: the origin may have acted on it.
     SentWhole,

@@ -20,16 +20,21 @@
 //! Deliberate differences from the reference proxy: messages that came before a client's end are told with it; a client
 //! that leaves while its handshake is undecided costs one `DISCONNECT`; a client's `CLOSE` that is not answered is
 //! repeated five times, then echoed; the pings of a detached client are answered.
-#![cfg_attr(not(test), expect(dead_code, reason = "driven by the next change"))]
 
 mod answer;
 mod apply;
 mod backlog;
 mod channels;
+mod client;
 mod config;
+mod driver;
 mod end;
 mod filter_meta;
+mod frames;
+mod handshake;
 mod input;
+mod open;
+mod origin;
 mod output;
 mod quiet;
 mod request;
@@ -59,11 +64,13 @@ mod world;
 #[cfg(test)]
 mod world_checks;
 
-#[cfg_attr(not(test), expect(unused_imports, reason = "driven by the next change"))]
+pub(super) use self::config::SessionConfig;
+pub use self::end::SocketEnd;
+pub(super) use self::handshake::is_asked_for;
+pub(super) use self::open::open;
+#[cfg(test)]
 pub(crate) use self::{
     backlog::MAX_BACKLOG_BYTES,
-    config::SessionConfig,
-    end::SocketEnd,
     input::{ClientFault, NoAnswer},
     output::{Ask, AskKind, Output, Refusal},
     session::Session,

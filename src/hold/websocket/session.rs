@@ -154,6 +154,7 @@ impl Session {
     }
 
     /// What filters know of the connection by this name.
+    #[cfg_attr(not(test), expect(dead_code, reason = "filters are not known yet"))]
     pub(crate) fn filter_meta(&self, name: &str) -> Option<&str> {
         self.filter_meta.as_ref()?.get(name)
     }

@@ -32,6 +32,7 @@ fn without_anything_it_is_the_demo_on_loopback() {
     assert_eq!(settings.control, "127.0.0.1:5561".parse().unwrap());
     assert_eq!(settings.purge_mode, Mode::SoftBlock);
     assert!(settings.compress && !settings.open_control && !settings.control_on_public);
+    assert!(!settings.websocket_over_http);
     assert_eq!(settings.interval, Duration::from_secs(1));
     assert_eq!(settings.outage, Duration::from_secs(86_400));
     assert_eq!(settings.drain_deadline, Duration::from_secs(10));
@@ -109,6 +110,7 @@ outage = "1h"
 memory = "1G"
 cache-bytes = 1024
 compress = false
+websocket-over-http = true
 drain-deadline = "3s"
 drain-spread = "1s"
 publish-key = "p"
@@ -152,6 +154,7 @@ outage = "2h"
 memory = "2G"
 cache-bytes = 2048
 compress = true
+websocket-over-http = false
 drain-deadline = "4s"
 drain-spread = "2s"
 publish-key = "other"
@@ -173,6 +176,7 @@ fn a_file_sets_everything() {
     assert_eq!(settings.sign.unwrap().iss, "me");
     assert_eq!(settings.publish_key.unwrap().reveal(), "p");
     assert!(settings.open_control && settings.log_query && !settings.compress);
+    assert!(settings.websocket_over_http);
     assert!(settings.proxy_protocol && settings.trusted_proxies.contains([10, 9, 9, 9].into()));
     assert_eq!(settings.pace[1].interval, Duration::from_secs(2));
 }
@@ -363,7 +367,7 @@ fn the_defaults_are_those_that_the_help_names() {
             named += 1;
         }
     }
-    assert_eq!(named, 2 * 21, "those that have a default other than none");
+    assert_eq!(named, 2 * 22, "those that have a default other than none");
 }
 
 #[test]
