@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use gripstack::grip::ws_events::{EVENTS_TYPE, Event, Limits, decode, encode};
+use gripstack::hold::GripHoldLayer;
 use gripstack::serve::Limits as ServeLimits;
 use gripstack::{Edge, EdgeBody, Message as Published};
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -100,6 +101,17 @@ impl World {
     where
         F: Future<Output = Said> + Send + 'static,
     {
+        Self::with(answer, |holds| holds).await
+    }
+
+    /// With these options.
+    pub async fn with<F>(
+        answer: impl Fn(Asked) -> F + Send + Sync + 'static,
+        options: impl FnOnce(GripHoldLayer) -> GripHoldLayer,
+    ) -> Self
+    where
+        F: Future<Output = Said> + Send + 'static,
+    {
         let edge = Edge::new();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let answer = Arc::new(answer);
@@ -132,7 +144,7 @@ impl World {
             }
         });
         let service = ServiceBuilder::new()
-            .layer(edge.hold_layer().websocket_over_http(true))
+            .layer(options(edge.hold_layer().websocket_over_http(true)))
             .layer(edge.cache_layer())
             .service(origin);
         let service = tower::util::BoxCloneSyncService::new(service);

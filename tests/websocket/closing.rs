@@ -84,3 +84,18 @@ async fn a_drain_closes() {
     let asked = world.asked(2).await;
     assert_eq!(asked[1].events.len(), 1);
 }
+
+/// Not all at once: their clients come back.
+#[tokio::test]
+async fn a_drain_may_be_spread() {
+    let spread = std::time::Duration::from_secs(3_600);
+    let answer = |asked: Asked| std::future::ready(echo(&asked));
+    let mut world = World::with(answer, |holds| holds.drain_spread(spread)).await;
+    let mut clients = vec![world.connect().await, world.connect().await];
+    world.server.begin_drain();
+    for client in &mut clients {
+        // It goes on for the time being.
+        say(client, "x").await;
+        assert_eq!(next_text(client).await, "x");
+    }
+}

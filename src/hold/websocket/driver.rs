@@ -24,6 +24,7 @@ use crate::hold::layer::Shared;
 use crate::hub::{Delivery, Subscription, Wants};
 use crate::position::Stamp;
 use crate::sync::Arc;
+use crate::time::after;
 
 /// How often it is looked whether a client that is behind has lost messages.
 const LOOKS: Duration = Duration::from_secs(1);
@@ -40,6 +41,8 @@ pub(super) struct Driver<S> {
     /// What the client's key is answered with.
     pub(super) key: HeaderValue,
     pub(super) drained: Drained,
+    /// When it ends because the server goes away.
+    drains: Option<Instant>,
     pub(super) path: Box<str>,
     /// Of before the last request left: whatever its origin has read since is above it (rule C6).
     stamp: Stamp,
@@ -80,6 +83,7 @@ impl<S: Below> Driver<S> {
             origin,
             key,
             drained,
+            drains: None,
             path,
             stamp,
             asking: None,
@@ -109,8 +113,14 @@ impl<S: Below> Driver<S> {
                 Next::Client(Event::Gone) => self.session.client_lost(),
                 Next::Client(Event::Read | Event::Wrote | Event::Connected) => {}
                 Next::Published(delivery) => self.published(delivery),
-                Next::Drain => self.session.drain(Instant::now()),
-                Next::Time => self.session.tick(Instant::now()),
+                Next::Drain => self.drains = Some(after(Instant::now(), self.shared.drain_delay())),
+                Next::Time => {
+                    let now = Instant::now();
+                    self.session.tick(now);
+                    if self.drains.take_if(|at| *at <= now).is_some() {
+                        self.session.drain(now);
+                    }
+                }
             }
         }
     }
@@ -134,6 +144,7 @@ impl<S: Below> Driver<S> {
             asking,
             reads,
             drained,
+            drains,
             ..
         } = self;
         // What comes of a request, or is published, waits for a client that is behind.
@@ -153,7 +164,7 @@ impl<S: Below> Driver<S> {
             }
         };
         let time = async {
-            match session.deadline() {
+            match session.deadline().into_iter().chain(*drains).min() {
                 Some(at) => tokio::time::sleep_until(at).await,
                 None => std::future::pending().await,
             }
