@@ -566,7 +566,31 @@ async fn what_was_found() {
         ..healthy
     };
     let well: &[Behaviour] = &[healthy; 2];
-    let all: [(&str, Manner, &[Behaviour], &[Op]); 7] = [
+    let breaks = Behaviour {
+        outcome: Outcome::Break,
+        ..healthy
+    };
+    let kept = Manner {
+        sse_policy: None,
+        tag: Tag::Strong,
+        ..manner
+    };
+    let all: [(&str, Manner, &[Behaviour], &[Op]); 8] = [
+        (
+            "one that breaks off beside one that is kept to be validated",
+            kept,
+            &[healthy, healthy, breaks, healthy],
+            &[
+                Op::Get(sse),
+                Op::Get(sse),
+                Op::Settle,
+                Op::Leave(1),
+                Op::Get(text),
+                Op::Settle,
+                Op::Publish(0),
+                Op::Confirm(text),
+            ],
+        ),
         (
             "two values of one second",
             Manner {

@@ -281,8 +281,14 @@ impl App {
                     Outcome::Private503 => Reply::status(503).cc("no-store").after(behaviour.head),
                     _ => {
                         let steps = [Step::Pause(behaviour.body), Step::Break("broken")];
-                        self.describe(Reply::stream(steps), value, is_stream, state.late, Confirms::All)
-                            .after(behaviour.head)
+                        let reply =
+                            self.describe(Reply::stream(steps), value, is_stream, state.late, Confirms::All);
+                        // Its head is that of one that comes whole: without it, it says that nothing may be kept.
+                        let reply = match &tag {
+                            Some((name, value)) => reply.header(name, value),
+                            None => reply,
+                        };
+                        reply.after(behaviour.head)
                     }
                 };
                 return (reply, None);
