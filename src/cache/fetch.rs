@@ -475,7 +475,11 @@ fn may_be_stored(cache: &Cache, landing: &Landing, state: &mut State, entry: &En
     if gives_way(cache, resource, &channels, &stored, entry) {
         cache.store().remove(resource.key(), &stored);
     }
-    !gives_way(cache, resource, &channels, entry, &stored)
+    // Of two that were under way together, the one that was asked for last (RFC 9111 4).
+    let asked_at = |entry: &Entry| entry.head.freshness.asked_at();
+    let is_like = is_error_status(stored.head.status) == is_error_status(entry.head.status);
+    let is_overtaken = is_like && asked_at(&stored) > asked_at(entry);
+    !is_overtaken && !gives_way(cache, resource, &channels, entry, &stored)
 }
 
 fn finish(cache: &Cache, landing: &Landing, entry: Option<Arc<Entry>>) {

@@ -902,3 +902,23 @@ async fn grp_02_who_has_a_private_answer_is_held_however_the_instructions_came()
         assert_eq!(got.status, 200, "{json}");
     }
 }
+
+/// Who asked first waited in vain, and has asked again: that answer came first.
+#[tokio::test(start_paused = true)]
+async fn m1_an_answer_that_was_overtaken_does_not_take_the_younger_ones_place() {
+    let world = World::new(|call| {
+        let names = if call.n == 1 { "ch:d" } else { "ch:d ch:l" };
+        let reply = Reply::ok(call.n.to_string()).cc("s-maxage=600");
+        let reply = reply.header("surrogate-key", names);
+        match call.n {
+            1 => reply.after(secs(6)),
+            _ => reply,
+        }
+    });
+    let waiting = [world.start("/a").await, world.start("/a").await];
+    pass(secs(70)).await;
+    drop(waiting);
+    world.get("/a").await.expect_short("2", "hit");
+    world.publish("l").await;
+    world.get("/a").await.expect_short("3", "fwd=stale; stored");
+}

@@ -127,6 +127,11 @@ impl Freshness {
     }
 
     /// The same, and how long that took.
+    /// When it was asked for.
+    pub(crate) fn asked_at(&self) -> Option<Instant> {
+        self.received.mono.checked_sub(self.took)
+    }
+
     pub(crate) fn arrival(&self) -> Arrival {
         Arrival {
             received: self.received.wall,
