@@ -102,7 +102,6 @@ async fn what_is_said_while_the_origin_is_asked_goes_together() {
     for n in 1..=100 {
         say(&mut client, &n.to_string()).await;
     }
-    // All of it has come, for so has the answer to what was said after it.
     client.flush().await.expect("sent");
     gate.add_permits(200);
     for n in 0..=100 {

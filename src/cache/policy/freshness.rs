@@ -126,12 +126,12 @@ impl Freshness {
         self.received
     }
 
-    /// The same, and how long that took.
     /// When it was asked for.
     pub(crate) fn asked_at(&self) -> Option<Instant> {
         self.received.mono.checked_sub(self.took)
     }
 
+    /// When it came, and how long that took.
     pub(crate) fn arrival(&self) -> Arrival {
         Arrival {
             received: self.received.wall,
